@@ -1,0 +1,43 @@
+# The commands a person needs; each installs what is missing first. `make` alone lists them.
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+# torch's default wheel on Linux brings the CUDA libraries; a machine without a GPU can take a smaller build
+# with TORCH_INDEX=<index url>.
+PIP     := $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: help install quickstart test lint bench testbed testbed-down
+
+help:
+	@echo "make quickstart     install, then train, distil and report on small images (about 3 minutes)"
+	@echo "make test           install, then run every test"
+	@echo "make lint           ruff and mypy"
+	@echo "make bench          the benchmarks, with tables"
+	@echo "make testbed        a real Slurm on this machine (Debian or Ubuntu, root), for tests and trials"
+	@echo "make testbed-down   stop it"
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.cfg pyproject.toml cluster_env/constraints.txt
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(PIP) --constraint cluster_env/constraints.txt --editable '.[test]'
+	@touch $@
+
+quickstart: install
+	@$(VENV)/bin/kd-submit jobs/quickstart.yaml --executor local
+
+test: install
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup
+
+lint: install
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+bench: install
+	@$(PYTHON) -m benchmarks.run
+
+testbed: install
+	@cluster_env/testbed/install.sh && cluster_env/testbed/up.sh
+
+testbed-down:
+	@cluster_env/testbed/down.sh

@@ -1,0 +1,1 @@
+"""Core library: teachers, students, losses, training, evaluation and reports. Knows nothing of any cluster."""

@@ -1,0 +1,1 @@
+"""Image sources, splits, the device-resident store and whole-batch augmentation."""

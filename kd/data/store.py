@@ -1,0 +1,137 @@
+"""Images resident on the device as bytes, and whole batches of them cropped, mirrored and normalised.
+
+Images lie channels-last, padded, each beside its mirror image, in one run of bytes. Every crop is then a run
+of rows that starts at one byte offset, so a batch is one ``index_select`` over all possible starts (an
+overlapping view that takes no memory) and one multiply-add. Sets too large to keep padded and doubled are
+padded and mirrored batch by batch instead; the pixels are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kd.data.augment import Views, epoch_views
+
+PaddingMode = Literal["zeros", "reflect"]
+
+# Above this many bytes of padded and mirrored copies they are made batch by batch instead. CIFAR takes
+# 0.5 GB; 224 x 224 images take 0.3 MB each.
+PREPARED_BYTES = 2 << 30
+
+
+class DeviceStore:
+    """Images and labels of one part of a data set on one device.
+
+    ``labels`` is int64 [N] on the device. ``padding`` (pixels) and ``flip`` say which views will be asked
+    for. Images come out as [B, C, H, W] of ``dtype``, in channels-last memory unless ``channels_last`` is
+    off.
+    """
+
+    def __init__(
+        self,
+        images_NCHW: Tensor,
+        labels_N: Tensor,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device | str = "cpu",
+        padding: int = 0,
+        flip: bool = False,
+        padding_mode: PaddingMode = "zeros",
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = True,
+        prepared_bytes: int = PREPARED_BYTES,
+    ) -> None:
+        count, self._channels, self._size, width = images_NCHW.shape
+        assert images_NCHW.dtype == torch.uint8
+        assert (width, len(labels_N)) == (self._size, count)
+        self.labels = labels_N.to(device)
+        self.padding, self.flip = padding, flip
+        self._padding_mode: PaddingMode = padding_mode
+        self._dtype, self._channels_last = dtype, channels_last
+        # Normalised value = byte * scale + shift, both laid out over an image's [H, W * C]: no broadcasting.
+        deviation = torch.tensor(std, dtype=torch.float64)
+        self._scale = self._per_pixel(1 / (255 * deviation)).to(device)
+        self._shift = self._per_pixel(-torch.tensor(mean, dtype=torch.float64) / deviation).to(device)
+
+        images = images_NCHW.permute(0, 2, 3, 1).contiguous().to(device)  # [N, H, W, C]
+        padded_bytes = count * (self._size + 2 * padding) ** 2 * self._channels
+        self._prepared = padded_bytes * (2 if flip else 1) <= prepared_bytes
+        if self._prepared:
+            images = _pad(images, padding, padding_mode)
+            images = torch.cat([images, images.flip(2)]) if flip else images
+        self._images = images
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def views(self, *, seed: int, view: int) -> Views:
+        """Return the views (crops and flips) of all images for one epoch-like number, on the device."""
+        drawn = epoch_views(self._count, padding=self.padding, flip=self.flip, seed=seed, view=view)
+        return drawn.to(self.labels.device)
+
+    def batch(self, indices_B: Tensor, views: Views | None = None) -> Tensor:
+        """Return normalised images [B, C, H, W]: as they are, or under ``views`` made by this store."""
+        indices = indices_B.to(self.labels.device)
+        pixels = self._plain_pixels(indices) if views is None else self._viewed_pixels(indices, views)
+        # Two roundings, not a fused one: the same bits for any number of threads and any cut into batches.
+        values = pixels.float().mul_(self._scale).add_(self._shift).to(self._dtype)
+        images = values.view(len(indices), self._size, self._size, self._channels).permute(0, 3, 1, 2)
+        return images if self._channels_last else images.contiguous()
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) of all images in order, not augmented; the last batch may be smaller."""
+        for indices in torch.split(torch.arange(self._count, device=self.labels.device), batch_size):
+            yield self.batch(indices), self.labels[indices]
+
+    def _viewed_pixels(self, indices: Tensor, views: Views) -> Tensor:
+        """Return the bytes [B, H, W * C] of the images under their views."""
+        flips = views.flips.index_select(0, indices)
+        rows, columns = views.rows.index_select(0, indices), views.columns.index_select(0, indices)
+        # Crop at c, then mirror == mirror, then crop at 2 * padding - c.
+        columns = torch.where(flips, 2 * self.padding - columns, columns)
+        if self._prepared:
+            return self._windows(self._images, indices + self._count * flips, rows, columns)
+        images = self._images.index_select(0, indices)
+        if self.flip:
+            images = torch.where(flips[:, None, None, None], images.flip(2), images)
+        padded = _pad(images, self.padding, self._padding_mode)
+        return self._windows(padded, torch.arange(len(indices), device=indices.device), rows, columns)
+
+    def _plain_pixels(self, indices: Tensor) -> Tensor:
+        """Return the bytes [B, H, W * C] of the images as they are."""
+        margin = torch.full_like(indices, self.padding if self._prepared else 0)
+        return self._windows(self._images, indices, margin, margin)
+
+    def _windows(self, images_MHWC: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the bytes [B, H, W * C] of the windows at (rows, columns) of images ``which``."""
+        padded_size, size, channels = images_MHWC.shape[1], self._size, self._channels
+        starts = images_MHWC.numel() // channels - (size - 1) * padded_size - size + 1
+        every_window = images_MHWC.as_strided(
+            (starts, size, size * channels), (channels, padded_size * channels, 1)
+        )
+        return every_window.index_select(0, (which * padded_size + rows) * padded_size + columns)
+
+    def _per_pixel(self, per_channel: Tensor) -> Tensor:
+        row = per_channel.to(torch.float32).repeat(self._size)
+        return row.expand(self._size, -1).contiguous()
+
+
+def _pad(images_NHWC: Tensor, padding: int, mode: PaddingMode) -> Tensor:
+    """Return the images with ``padding`` more pixels on each side: black, or reflected at the edge."""
+    if padding == 0:
+        return images_NHWC
+    count, size, _, channels = images_NHWC.shape
+    if mode == "reflect":
+        assert padding < size
+        distance = torch.arange(-padding, size + padding, device=images_NHWC.device).abs()
+        mirrored = (size - 1) - ((size - 1) - distance).abs()
+        return images_NHWC.index_select(1, mirrored).index_select(2, mirrored)
+    padded = images_NHWC.new_zeros(count, size + 2 * padding, size + 2 * padding, channels)
+    padded[:, padding:-padding, padding:-padding] = images_NHWC
+    return padded

@@ -1,0 +1,1 @@
+"""What makes training a distillation: teachers, weighted objectives, caches."""

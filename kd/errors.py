@@ -1,0 +1,93 @@
+"""Every error a person can cause, and how it ends.
+
+    Exception
+    └── UserError            one line on stderr, exit code 2, nothing written
+        ├── SpecError        the job file or a --set is wrong; carries one line per fault
+        ├── ClusterError     the cluster profile, Slurm itself or a limit of the site
+        ├── DataError        a data set is missing, damaged or does not fit the job
+        ├── CheckpointError  a checkpoint cannot be used to continue or to teach
+        └── RunError         the run folder is missing, busy or damaged
+
+Anything else is a bug in kd and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+MOST_SHOWN_NAMES = 12
+MOST_SHOWN_CHARACTERS = 60
+
+
+class UserError(Exception):
+    """A mistake a person can mend. ``str(error)`` is what to print; it names the fix."""
+
+
+class SpecError(UserError):
+    """The job file is wrong. ``lines`` holds one ``file:line:column: message`` per fault."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+class ClusterError(UserError):
+    """The cluster profile is wrong, Slurm refuses, or the request exceeds a limit of the site."""
+
+
+class DataError(UserError):
+    """A data set is missing, damaged or does not fit the job."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be used to continue or to teach."""
+
+
+class RunError(UserError):
+    """A run folder is missing, busy or damaged."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that ``name`` is most likely a misspelling of, or None."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return `` (did you mean 'x'?)``, or the known names when nothing is near, to end an error line."""
+    near = nearest(name, known)
+    if near:
+        return f" (did you mean '{near}'?)"
+    names = sorted(known)
+    if len(names) > MOST_SHOWN_NAMES:
+        names = [*names[:MOST_SHOWN_NAMES], f"and {len(names) - MOST_SHOWN_NAMES} more"]
+    return f" (known: {', '.join(names)})" if names else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error line shows it: on one line, printable, not too long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN_CHARACTERS else f"{text[: MOST_SHOWN_CHARACTERS - 3]}..."
+
+
+def run_command(main: Callable[[], int]) -> int:
+    """Run a command line's ``main``: a UserError becomes its lines on stderr and exit code 2."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `kd-submit --dry-run | head` is no mistake
+        # What is still buffered has no reader; without this the flush at exit would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code

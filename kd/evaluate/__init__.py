@@ -1,0 +1,1 @@
+"""Metrics and measurements of trained models."""

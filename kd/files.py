@@ -1,0 +1,155 @@
+"""Reading and writing files so that no reader ever sees half of one, and hashing them while they are copied.
+
+Every write goes to a unique temporary name in the same folder, is fsynced, then renamed: a kill at any instant leaves
+the old file or the new one. Leftover temporary files are harmless and never block a later write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHUNK_BYTES = 1 << 20  # stays in the processor's cache between the read, the write and the hash
+RING_BUFFERS = 4
+
+
+@contextmanager
+def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``target``; on a clean exit fsync it and rename it to ``target``.
+
+    ``durable=False`` leaves the fsync out: for node-local scratch, which nobody reads after a crash.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        if durable:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+        if durable:
+            sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's umask (mkstemp ignores it and makes files private)."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write ``text`` to ``target`` atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON to ``target`` atomically. NaN is refused: it is no JSON."""
+    write_text(target, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises OSError or ValueError as ``json`` does."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and fsync, so that it survives a kill that follows at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(handle, (line + "\n").encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
+
+
+def copy_hashed(source: Path, target: Path, *, durable: bool = True) -> str:
+    """Copy a file atomically, hashing in a second thread the very bytes that are written; return the SHA-256 in hex.
+
+    ``durable`` as in :func:`atomic_path`. A full disk leaves the older ``target`` and no half file.
+    """
+    hashing = _BackgroundHash()
+    with (
+        atomic_path(target, durable=durable) as temporary,
+        open(source, "rb", buffering=0) as reader,
+        open(temporary, "wb", buffering=0) as writer,
+        hashing,
+    ):
+        while count := reader.readinto(buffer := hashing.free_buffer()):
+            hashing.put(buffer, count)
+            chunk = buffer[:count]
+            while chunk:  # a write may take less than it was given
+                chunk = chunk[writer.write(chunk) or 0 :]
+    return hashing.hexdigest()
+
+
+class _BackgroundHash:
+    """SHA-256 in a thread (hashlib frees the interpreter) over a ring of buffers that are filled again once hashed."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[tuple[memoryview, int] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> _BackgroundHash:
+        for _ in range(RING_BUFFERS):
+            self._free.put(memoryview(bytearray(CHUNK_BYTES)))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._full.put(None)
+        self._thread.join()
+
+    def free_buffer(self) -> memoryview:
+        """Return a buffer to fill."""
+        return self._free.get()
+
+    def put(self, buffer: memoryview, count: int) -> None:
+        """Hash the first ``count`` bytes of a buffer, in the order of the calls."""
+        self._full.put((buffer, count))
+
+    def hexdigest(self) -> str:
+        """Return the digest; only after the ``with`` block."""
+        return self._digest.hexdigest()
+
+    def _work(self) -> None:
+        while (item := self._full.get()) is not None:
+            buffer, count = item
+            self._digest.update(buffer[:count])
+            self._free.put(buffer)

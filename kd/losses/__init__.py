@@ -1,0 +1,1 @@
+"""Loss functions: pure, one short block per paper."""

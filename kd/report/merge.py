@@ -1,0 +1,81 @@
+"""Merges the cells of several runs of one pipeline: equal jobs collapse, a contradiction is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd.errors import RunError
+from kd.report.cells import Cell, in_words
+from kd.rundir import JobKey
+from kd.spec.plan import NOT_IN_FINGERPRINT
+
+SKIPPED = {"data": ("root",), "settings": NOT_IN_FINGERPRINT}  # may differ without changing what is measured
+
+
+def merge_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Return one cell per stage and seed, stages kept together in order of first appearance.
+
+    Of two equal jobs the finished one stays, else the first. Raises RunError naming both folders when two
+    runs give one stage different settings, or one stage and seed different jobs or values.
+    """
+    merged: dict[JobKey, Cell] = {}
+    first_of_stage: dict[str, Cell] = {}
+    for cell in cells:
+        _require_same_settings(first_of_stage.setdefault(cell.key.stage, cell), cell)
+        known = merged.get(cell.key)
+        merged[cell.key] = cell if known is None else _choose(known, cell)
+    order = list(first_of_stage)
+    return sorted(merged.values(), key=lambda cell: order.index(cell.key.stage))
+
+
+def _choose(known: Cell, other: Cell) -> Cell:
+    if known.fingerprint != other.fingerprint:
+        raise _conflict(known, other, "is a different job in each (their fingerprints differ)")
+    if known.done and other.done and _measured(known) != _measured(other):
+        raise _conflict(known, other, "has a different result in each")
+    return other if other.done and not known.done else known
+
+
+def _measured(cell: Cell) -> object:
+    return (cell.result or {}).get("test")
+
+
+def _require_same_settings(first: Cell, other: Cell) -> None:
+    if first.run == other.run or not first.spec or not other.spec:
+        return
+    differing = differing_settings(first.spec, other.spec)
+    if differing:
+        raise _conflict(first, other, f"is set differently in each ({', '.join(differing)})")
+
+
+def _conflict(first: Cell, second: Cell, what: str) -> RunError:
+    both = f"{first.folder} and {second.folder}"
+    return RunError(f"{in_words(second.key)} {what}: {both}; collect the runs one by one")
+
+
+def differing_settings(
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    *,
+    ignored: Sequence[str] = (),
+    parts: Sequence[str] = ("data", "settings"),
+) -> list[str]:
+    """Return the dotted names of what differs between the parts of two spec.json values."""
+    names = []
+    for part in parts:
+        one, two = (_without(spec.get(part), (*SKIPPED[part], *ignored)) for spec in (first, second))
+        names += _differences(one, two, part)
+    return names
+
+
+def _without(value: object, names: Sequence[str]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key not in names} if isinstance(value, dict) else {}
+
+
+def _differences(one: Any, two: Any, name: str) -> list[str]:
+    """Return the dotted names of the leaves that differ."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        keys = dict.fromkeys((*one, *two))
+        return [leaf for key in keys for leaf in _differences(one.get(key), two.get(key), f"{name}.{key}")]
+    return [] if one == two else [name]

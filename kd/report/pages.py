@@ -1,0 +1,121 @@
+"""report.md and report.html from the report value. The HTML stands alone: styles and figures are in it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from posixpath import normpath
+from typing import Any
+from urllib.parse import quote
+
+from kd.report import words
+from kd.report.cells import in_words, job_key, seed_name, utc
+from kd.report.collect import HEADLINE
+from kd.report.figures import Drawing, colour
+
+LABELS = {  # how the three headline numbers are called on a page
+    "teacher_accuracy": "Teacher",
+    "student_accuracy_without_kd": "Student without distillation",
+    "student_accuracy_with_kd": "Student with distillation",
+}
+
+
+def markdown_page(report: Mapping[str, Any], drawings: Mapping[str, Sequence[Drawing]]) -> str:
+    """Return report.md; figures are linked as ``figures/<name>.png``."""
+    return _render("report.md", report, drawings, escape=False)
+
+
+def html_page(report: Mapping[str, Any], drawings: Mapping[str, Sequence[Drawing]]) -> str:
+    """Return report.html, with every figure embedded. Everything from a run's files is escaped."""
+    return _render("report.html", report, drawings, escape=True)
+
+
+def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Sequence[Drawing]], escape: bool) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    # The template is read as a package resource, so that a zipped copy of the code renders it too.
+    source = files("kd.report").joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
+    environment = Environment(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(
+        percent=words.percent,
+        points=words.points,
+        plain=words.plain,
+        p_value=words.p_value,
+        duration=words.duration,
+        count=words.count,
+        listed=words.listed,
+        utc=utc,
+        link=_link,
+        cell=_cell,
+        job_in_words=lambda hole: in_words(job_key(hole)),
+        facts=_facts,
+        data_uri=_data_uri,
+        colour=colour,
+    )
+    context = {
+        "mean_sd": words.mean_sd,
+        "interval": words.interval,
+        "points": words.points,
+        "DASH": words.DASH,
+    }
+    return environment.from_string(source).render(
+        report=report,
+        drawings=drawings,
+        headlines={pipeline: _headline(family) for pipeline, family in report.items()},
+        seeds={pipeline: _seeds(family) for pipeline, family in report.items()},
+        missing={pipeline: _missing(family) for pipeline, family in report.items()},
+        latest=_latest(report),
+        **context,
+    )
+
+
+def _headline(family: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the three numbers with the stage that each comes from (None when the plan has no such role)."""
+    numbers = []
+    for key, role in HEADLINE:
+        of_role = [(i, stage) for i, stage in enumerate(family["stages"].values()) if stage["role"] == role]
+        place, stage = of_role[0] if of_role else (-1, None)
+        number = {"label": LABELS[key], "accuracy": family[key], "stage": stage, "colour": colour(place)}
+        numbers.append(number)
+    return numbers
+
+
+def _seeds(family: Mapping[str, Any]) -> list[str]:
+    return [seed_name(seed) for seed in family["seeds"]]
+
+
+def _missing(family: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return what is missing by stage and seed, to fill the holes of the per-seed table."""
+    return {(hole["stage"], seed_name(hole["seed"])): hole for hole in family["missing"]}
+
+
+def _latest(report: Mapping[str, Any]) -> float | None:
+    """Return when the newest result finished. Pages carry no time of their own: same results, same page."""
+    jobs = [job for family in report.values() for stage in family["stages"].values() for job in stage["jobs"].values()]
+    return max((job["finished"] for job in jobs if job["finished"] is not None), default=None)
+
+
+def _link(folder: str, file: str = "") -> str:
+    """Return the relative URL, seen from the page, of a file of a folder that report.json names."""
+    return quote(normpath(f"../{folder}/{file}") + ("" if file else "/"))
+
+
+def _cell(value: object) -> str:
+    """Return text that cannot break out of a Markdown table's cell, nor be read as HTML."""
+    return str(value).replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+
+
+def _facts(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield nested facts as dotted names and texts."""
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _facts(item, f"{prefix}{name}.")
+        elif name == "time" and isinstance(item, float):
+            yield f"{prefix}{name}", utc(item)
+        elif item not in (None, "", []):
+            yield f"{prefix}{name}", " ".join(map(str, item)) if isinstance(item, list) else str(item)
+
+
+def _data_uri(drawing: Drawing) -> str:
+    return f"data:image/svg+xml;base64,{b64encode(drawing.svg.read_bytes()).decode()}"

@@ -1,0 +1,123 @@
+"""The summary of one stage over its seeds: a plain value of report.json.
+
+Accuracies are fractions of the test set, of the weights chosen on validation; ``last_epoch`` holds those of
+the last epoch's weights. ``jobs`` holds one record per finished seed, with the folder that every number
+came from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kd.report.cells import Cell
+from kd.report.statistics import describe, finite, sampling_half_width
+
+STAGED = ("seconds_in", "bytes_in", "seconds_out", "bytes_out")
+METRICS = ("accuracy", "precision", "recall", "f1_score", "loss")
+
+
+def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
+    """Summarise the cells of one stage. Folders are written relative to ``base``, where report.json lies."""
+    jobs = {cell.seed: _job(cell, base) for cell in cells if cell.done}
+    records = list(jobs.values())
+    settings = next((found for cell in cells if (found := _mapping(cell.spec.get("settings")))), {})
+    accuracy = _sample(jobs, lambda job: job["test"]["best"]["accuracy"])
+    test_images = agreed([job["data"].get("test") for job in records])
+    return {
+        "role": cells[0].role,
+        "kind": cells[0].kind,
+        "model": _mapping(settings.get("model")).get("name"),
+        "planned": len(cells),
+        **accuracy,
+        "last_epoch": _sample(jobs, lambda job: job["test"]["last"]["accuracy"]),
+        "validation": _sample(jobs, lambda job: job["validation"]["best"]["accuracy"]),
+        "test_images": test_images,
+        "test_half_width": sampling_half_width(accuracy["mean"], test_images),
+        "epochs": agreed([job["epochs"] for job in records]) or settings.get("epochs"),
+        "parameters": next(iter(unique([job["parameters"] for job in records])), None),
+        "seconds": _sample(jobs, lambda job: job["seconds"].get("total")),
+        "images_per_second": _sample(jobs, lambda job: job["images_per_second"]),
+        "device": unique([job["device"] for job in records]),
+        "job_ids": {seed: job["job_id"] for seed, job in jobs.items() if job["job_id"]},
+        "staging": _staging(records),
+        "attempts": {seed: job["attempts"] for seed, job in jobs.items()},
+        "teacher": next((key.stage for cell in cells if (key := cell.parents.get("teacher"))), None),
+        "settings": settings,
+        "data": next((_without_root(cell) for cell in cells if cell.spec), {}),
+        "split_digest": unique([job["data"].get("split_digest") for job in records]),
+        "jobs": jobs,
+    }
+
+
+def unique(values: Sequence[Any]) -> list[Any]:
+    """Return the distinct values, without None, in order of appearance."""
+    return [value for index, value in enumerate(values) if value is not None and value not in values[:index]]
+
+
+def agreed(values: Sequence[Any]) -> Any:
+    """Return the one value that all jobs share, a list where they differ, None where none is known."""
+    distinct = unique(values)
+    return distinct[0] if len(distinct) == 1 else distinct or None
+
+
+def _sample(jobs: dict[str, dict[str, Any]], value: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """Describe one number over the finished jobs; ``n`` counts the jobs for which it is a finite number."""
+    found = {seed: finite(value(job)) for seed, job in jobs.items()}
+    values = {seed: number for seed, number in found.items() if number is not None}
+    sample = describe(list(values.values()))
+    interval = None if sample.ci95 is None else list(sample.ci95)
+    return {"n": sample.n, "mean": sample.mean, "sd": sample.sd, "ci95": interval, "values": values}
+
+
+def _job(cell: Cell, base: Path) -> dict[str, Any]:
+    """Return the record of one finished job: what its result.json says, with every expected key present."""
+    result = cell.result or {}
+    facts = _mapping(result.get("job"))
+    return {
+        "run": cell.run.name,
+        "folder": Path(os.path.relpath(cell.folder, base)).as_posix(),
+        "fingerprint": cell.fingerprint,
+        "test": _measured(result.get("test")),
+        "validation": _measured(result.get("validation")),
+        "best_epoch": result.get("best_epoch"),
+        "epochs": result.get("epochs"),
+        "parameters": result.get("parameters"),
+        "seconds": {name: finite(value) for name, value in _mapping(result.get("seconds")).items()},
+        "images_per_second": finite(result.get("images_per_second")),
+        "device": result.get("device"),
+        "precision": result.get("precision"),
+        "torch": result.get("torch"),
+        "data": _mapping(result.get("data")),
+        "attempts": result.get("attempts"),
+        "job_id": facts.get("job_id"),
+        "host": facts.get("host"),
+        "partition": facts.get("partition"),
+        "restarts": facts.get("restarts"),
+        "staging": facts.get("staging"),
+        "finished": finite(result.get("finished")),
+    }
+
+
+def _measured(value: object) -> dict[str, dict[str, float | None]]:
+    both = _mapping(value)
+    each = {which: _mapping(both.get(which)) for which in ("best", "last")}
+    return {which: {name: finite(values.get(name)) for name in METRICS} for which, values in each.items()}
+
+
+def _staging(jobs: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+    """Return the seconds and bytes staged in and out, summed over the jobs that staged anything."""
+    staged = [_mapping(job["staging"]) for job in jobs if job["staging"]]
+    if not staged:
+        return None
+    return {name: sum(finite(facts.get(name)) or 0.0 for facts in staged) for name in STAGED}
+
+
+def _without_root(cell: Cell) -> dict[str, Any]:
+    return {name: value for name, value in _mapping(cell.spec.get("data")).items() if name != "root"}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,215 @@
+"""One class owns every path of a run folder, and reads a stage's state from its files. Never imports torch.
+
+    results/<run>/
+        job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
+        launch.json                                        what a job must know of the place it runs in
+        code.zip                                           the code that runs, frozen at submission
+        submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
+        stages/<stage>/seed-<seed>/                        one job: see StageFolder
+        report.json report/                                what kd-collect assembled
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kd.errors import RunError, did_you_mean
+from kd.files import read_json, sha256_file
+
+
+class JobKey(NamedTuple):
+    """Names one job of a run: a stage and, where the stage is repeated over seeds, its seed."""
+
+    stage: str
+    seed: int | None
+
+    def __str__(self) -> str:
+        return self.stage if self.seed is None else f"{self.stage}/seed-{self.seed}"
+
+    @property
+    def words(self) -> str:
+        """The job as a sentence names it: ``teacher seed 42``."""
+        return self.stage if self.seed is None else f"{self.stage} seed {self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class StageFolder:
+    """The folder of one job. ``result.json``, written last and atomically, *is* "done"."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """What to do, resolved; written before submission."""
+        return self.path / "spec.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One CSV row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def progress(self) -> Path:
+        """Heartbeat of a running job: epoch, metric, speed, where it runs."""
+        return self.path / "progress.json"
+
+    @property
+    def result(self) -> Path:
+        """What came out, with the checksum of every artefact."""
+        return self.path / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        """Why the last attempt failed, in words."""
+        return self.path / "failure.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the weights (``best.safetensors``, ``last.safetensors``) and of ``resume.pt``."""
+        return self.path / "checkpoint"
+
+    @property
+    def log(self) -> Path:
+        """Folder of the job's own logs, one file per attempt."""
+        return self.path / "log"
+
+    @property
+    def attempt(self) -> Path:
+        """Which attempt trains this folder, or was the last to do so."""
+        return self.path / "attempt.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the attempt that trains this folder, so that two of them cannot."""
+        return self.path / ".lock"
+
+    @property
+    def run(self) -> RunFolder:
+        """The run this job belongs to."""
+        return RunFolder(self.path.parent.parent.parent)
+
+    def read_result(self) -> dict[str, Any] | None:
+        """Return result.json, or None when the job is not done."""
+        return read_object(self.result)
+
+    def damaged_artefacts(self) -> list[str]:
+        """Return the artefacts named in result.json that are missing or whose bytes changed."""
+        result = self.read_result() or {}
+        files: Mapping[str, str] = result.get("files", {})
+        return [
+            name
+            for name, digest in files.items()
+            if not (self.path / name).is_file() or sha256_file(self.path / name) != digest
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run, on storage that all nodes share."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def job_file(self) -> Path:
+        """The job file as submitted, with every ``--set`` applied."""
+        return self.path / "job.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The job graph."""
+        return self.path / "plan.json"
+
+    @property
+    def provenance(self) -> Path:
+        """Commit, uncommitted diff, command line, versions, host."""
+        return self.path / "provenance.json"
+
+    @property
+    def journal(self) -> Path:
+        """What was submitted, line by line."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def launch(self) -> Path:
+        """What a job must know of the place it runs in: executor, cluster, scratch candidates, restart budget."""
+        return self.path / "launch.json"
+
+    @property
+    def code(self) -> Path:
+        """The frozen code, importable as it is."""
+        return self.path / "code.zip"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a command submits, so that two of them cannot."""
+        return self.path / ".lock"
+
+    @property
+    def stages(self) -> Path:
+        """Folder of all stage folders."""
+        return self.path / "stages"
+
+    @property
+    def report_json(self) -> Path:
+        """The report as data."""
+        return self.path / "report.json"
+
+    @property
+    def report(self) -> Path:
+        """Folder of report.md, report.html, summary.csv and figures."""
+        return self.path / "report"
+
+    def submitted(self, stage: str) -> Path:
+        """Return the folder of the scheduler's own files of a stage (scripts, pickles, raw logs)."""
+        return self.path / "submitted" / stage
+
+    def stage(self, key: JobKey) -> StageFolder:
+        """Return the folder of one job."""
+        name = "single" if key.seed is None else f"seed-{key.seed}"
+        return StageFolder(self.stages / key.stage / name)
+
+    def require(self) -> RunFolder:
+        """Return self when this is a run folder; raise RunError naming what is missing otherwise."""
+        if not self.path.is_dir():
+            raise RunError(f"{self.path}: no such run folder")
+        if not self.plan.is_file():
+            raise RunError(f"{self.path}: not a run folder (it holds no plan.json)")
+        return self
+
+
+def results_folder() -> Path:
+    """Return where runs lie when nothing is said: ``$KD_RESULTS``, else ``results`` in the working folder."""
+    return Path(os.environ.get("KD_RESULTS") or "results")
+
+
+def find_run(name: str, results: Path) -> RunFolder:
+    """Return the run a person named: a path, or the name of a run in ``results``; with an absolute path.
+
+    Raises RunError, naming the nearest run, when there is none.
+    """
+    for path in (Path(name), results / name):
+        run = RunFolder(Path(os.path.abspath(path)))
+        if run.plan.is_file():
+            return run
+    if Path(name).is_dir():
+        return RunFolder(Path(os.path.abspath(name))).require()
+    known = sorted(plan.parent.name for plan in results.glob("*/plan.json"))
+    raise RunError(f"{name}: no such run folder, nor a run in {results}{did_you_mean(Path(name).name, known)}")
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return a JSON object, or None when the file is absent or is not (yet) one."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):  # absent, cut short, or not JSON at all
+        return None
+    return value if isinstance(value, dict) else None

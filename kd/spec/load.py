@@ -1,0 +1,101 @@
+"""From a job file on disk to a checked Job: read, override, validate, and answer every fault with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from kd.errors import SpecError, did_you_mean
+from kd.places import find_job_file
+from kd.spec.checks import faults
+from kd.spec.environment import expand_roots
+from kd.spec.overrides import apply_override, replace
+from kd.spec.schema import STAGE_KINDS, Augment, Component, Data, Job, Resources, Stage, Term
+from kd.spec.source import Address, Document, read_document
+from kd.spec.tiny import shrink
+from kd.spec.words import fault_of
+
+# key -> what stands under it, in a job or in a stage
+_PARTS: dict[str | int, type[BaseModel]] = {
+    "data": Data,
+    "resources": Resources,
+    "augment": Augment,
+    "model": Component,
+    "optimizer": Component,
+    "schedule": Component,
+    "loss": Term,
+}
+
+
+def load_job(path: str, *, overrides: Sequence[str] = (), seeds: Sequence[int] = (), tiny: bool = False) -> Job:
+    """Load and check a job file.
+
+    ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``tiny`` keeps the graph and shrinks the
+    work to seconds. Raises SpecError with one line per fault, in the order of the file.
+    """
+    document = read_document(find_job_file(path), shown_as=path)
+    for override in overrides:
+        document = apply_override(document, override)
+    if seeds:
+        document = replace(document, ("seeds",), list(seeds), f"--seeds {','.join(map(str, seeds))}")
+    job = validate(document)
+    if tiny:
+        return shrink(job)
+    job, unset = expand_roots(job)
+    _refuse(document, unset)
+    return job
+
+
+def validate(document: Document) -> Job:
+    """Return the job that a document describes. Raises SpecError with one line per fault."""
+    try:
+        job = Job.model_validate(document.data)
+    except ValidationError as error:
+        _refuse(document, [_fault(detail, document.data) for detail in error.errors(include_url=False)])
+        raise
+    _refuse(document, faults(job))
+    return job
+
+
+def _refuse(document: Document, found: Iterable[tuple[Address, str]]) -> None:
+    order = {address: index for index, address in enumerate(document.positions)}
+    ordered = sorted(dict.fromkeys(found), key=lambda fault: order.get(document.nearest(fault[0]), -1))
+    if ordered:
+        raise SpecError([document.line(address, message) for address, message in ordered]) from None
+
+
+def _fault(detail: Any, data: dict[str, Any]) -> tuple[Address, str]:
+    address = _address(detail, data)
+    if detail["type"] == "union_tag_not_found":
+        return address, f"'kind' is missing (known: {', '.join(STAGE_KINDS)})"
+    if detail["type"] == "union_tag_invalid":
+        tag = str(detail["ctx"]["tag"])
+        return (*address, "kind"), f"unknown kind '{tag}'{did_you_mean(tag, list(STAGE_KINDS))}"
+    return fault_of(detail, address, _known_keys(address[:-1], data))
+
+
+def _address(detail: Any, data: dict[str, Any]) -> Address:
+    """Turn pydantic's location into the document's: drop the stage kind's tag and the marker of a bad key."""
+    parts = list(detail["loc"])
+    if parts[-1:] == ["[key]"] and detail["type"] != "extra_forbidden":
+        del parts[-1]
+    if len(parts) > 2 and parts[0] == "stages":
+        stage = data["stages"].get(parts[1])
+        if isinstance(stage, dict) and parts[2] == stage.get("kind"):
+            del parts[2]
+    return tuple(parts)
+
+
+def _known_keys(address: Address, data: dict[str, Any]) -> list[str]:
+    """Return the keys allowed at an address, for a did-you-mean."""
+    if not address:
+        return list(Job.model_fields)
+    if address[0] == "stages":
+        if len(address) == 2:
+            kind = data["stages"][address[1]].get("kind")
+            return list(STAGE_KINDS.get(kind, Stage).model_fields)
+        address = address[2:]
+    part = _PARTS.get(address[0]) if address else None
+    return list(part.model_fields) if part else []

@@ -1,0 +1,253 @@
+"""From a Job to a job graph: stages times seeds, with everything each job needs resolved and a fingerprint each.
+
+A Plan is a plain value: it can be printed, diffed and stored (plan.json) before anything runs. Jobs stand in an order
+in which every parent comes before its children.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kd.catalog import resolve_arguments
+from kd.rundir import JobKey
+from kd.spec.graph import in_order, teacher_of
+from kd.spec.identity import data_identity
+from kd.spec.schema import Component, Data, Job, Resources, TrainStage
+from kd.spec.versions import versions_of
+
+FORMAT = 1
+# Settings that change how a stage runs but not what comes out of it.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What one job asks of a machine."""
+
+    gpus: int
+    cpus: int
+    memory_mb: int
+    minutes: int
+    gpu_type: str | None = None
+
+
+TRAINING_NEEDS = Needs(gpus=1, cpus=4, memory_mb=16 * 1024, minutes=24 * 60)
+REPORT_NEEDS = Needs(gpus=0, cpus=1, memory_mb=4 * 1024, minutes=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedJob:
+    """One job: a stage and a seed. ``parents`` maps a reference of the spec (``teacher``) to the job it means."""
+
+    key: JobKey
+    kind: str
+    role: str | None
+    parents: Mapping[str, JobKey]
+    waits_for_all_ended: bool  # the report: runs whatever became of the others
+    needs: Needs
+    fingerprint: str
+    spec: Mapping[str, Any]  # the whole of spec.json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A whole run as a job graph."""
+
+    pipeline: str
+    about: str
+    seeds: tuple[int, ...]
+    jobs: tuple[PlannedJob, ...]
+
+    def by_stage(self) -> dict[str, list[PlannedJob]]:
+        """Return the jobs grouped by stage, both in plan order."""
+        groups: dict[str, list[PlannedJob]] = {}
+        for job in self.jobs:
+            groups.setdefault(job.key.stage, []).append(job)
+        return groups
+
+    def parents_of(self, job: PlannedJob) -> tuple[JobKey, ...]:
+        """Return the jobs this one waits for: its references, or for the report all that train."""
+        if job.waits_for_all_ended:
+            return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
+        return tuple(dict.fromkeys(job.parents.values()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of plan.json, without the specs (each lies in its stage folder)."""
+        return {
+            "format": FORMAT,
+            "pipeline": self.pipeline,
+            "about": self.about,
+            "seeds": list(self.seeds),
+            "jobs": [_job_to_json(job) for job in self.jobs],
+        }
+
+
+def plan_job(job: Job) -> Plan:
+    """Expand a checked Job into its job graph. Raises DataError when a data root cannot be read."""
+    identities: dict[str | None, str] = {}
+    jobs: dict[JobKey, PlannedJob] = {}
+    for name in in_order(job):
+        stage = job.stages[name]
+        if isinstance(stage, TrainStage):
+            data = stage.data or job.data
+            if data.root not in identities:
+                identities[data.root] = data_identity(data.root)
+            expanded = _expand(job, name, stage, identities[data.root], jobs)
+        else:
+            expanded = [_report(job, name, stage.resources, jobs)]
+        jobs.update({planned.key: planned for planned in expanded})
+    return Plan(pipeline=job.pipeline, about=job.about, seeds=tuple(job.seeds), jobs=tuple(jobs.values()))
+
+
+def _expand(
+    job: Job, name: str, stage: TrainStage, identity: str, planned: Mapping[JobKey, PlannedJob]
+) -> list[PlannedJob]:
+    """Return the jobs of a training stage, one per seed."""
+    settings = _settings(stage)
+    data = _data_json(stage.data or job.data)
+    needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
+    same_content = {"settings": _deciding(settings), "data": {**data, "root": identity}}
+    jobs = []
+    for seed in stage.seeds or job.seeds:
+        parents = _parents(job, name, seed)
+        lineage = {reference: planned[parent].fingerprint for reference, parent in parents.items()}
+        fingerprint = _fingerprint(stage.kind, {**same_content, "seed": seed, "parents": lineage})
+        spec = {
+            "format": FORMAT,
+            "pipeline": job.pipeline,
+            "stage": name,
+            "seed": seed,
+            "kind": stage.kind,
+            "role": stage.role,
+            "fingerprint": fingerprint,
+            "parents": {
+                reference: {**parent._asdict(), "fingerprint": lineage[reference]}
+                for reference, parent in parents.items()
+            },
+            "data": data,
+            "settings": settings,
+            "resources": asdict(needs),
+        }
+        jobs.append(_planned(spec, parents, needs))
+    return jobs
+
+
+def _report(job: Job, name: str, resources: Resources, planned: Mapping[JobKey, PlannedJob]) -> PlannedJob:
+    lineage = {str(other.key): other.fingerprint for other in planned.values() if other.kind != "report"}
+    needs = _needs(REPORT_NEEDS, resources)
+    spec = {
+        "format": FORMAT,
+        "pipeline": job.pipeline,
+        "stage": name,
+        "seed": None,
+        "kind": "report",
+        "role": None,
+        "fingerprint": _fingerprint("report", {"parents": lineage}),
+        "parents": {},
+        "data": None,
+        "settings": {},
+        "resources": asdict(needs),
+    }
+    return _planned(spec, {}, needs)
+
+
+def _parents(job: Job, name: str, seed: int) -> dict[str, JobKey]:
+    """Return the jobs that a stage's references mean for a seed: the same seed's, or the only one there is."""
+    teacher = teacher_of(job, name)
+    if teacher is None:
+        return {}
+    stage = job.stages[teacher]
+    assert isinstance(stage, TrainStage)
+    seeds = stage.seeds or job.seeds
+    assert seed in seeds or len(seeds) == 1, f"stage '{teacher}' has no seed {seed}"
+    return {"teacher": JobKey(teacher, seed if seed in seeds else seeds[0])}
+
+
+def _planned(spec: Mapping[str, Any], parents: Mapping[str, JobKey], needs: Needs) -> PlannedJob:
+    return PlannedJob(
+        key=JobKey(spec["stage"], spec["seed"]),
+        kind=spec["kind"],
+        role=spec["role"],
+        parents=parents,
+        waits_for_all_ended=spec["kind"] == "report",
+        needs=needs,
+        fingerprint=spec["fingerprint"],
+        spec=spec,
+    )
+
+
+def _settings(stage: TrainStage) -> dict[str, Any]:
+    """Return what a stage does, with the catalogue's defaults filled in, so that a spec.json says all."""
+    return {
+        "model": _component("model", stage.model),
+        "epochs": stage.epochs,
+        "batch_size": stage.batch_size,
+        "optimizer": _component("optimizer", stage.optimizer),
+        "schedule": _component("schedule", stage.schedule),
+        "loss": {
+            name: {"weight": term.weight, "arguments": resolve_arguments("loss", name, term.arguments)}
+            for name, term in stage.loss.items()
+        },
+        "augment": stage.augment.model_dump(),
+        "precision": stage.precision,
+        "deterministic": stage.deterministic,
+        "compile": stage.compile,
+        "checkpoint_every": stage.checkpoint_every,
+    }
+
+
+def _component(kind: str, component: Component) -> dict[str, Any]:
+    return {"name": component.name, "arguments": resolve_arguments(kind, component.name, component.arguments)}
+
+
+def _data_json(data: Data) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "root": data.root,
+        "arguments": resolve_arguments("dataset", data.name, data.arguments),
+        "validation": data.validation,
+        "train_subset": data.train_subset,
+        "test_subset": data.test_subset,
+    }
+
+
+def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide what comes out of a stage."""
+    return {key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}
+
+
+def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:
+    """Return a digest of everything that changes the result, and of nothing else."""
+    whole = {**content, "kind": kind, "code": versions_of(kind)}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _needs(defaults: Needs, *layers: Resources) -> Needs:
+    """Return the defaults overridden by each layer's given values, the last layer winning."""
+    chosen = asdict(defaults)
+    for layer in layers:
+        given = {
+            "gpus": layer.gpus,
+            "cpus": layer.cpus,
+            "memory_mb": layer.memory,
+            "minutes": layer.time,
+            "gpu_type": layer.gpu_type,
+        }
+        chosen.update({name: value for name, value in given.items() if value is not None})
+    return Needs(**chosen)
+
+
+def _job_to_json(job: PlannedJob) -> dict[str, Any]:
+    return {
+        "stage": job.key.stage,
+        "seed": job.key.seed,
+        "kind": job.kind,
+        "role": job.role,
+        "fingerprint": job.fingerprint,
+        "parents": {name: parent._asdict() for name, parent in job.parents.items()},
+        "resources": asdict(job.needs),
+    }

@@ -1,0 +1,184 @@
+"""The job file's shape: frozen, strict models. Structure only; names and references are checked in ``kd.spec.checks``.
+
+The spec speaks of the work (GPUs, memory, time). Facts of a place (partitions, accounts, modules) belong to a cluster
+profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from kd.spec.quantities import (
+    MEMORY_PATTERN,
+    MOST_MINUTES,
+    TIME_PATTERN,
+    format_minutes,
+    parse_megabytes,
+    parse_minutes,
+)
+
+
+class Strict(BaseModel):
+    """Base of every part of a job file: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+STAGE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: `--set stages.teacher.epochs=10` names a stage
+StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=64)]
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Minutes = Annotated[
+    int,
+    BeforeValidator(parse_minutes),
+    PlainSerializer(format_minutes, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MOST_MINUTES},
+                {"type": "string", "pattern": f"^{TIME_PATTERN}$"},
+            ],
+            "examples": ["90m", "24h", "1d12h", "1-12:00:00"],
+        }
+    ),
+]
+Megabytes = Annotated[
+    int,
+    BeforeValidator(parse_megabytes),
+    PlainSerializer(lambda megabytes: f"{megabytes}M", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{MEMORY_PATTERN}$", "examples": ["32G", "500M"]}),
+]
+
+
+class Open(BaseModel):
+    """Base of the parts whose further keys are arguments of something in the catalogue."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments beside the part's own keys, as written."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Component(Open):
+    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``."""
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+Model = Annotated[Component, Field(json_schema_extra={"x-catalogue": "model"})]
+Optimizer = Annotated[Component, Field(json_schema_extra={"x-catalogue": "optimizer"})]
+Schedule = Annotated[Component, Field(json_schema_extra={"x-catalogue": "schedule"})]
+
+
+class Term(Open):
+    """One term of a loss: its weight and the loss function's own arguments. A bare number is the weight."""
+
+    weight: Weight
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return {"weight": value} if isinstance(value, int | float) else value
+
+
+Loss = Annotated[dict[str, Term], Field(min_length=1, json_schema_extra={"x-catalogue": "loss"})]
+
+
+class Data(Open):
+    """Which images, where they lie, and how they are split. Further keys are arguments of the data set."""
+
+    name: str
+    root: Line | None = Field(default=None, description="Folder or archive; ${VAR} reads the environment")
+    validation: int = Field(gt=0, description="Images cut from the training part for selection")
+    train_subset: int | None = Field(default=None, gt=0, description="Use only so many training images")
+    test_subset: int | None = Field(default=None, gt=0, description="Use only so many test images")
+
+
+DataSet = Annotated[Data, Field(json_schema_extra={"x-catalogue": "dataset"})]
+
+
+class Resources(Strict):
+    """What one job of a stage needs. What is not given is the pipeline's value, or a default."""
+
+    gpus: int | None = Field(default=None, ge=0, le=1024)
+    cpus: int | None = Field(default=None, ge=1, le=4096)
+    memory: Megabytes | None = None
+    time: Minutes | None = None
+    gpu_type: Name | None = Field(default=None, description="Pin the GPU type, so that speeds can be compared")
+
+
+class Augment(Strict):
+    """Random changes of the training images, whole batches at a time."""
+
+    crop: int = Field(default=0, ge=0, le=64, description="Pad by so many pixels, then crop at random")
+    flip: bool = Field(default=False, description="Mirror left-right with probability 1/2")
+
+
+class Stage(Strict):
+    """What every stage may say."""
+
+    about: str | None = None
+    resources: Resources = Resources()
+
+
+class TrainStage(Stage):
+    """Train a model on labels."""
+
+    kind: Literal["train"]
+    role: Name | None = Field(default=None, description="teacher, baseline, distilled … : its place in the report")
+    seeds: list[Seed] | None = Field(default=None, min_length=1, description="Instead of the pipeline's seeds")
+    model: Model
+    epochs: int = Field(gt=0, le=1_000_000)
+    batch_size: int = Field(default=128, gt=0, le=1_000_000)
+    optimizer: Optimizer
+    schedule: Schedule = Component(name="constant")
+    loss: Loss = {"ce": Term(weight=1.0)}
+    free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
+    augment: Augment = Augment()
+    data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
+    compile: bool = Field(default=False, description="Use torch.compile")
+    checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
+
+
+class DistillStage(TrainStage):
+    """Train a student on labels and on the outputs of a teacher stage."""
+
+    kind: Literal["distill"]  # type: ignore[assignment]  # the discriminator narrows
+    teacher: str = Field(description="The stage whose model teaches")
+    loss: Loss
+
+
+class ReportStage(Stage):
+    """Assemble the report from whatever finished."""
+
+    kind: Literal["report"]
+
+
+AnyStage = Annotated[TrainStage | DistillStage | ReportStage, Field(discriminator="kind")]
+STAGE_KINDS: Mapping[str, type[Stage]] = {"train": TrainStage, "distill": DistillStage, "report": ReportStage}
+
+
+class Job(Strict):
+    """A whole job file."""
+
+    pipeline: Name = Field(description="The family's key in report.json")
+    about: str = ""
+    data: DataSet
+    seeds: list[Seed] = Field(min_length=1)
+    resources: Resources = Resources()
+    stages: dict[StageName, AnyStage] = Field(min_length=1)

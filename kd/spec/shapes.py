@@ -1,0 +1,42 @@
+"""The shape of a data set's images, where it is known before the data is read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kd import catalog
+from kd.spec.schema import Data
+
+
+class Shape(NamedTuple):
+    """Classes, channels and pixels a side."""
+
+    classes: int
+    channels: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.classes} classes of {self.channels} x {self.size} x {self.size} images"
+
+
+USUAL = Shape(classes=10, channels=3, size=32)
+SHAPES = {
+    "digits": Shape(classes=10, channels=1, size=8),
+    "mnist": Shape(classes=10, channels=1, size=28),
+    "cifar10": USUAL,
+}
+
+
+def image_shape(data: Data) -> Shape | None:
+    """Return the shape that a data set's name and arguments declare, or None when only its files tell."""
+    if data.name in SHAPES:
+        return SHAPES[data.name]
+    arguments = catalog.resolve_arguments("dataset", data.name, data.arguments)
+    if "size" not in arguments:
+        return None
+    channels = 1 if arguments.get("grey") else USUAL.channels
+    return Shape(
+        classes=arguments.get("classes", USUAL.classes),
+        channels=arguments.get("channels", channels),
+        size=arguments["size"],
+    )

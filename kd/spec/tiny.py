@@ -1,0 +1,83 @@
+"""``--tiny``: the same job graph with seconds-sized work, so that a pipeline can be tried before it is paid for.
+
+What stays: stages, edges, models, losses, optimizers, the kind of schedule, the shape of the images and the number of
+classes. What shrinks: two epochs of a few synthetic images, two seeds, ten minutes of wall time. What a tiny run
+reports is no result; it shows that every stage runs on this machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kd.spec.graph import in_order, teacher_of
+from kd.spec.schema import Augment, Component, Data, Job, Resources, TrainStage
+from kd.spec.shapes import USUAL, image_shape
+
+EPOCHS = 2
+TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are more classes
+BATCH = 16
+SEEDS = 2
+MINUTES = 10
+
+
+def shrink(job: Job) -> Job:
+    """Return the job with the same stages and edges, and work that takes seconds."""
+    seeds = _kept_seeds(job)
+    stages = {
+        name: _shrink_training(stage, seeds[name]) if isinstance(stage, TrainStage) else stage
+        for name, stage in job.stages.items()
+    }
+    return job.model_copy(
+        update={
+            "data": _shrink_data(job.data),
+            "seeds": job.seeds[:SEEDS],
+            "stages": stages,
+            "resources": job.resources.model_copy(update={"time": MINUTES}),
+        }
+    )
+
+
+def _kept_seeds(job: Job) -> dict[str, list[int]]:
+    """Return the seeds each stage keeps: the first two of a stage that teaches nobody, else those its students keep."""
+    wanted: dict[str, set[int]] = {name: set() for name in job.stages}
+    kept: dict[str, list[int]] = {}
+    for name in reversed(in_order(job)):  # students before their teachers
+        stage = job.stages[name]
+        own = (stage.seeds if isinstance(stage, TrainStage) else None) or job.seeds
+        kept[name] = [seed for seed in own if seed in wanted[name]] or own[:SEEDS]
+        if teacher := teacher_of(job, name):
+            wanted[teacher].update(kept[name])
+    return kept
+
+
+def _shrink_training(stage: TrainStage, seeds: list[int]) -> TrainStage:
+    update: dict[str, Any] = {
+        "seeds": seeds,
+        "epochs": EPOCHS,
+        "batch_size": min(stage.batch_size, BATCH),
+        "schedule": _shrink_schedule(stage.schedule),
+        "augment": Augment(crop=min(stage.augment.crop, 1), flip=stage.augment.flip),
+        "checkpoint_every": 1,
+        "resources": _shrink_resources(stage.resources),
+    }
+    if stage.data is not None:
+        update["data"] = _shrink_data(stage.data)
+    return stage.model_copy(update=update)
+
+
+def _shrink_data(data: Data) -> Data:
+    shape = image_shape(data) or USUAL
+    validation, train, test = (max(images, shape.classes) for images in (VALIDATION, TRAIN, TEST))
+    arguments: dict[str, Any] = {**shape._asdict(), "train": train + validation, "test": test}
+    return Data(name="synthetic", validation=validation, **arguments)
+
+
+def _shrink_schedule(schedule: Component) -> Component:
+    """Return the schedule with the arguments that count epochs fitted to the few there are."""
+    fitted = {"milestones": [1], "every": 1, "warmup": 0}
+    arguments = {key: fitted.get(key, value) for key, value in schedule.arguments.items()}
+    return Component(name=schedule.name, **arguments)
+
+
+def _shrink_resources(resources: Resources) -> Resources:
+    return resources.model_copy(update={"time": MINUTES}) if resources.time else resources

@@ -1,0 +1,1 @@
+"""What a job does: one file per stage kind. The spec stops here."""

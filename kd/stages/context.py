@@ -1,0 +1,54 @@
+"""What a stage is given: its folder, where to write, its parents, and how to talk to whoever started it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kd.files import sha256_file
+from kd.rundir import StageFolder
+
+
+class Interrupted(Exception):
+    """The stage saved its state and stopped because it was asked to; run it again to go on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageContext:
+    """The surroundings of one stage.
+
+    ``folder`` is durable; ``work`` is where the stage writes while it runs, a scratch folder or
+    ``folder.path`` itself. ``parents`` maps a reference ("teacher") to a folder with that parent's
+    result.json and checkpoint/. ``data_root`` is staged data, or None to use the one of the spec.
+    ``stop_requested`` is asked at every step. ``publish`` copies files, named relative to ``work``, to
+    ``folder`` and returns their SHA-256. ``facts`` about the job end up in the result.
+    """
+
+    folder: StageFolder
+    work: Path
+    parents: Mapping[str, Path]
+    data_root: Path | None
+    stop_requested: Callable[[], bool]
+    publish: Callable[[Sequence[str]], dict[str, str]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def in_place(
+    folder: StageFolder,
+    *,
+    parents: Mapping[str, Path] | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+    facts: Mapping[str, Any] | None = None,
+) -> StageContext:
+    """Return the context of a stage that works in its own folder, with no staging: publishing only hashes."""
+    return StageContext(
+        folder=folder,
+        work=folder.path,
+        parents=parents or {},
+        data_root=None,
+        stop_requested=stop_requested,
+        publish=lambda names: {name: sha256_file(folder.path / name) for name in names},
+        facts=facts or {},
+    )

@@ -1,0 +1,103 @@
+"""How a training ends: weights written, the test part read once, and the contents of result.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from kd.data.store import DeviceStore
+from kd.evaluate.measure import measure
+from kd.evaluate.metrics import Metrics
+from kd.stages.context import StageContext
+from kd.stages.data import Data
+from kd.train.device import Runtime
+from kd.train.state import Stopwatch, Training
+from kd.train.weights import ModelCard, save_weights
+
+BEST, LAST = "checkpoint/best.safetensors", "checkpoint/last.safetensors"
+# images per batch where no gradient is kept; larger ones gain nothing
+EVALUATION_BATCH = 512
+# what result.json repeats of spec.json
+_IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")
+
+
+def measure_store(model: nn.Module, *, store: DeviceStore, classes: int, runtime: Runtime) -> Metrics:
+    """Return the metrics of a model on one part of the data, not augmented."""
+    batches = store.in_order(EVALUATION_BATCH)
+    return measure(model, batches, num_classes=classes, device=runtime.device, autocast=runtime.autocast)
+
+
+def conclude(
+    context: StageContext,
+    spec: Mapping[str, Any],
+    *,
+    training: Training,
+    card: ModelCard,
+    data: Data,
+    runtime: Runtime,
+) -> dict[str, Any]:
+    """Write the best and the last weights, measure both, and return the contents of result.json."""
+    save_weights(context.work / BEST, training.best_weights, card)
+    save_weights(context.work / LAST, training.model.state_dict(), card)
+    files = context.publish([BEST, LAST, "metrics.csv"])
+    watch = Stopwatch()
+    test = _measure_test(training, data, runtime)
+    return {
+        "format": 1,
+        **{key: spec[key] for key in _IDENTITY},
+        "model": dict(spec["settings"]["model"]),
+        **_training_facts(training),
+        "test": test,
+        "seconds": {
+            "total": training.total_watch.seconds,
+            "train": sum(row["epoch_time_sec"] for row in training.rows),
+            "measure": watch.seconds,
+        },
+        "device": runtime.description,
+        "precision": runtime.precision,
+        "torch": torch.__version__,
+        "data": _data_facts(spec["data"]["name"], data),
+        "files": files,
+        "job": dict(context.facts),
+        "finished": time.time(),
+    }
+
+
+def _measure_test(training: Training, data: Data, runtime: Runtime) -> dict[str, dict[str, float]]:
+    """Measure the last and the best weights on the test part, the only time it is read."""
+    store, classes = data.test_store(), len(data.arrays.classes)
+    last = measure_store(training.model, store=store, classes=classes, runtime=runtime)
+    training.model.load_state_dict(training.best_weights)
+    best = measure_store(training.model, store=store, classes=classes, runtime=runtime)
+    return {"best": best.as_dict(), "last": last.as_dict()}
+
+
+def _training_facts(training: Training) -> dict[str, Any]:
+    assert training.best_epoch is not None
+    return {
+        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "epochs": training.epoch,
+        "best_epoch": training.best_epoch + 1,
+        "attempts": training.attempt,
+        "validation": {
+            "best": training.validation(training.best_epoch).as_dict(),
+            "last": training.validation(-1).as_dict(),
+        },
+        "images_per_second": median(row["images_per_second"] for row in training.rows),
+    }
+
+
+def _data_facts(name: str, data: Data) -> dict[str, Any]:
+    return {
+        "name": name,
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test": len(data.arrays.test_labels),
+        "classes": len(data.arrays.classes),
+        "split_digest": data.digest,
+    }

@@ -1,0 +1,143 @@
+"""Where and how a process computes: device, precision, threads, memory. Decided once, at its start.
+
+The defaults are the fast ones: channels-last memory, bfloat16 where the hardware has it, TF32 for what stays
+float32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+# processor flags, as Linux names them, of x86 and Arm cores that multiply bfloat16 natively
+_CPU_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+# the parameters of mallopt(3) that keep big blocks in the process instead of returning them to the kernel
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runtime:
+    """Device and precision of a process.
+
+    ``bfloat16`` means that networks multiply in it, under autocast; weights and losses stay float32.
+    """
+
+    device: torch.device
+    bfloat16: bool
+    description: str
+
+    @property
+    def precision(self) -> str:
+        """The precision of the multiplications, as results name it."""
+        return "bfloat16" if self.bfloat16 else "float32"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context a forward pass runs in."""
+        if not self.bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model to the device, in channels-last memory order."""
+        return model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def prepare_runtime(*, precision: Precision = "auto", deterministic: bool = False) -> Runtime:
+    """Choose the device and set the process up for it.
+
+    ``deterministic`` makes a GPU give the same bits every time, at a cost in speed; a CPU does so with the
+    same number of threads anyway.
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; required by torch
+    torch.use_deterministic_algorithms(deterministic)
+    if torch.cuda.is_available():
+        return _prepare_gpu(precision, deterministic)
+    return _prepare_cpu(precision)
+
+
+def _prepare_gpu(precision: Precision, deterministic: bool) -> Runtime:
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return Runtime(
+        device=torch.device("cuda", torch.cuda.current_device()),
+        bfloat16=precision == "bfloat16" or (precision == "auto" and native),
+        description=f"cuda: {torch.cuda.get_device_name()}",
+    )
+
+
+def _prepare_cpu(precision: Precision) -> Runtime:
+    threads = thread_count(os.environ, usable_cores())
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    flags, name = _processor()
+    native = bool(flags & _CPU_BFLOAT16_FLAGS)
+    return Runtime(
+        device=torch.device("cpu"),
+        bfloat16=precision == "bfloat16" or (precision == "auto" and native),
+        description=f"cpu: {name}, {threads} thread{'s' if threads > 1 else ''}",
+    )
+
+
+def thread_count(environment: Mapping[str, str], cores: int) -> int:
+    """Return how many threads to use: KD_THREADS, else what Slurm or OpenMP was told, at most ``cores``.
+
+    More threads than cores halve the speed, so a process may not exceed the cores it is bound to.
+    """
+    for name in ("KD_THREADS", "SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"):
+        value = environment.get(name, "")
+        if value.isdecimal() and int(value) > 0:
+            return min(int(value), cores)
+    return cores
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process is bound to, or all where the system cannot say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to reuse freed blocks of any size; return whether it agreed.
+
+    By default it gives each big tensor back to the kernel and faults it in again, page by page, at the next
+    step.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def peak_gpu_memory_mb(device: torch.device) -> float:
+    """Return the highest memory that tensors took on a GPU so far, in MiB; 0 on a CPU."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
+
+
+@lru_cache(maxsize=1)
+def _processor() -> tuple[frozenset[str], str]:
+    """Return the flags and the name of the processor, as far as Linux tells."""
+    facts: dict[str, str] = {}
+    source = Path("/proc/cpuinfo")
+    if source.is_file():
+        first, _, _ = source.read_text(encoding="utf-8", errors="replace").partition("\n\n")
+        for line in first.splitlines():
+            key, _, value = line.partition(":")
+            facts[key.strip().lower()] = value.strip()
+    flags = facts.get("flags") or facts.get("features") or ""
+    return frozenset(flags.split()), facts.get("model name") or platform.processor() or platform.machine()

@@ -1,0 +1,106 @@
+"""The training loop. It knows no method (the objective does) and no cluster (callbacks may raise to stop)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kd.evaluate.metrics import Metrics
+from kd.train.device import peak_gpu_memory_mb
+from kd.train.meter import TrainingDiverged
+from kd.train.schedules import Schedule
+from kd.train.state import Row, Training
+from kd.train.step import Batch, Batches, Objective
+
+AfterStep = Callable[[Training], None]
+
+
+def fit(
+    training: Training,
+    *,
+    epochs: int,
+    batches: Batches,
+    objective: Objective,
+    schedule: Schedule,
+    validate: Callable[[nn.Module], Metrics],
+    forward: nn.Module | None = None,
+    after_step: AfterStep = lambda training: None,
+    after_epoch: AfterStep = lambda training: None,
+) -> None:
+    """Train from wherever ``training`` stands to the end of ``epochs``.
+
+    ``forward`` is the model as it is called (compiled, say) where that is another object than the one that
+    owns the weights. Raises TrainingDiverged when a loss is not finite, and whatever the two callbacks raise.
+    """
+    runner = training.model if forward is None else forward
+    for group in training.optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    while training.epoch < epochs:
+        _train_epoch(training, batches, objective, schedule, runner, after_step)
+        training.finish_epoch(_close_epoch(training, batches, validate, runner))
+        after_epoch(training)
+
+
+def _train_epoch(
+    training: Training,
+    batches: Batches,
+    objective: Objective,
+    schedule: Schedule,
+    runner: nn.Module,
+    after_step: AfterStep,
+) -> None:
+    runner.train()
+    for batch in batches.epoch(training.epoch, first_step=training.step):
+        moment = training.epoch + (training.step + 0.5) / batches.steps
+        _set_learning_rate(training.optimizer, schedule(moment))
+        losses, logits = train_step(runner, training.optimizer, objective, batch)
+        training.meter.add(training.step, losses, logits, batch.labels)
+        training.step += 1
+        after_step(training)
+
+
+def train_step(model: nn.Module, optimizer: Optimizer, objective: Objective, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Do one step; return its losses [1 + terms], the total first, and the logits [B, C]."""
+    losses = objective(model, batch)
+    optimizer.zero_grad(set_to_none=True)
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return torch.cat([losses.total.detach()[None], losses.parts]), losses.logits
+
+
+def _close_epoch(
+    training: Training, batches: Batches, validate: Callable[[nn.Module], Metrics], runner: nn.Module
+) -> Row:
+    """Validate, and return the epoch's row for metrics.csv."""
+    training.meter.check_finite(training.epoch)
+    train, terms = training.meter.summary()
+    images_per_second = sum(training.meter.counts) / training.epoch_watch.seconds
+    val = validate(runner)
+    if not math.isfinite(val.loss):
+        raise TrainingDiverged(
+            f"training diverged at the end of epoch {training.epoch + 1}: the validation loss is not finite; "
+            "lower the learning rate (optimizer.lr)"
+        )
+    group = training.optimizer.param_groups[0]
+    return {
+        "epoch": training.epoch + 1,
+        **{f"train_{name}": getattr(train, name) for name in _METRIC_ORDER},
+        **{f"val_{name}": getattr(val, name) for name in _METRIC_ORDER},
+        "learning_rate": float(group["lr"]),
+        "epoch_time_sec": training.epoch_watch.seconds,
+        "gpu_memory_mb": peak_gpu_memory_mb(training.meter.confusion.device),
+        **{f"loss_{name}": value for name, value in terms.items()},
+        "images_per_second": images_per_second,
+    }
+
+
+_METRIC_ORDER = ("loss", "accuracy", "precision", "recall", "f1_score")
+
+
+def _set_learning_rate(optimizer: Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor

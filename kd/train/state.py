@@ -1,0 +1,106 @@
+"""Everything a training would lose by being killed, in one place, and how it is saved and taken back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kd.evaluate.metrics import Metrics
+from kd.train.checkpoint import random_state, set_random_state
+from kd.train.meter import Meter
+
+Row = dict[str, float]  # one epoch of metrics.csv, by column
+
+
+class Stopwatch:
+    """Seconds that were spent, over all attempts."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self, carried: float = 0.0) -> None:
+        """Count on from ``carried`` seconds."""
+        self._carried, self._started = carried, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self._carried + time.perf_counter() - self._started
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Training:
+    """A training under way. ``epoch`` counts finished epochs, ``step`` finished steps of the one under way.
+
+    ``rows`` holds one row per finished epoch. ``best_epoch`` (from 0, an index into ``rows``) is the one
+    whose weights ``best_weights`` are.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    meter: Meter
+    epoch: int = 0
+    step: int = 0
+    attempt: int = 1
+    rows: list[Row] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    epoch_watch: Stopwatch = field(default_factory=Stopwatch)
+    total_watch: Stopwatch = field(default_factory=Stopwatch)
+
+    def finish_epoch(self, row: Row) -> None:
+        """Close the epoch with its row, keep the weights if they are the best so far, begin the next."""
+        self.rows.append(row)
+        if self.best_epoch is None or _rank(row) > _rank(self.rows[self.best_epoch]):
+            self.best_epoch = self.epoch
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        self.epoch += 1
+        self.step = 0
+        self.meter.reset()
+        self.epoch_watch.restart()
+
+    def validation(self, epoch: int) -> Metrics:
+        """Return the validation metrics of a finished epoch (an index, -1 for the last)."""
+        row = self.rows[epoch]
+        return Metrics(**{name: row[f"val_{name}"] for name in Metrics.__dataclass_fields__})
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state as tensors, numbers, strings, lists and dictionaries."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "meter": self.meter.state(),
+            "random": random_state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "attempt": self.attempt,
+            "rows": self.rows,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+            "epoch_seconds": self.epoch_watch.seconds,
+            "total_seconds": self.total_watch.seconds,
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from a snapshot, as attempt number one more than the one that saved it."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.meter.load(saved["meter"])
+        device = self.meter.confusion.device
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        self.attempt = saved["attempt"] + 1
+        self.rows, self.best_epoch = saved["rows"], saved["best_epoch"]
+        self.best_weights = {name: tensor.to(device) for name, tensor in saved["best_weights"].items()}
+        self.epoch_watch.restart(saved["epoch_seconds"])
+        self.total_watch.restart(saved["total_seconds"])
+        set_random_state(saved["random"])
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    """Higher is better: validation accuracy, then lower loss. Of equal ranks the earlier epoch stays."""
+    return row["val_accuracy"], -row["val_loss"]

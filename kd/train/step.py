@@ -1,0 +1,57 @@
+"""What a training step passes around: a batch goes in, losses come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Augmented, normalised images [B, C, H, W] and labels [B] on the device, and which views they are.
+
+    ``indices`` [B] count into the training images; ``view`` is the number of the augmented view. Together
+    they name what a teacher saw, for one that remembers.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    view: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Losses:
+    """What a batch cost: ``total`` (scalar, weighted), ``parts`` [terms] (not weighted), logits [B, C].
+
+    Only ``total`` is there to be differentiated; the others are detached.
+    """
+
+    total: Tensor
+    parts: Tensor
+    logits: Tensor
+
+
+class Objective(Protocol):
+    """What a training minimises."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The terms' names, in the order of ``Losses.parts``."""
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Losses:
+        """Return the losses of one batch."""
+
+
+class Batches(Protocol):
+    """The batches of any epoch, each a function of (epoch, step) alone: an epoch can be entered anywhere."""
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, epoch: int, *, first_step: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch (from 0) from step ``first_step`` (from 0) on."""

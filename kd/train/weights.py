@@ -1,0 +1,92 @@
+"""Weights on disk: safetensors files with a card that says how to rebuild the model.
+
+The card travels inside the file, so a teacher is loaded from its weights alone, wherever they were copied to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kd.catalog import load
+from kd.errors import CheckpointError
+from kd.files import atomic_path
+
+# the card is one entry of the file's metadata: several would be written in an unstable order, and bytes must
+# be stable
+_CARD_KEY = "kd"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """Which model of the catalogue, with which arguments, for which images.
+
+    ``mean`` and ``std`` of pixels / 255 are what its input is normalised by.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    classes: tuple[str, ...]
+    in_channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def build(self) -> nn.Module:
+        """Return the model with fresh weights, drawn from torch's global generator."""
+        function = load("model", self.name)
+        model = function(len(self.classes), self.in_channels, self.image_size, **self.arguments)
+        assert isinstance(model, nn.Module)
+        return model
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], card: ModelCard) -> None:
+    """Write weights and card atomically. Equal weights and cards give equal bytes."""
+    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in weights.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_CARD_KEY: json.dumps(asdict(card), sort_keys=True)})
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """Return weights (on the CPU) and card.
+
+    Raises CheckpointError when the file is missing, damaged or not written by ``save_weights``.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as weights ({error})") from error
+    return weights, _read_card(path, metadata)
+
+
+def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
+    """Rebuild a model, on the CPU, from its weights; return it and its card.
+
+    Raises CheckpointError when the file is unusable or its weights do not fit the model it names.
+    """
+    weights, card = load_weights(path)
+    model = card.build()
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: the weights do not fit {card.name}: {detail:.200}") from error
+    return model, card
+
+
+def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
+    try:
+        fields: dict[str, Any] = json.loads(metadata[_CARD_KEY])
+        lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
+        return ModelCard(**{**fields, **lists})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: carries no model card; only weights saved by kd fit") from error

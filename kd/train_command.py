@@ -1,0 +1,84 @@
+"""``kd-train SPEC STAGE``: run one stage here, in this process, into the same run folder that kd-submit would use.
+
+For a notebook's neighbour, a debugger, or a machine without submitit. Continues from a checkpoint like any job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kd.errors import RunError, SpecError, did_you_mean, run_command
+from kd.files import write_json
+from kd.rundir import RunFolder, results_folder
+from kd.spec.load import load_job
+from kd.spec.plan import Plan, PlannedJob, plan_job
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``kd-train``. Returns 0, or 2 on the user's mistake; a bug keeps its traceback."""
+    options = _parser().parse_args(argv)
+    return run_command(lambda: _train(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kd-train", description="Run one stage in this process.", allow_abbrev=False)
+    parser.add_argument("spec", metavar="SPEC", help="job file, or the name of a shipped one")
+    parser.add_argument("stage", metavar="STAGE")
+    parser.add_argument("--seed", type=int, help="only this seed; default: every seed of the stage, in turn")
+    parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
+    parser.add_argument("--results", metavar="DIR", default=str(results_folder()))
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override stages.x.epochs=10")
+    parser.add_argument("--tiny", action="store_true", help="the same graph with seconds-sized work")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    plan = plan_job(load_job(options.spec, overrides=options.set, tiny=options.tiny))
+    jobs = _chosen(plan, options.stage, options.seed)
+    name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
+    run = RunFolder(Path(options.results).absolute() / name)
+    run.path.mkdir(parents=True, exist_ok=True)
+    if not run.plan.is_file():
+        write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
+    for job in jobs:
+        _train_one(run, job)
+    return 0
+
+
+def _chosen(plan: Plan, stage: str, seed: int | None) -> list[PlannedJob]:
+    stages = plan.by_stage()
+    if stage not in stages:
+        raise SpecError([f"no stage '{stage}'{did_you_mean(stage, list(stages))}"])
+    jobs = [job for job in stages[stage] if seed is None or job.key.seed == seed]
+    if not jobs:
+        known = ", ".join(str(job.key.seed) for job in stages[stage])
+        raise SpecError([f"stage '{stage}' has no seed {seed} (it has {known})"])
+    return jobs
+
+
+def _train_one(run: RunFolder, job: PlannedJob) -> None:
+    from kd.run import run_stage
+    from kd.stages.context import in_place
+
+    folder = run.stage(job.key)
+    result = folder.read_result()
+    if result and result["fingerprint"] == job.fingerprint and not folder.damaged_artefacts():
+        print(f"{job.key}: done already")
+        return
+    for parent in job.parents.values():
+        if run.stage(parent).read_result() is None:
+            raise RunError(f"{job.key} needs {parent}, which is not done: kd-train it first")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.spec, job.spec)
+    parents = {name: run.stage(parent).path for name, parent in job.parents.items()}
+    result = run_stage(in_place(folder, parents=parents))
+    accuracy = result.get("test", {}).get("best", {}).get("accuracy")
+    print(f"{job.key}: done" + (f", test accuracy {accuracy:.4f}" if accuracy is not None else ""), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Calls of Slurm's own commands, with a time limit and a clean environment. Job ids never pass through a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from kd.errors import ClusterError
+
+SECONDS = 60.0
+IDS_PER_CALL = 500  # keeps command lines far below the kernel's limit
+
+
+def call(*command: str, seconds: float = SECONDS, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a Slurm command and return what it said. Raises ClusterError when it is absent or does not answer in time."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SBATCH_")}
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, input=text, env=environment, check=False
+        )
+    except FileNotFoundError:
+        raise ClusterError(f"{command[0]}: no such command; is this a Slurm cluster?") from None
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{command[0]} did not answer within {seconds:.0f} s; try again later") from None
+
+
+def release(ids: Sequence[str]) -> None:
+    """Let held jobs run. Raises ClusterError when Slurm refuses any of them."""
+    for chunk in _chunks(whole_jobs(ids)):
+        answer = call("scontrol", "release", ",".join(chunk))
+        if answer.returncode != 0:
+            raise ClusterError(f"scontrol release failed: {_one_line(answer.stderr)}")
+
+
+def cancel(ids: Sequence[str]) -> None:
+    """Cancel jobs; those that ended already are no error."""
+    for chunk in _chunks(list(ids)):
+        answer = call("scancel", "--quiet", *chunk)
+        if answer.returncode != 0 and "Invalid job id" not in answer.stderr:
+            raise ClusterError(f"scancel failed: {_one_line(answer.stderr)}")
+
+
+def whole_jobs(ids: Sequence[str]) -> list[str]:
+    """Return the array ids behind array elements, each once, in order: ``[7_0, 7_1, 9]`` gives ``[7, 9]``."""
+    return list(dict.fromkeys(job_id.partition("_")[0] for job_id in ids))
+
+
+def _chunks(ids: list[str]) -> list[list[str]]:
+    return [ids[start : start + IDS_PER_CALL] for start in range(0, len(ids), IDS_PER_CALL)]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,53 @@
+"""Which job this process is, read from the variables Slurm (sbatch manual page, OUTPUT ENVIRONMENT VARIABLES)
+gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobIdentity:
+    """One job as Slurm names it; all None and zero outside Slurm.
+
+    ``job_id`` is what people and ``scontrol`` use (``123`` or, for an array task, ``123_4``); ``raw_id`` is
+    unique to one task and is what sites put into the names of per-job folders. ``restarts`` counts Slurm's
+    restarts of this job.
+    """
+
+    job_id: str | None = None
+    raw_id: str | None = None
+    restarts: int = 0
+    partition: str | None = None
+
+
+def job_identity(environment: Mapping[str, str]) -> JobIdentity:
+    """Read the job's identity from its environment."""
+    raw = environment.get("SLURM_JOB_ID")
+    if not raw:
+        return JobIdentity()
+    array, task = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    return JobIdentity(
+        job_id=f"{array}_{task}" if array and task else raw,
+        raw_id=raw,
+        restarts=int(environment.get("SLURM_RESTART_COUNT") or 0),  # unset on the first run
+        partition=environment.get("SLURM_JOB_PARTITION"),
+    )
+
+
+def set_thread_counts(environment: MutableMapping[str, str]) -> int | None:
+    """Give the mathematics libraries as many threads as the job has processors; call before torch is
+    imported.
+
+    A value that leaked in from the login shell is overwritten: the allocation decides. Returns the number, or
+    None when Slurm named none.
+    """
+    count = environment.get("SLURM_CPUS_PER_TASK", "")
+    if not count.isdigit() or int(count) < 1:
+        return None
+    environment.update(dict.fromkeys(_THREAD_VARIABLES, count))
+    return int(count)

@@ -1,0 +1,137 @@
+"""Making a run folder: the job file, the plan, every stage's spec, provenance, and the code frozen as it is now."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kd.errors import RunError
+from kd.files import atomic_path, write_json, write_text
+from kd.rundir import JobKey, RunFolder, read_object
+from kd.spec.plan import Plan
+from kd.spec.schema import NAME_PATTERN, Job
+from slurm.cluster import Profile
+
+PACKAGES = ("kd", "slurm")
+VERSIONS_OF = ("torch", "torchvision", "timm", "submitit", "numpy", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """How a run is executed; the payload reads it from launch.json."""
+
+    executor: str
+    cluster: str
+    profile: Profile
+
+
+def open_run(results: Path, name: str) -> RunFolder:
+    """Return the run folder of a name. Raises RunError for names and places that Slurm cannot write logs to."""
+    if not re.match(NAME_PATTERN, name):
+        raise RunError(f"--run {name!r}: a run's name is letters, digits, '_', '-' and '.'")
+    path = Path(os.path.abspath(results)) / name
+    for character, meaning in (("%", "Slurm's log patterns"), ("\n", "one line"), ("\\", "Slurm's log patterns")):
+        if character in str(path):
+            raise RunError(f"{str(path)!r}: a results folder may not contain {character!r} (it breaks {meaning})")
+    return RunFolder(path)
+
+
+def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Sequence[str]) -> None:
+    """Write or complete the run folder. Files of stages that are already there keep their content."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_text(run.job_file, yaml.safe_dump(job.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    write_json(run.path / "launch.json", _launch_json(launch))
+    write_json(run.provenance, provenance(command))
+    freeze_code(run.code)
+    for planned in plan.jobs:
+        folder = run.stage(planned.key)
+        folder.log.mkdir(parents=True, exist_ok=True)
+        write_json(folder.spec, planned.spec)
+    write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
+
+
+def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
+    """Raise RunError when the run folder holds another plan than this one: a name must not mean two things."""
+    stored = read_object(run.plan)
+    if stored is None:
+        return
+    before = {JobKey(job["stage"], job["seed"]): job["fingerprint"] for job in stored["jobs"]}
+    trained = [job for job in plan.jobs if job.kind != "report"]
+    changed = {job.key.stage: None for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint}
+    if changed:
+        raise RunError(
+            f"{run.path} holds another plan: stage {', '.join(changed)} differs. "
+            f"Choose a new --run name, or --again to set the old stages aside and train anew"
+        )
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
+    """Return where a run comes from: commit, uncommitted changes, command, versions, host.
+
+    The environment is left out on purpose: it may hold secrets.
+    """
+    root = Path(__file__).resolve().parent.parent
+    return {
+        "command": list(command),
+        "commit": _git(root, "rev-parse", "HEAD"),
+        "uncommitted": _git(root, "diff", "HEAD"),
+        "user": getpass.getuser(),
+        "host": socket.gethostname(),
+        "time": time.time(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "versions": {name: _version(name) for name in VERSIONS_OF},
+    }
+
+
+def freeze_code(target: Path) -> None:
+    """Pack the packages that jobs import into one zip file, so that later edits cannot change what runs."""
+    root = Path(__file__).resolve().parent.parent
+    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in PACKAGES:
+            for file in sorted((root / package).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    archive.write(file, file.relative_to(root))
+
+
+def _launch_json(launch: Launch) -> dict[str, Any]:
+    return {
+        "executor": launch.executor,
+        "cluster": launch.cluster,
+        "scratch": list(launch.profile.scratch) if launch.executor == "slurm" else [],
+        "max_restarts": launch.profile.max_restarts,
+        "submit_tmpdir": os.environ.get("TMPDIR"),
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

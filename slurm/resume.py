@@ -1,0 +1,125 @@
+"""Where a run stands before a submission: what is done, what is alive, what must be submitted (again).
+
+Artefacts with checksums decide what is done; the scheduler only says what is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from filelock import SoftFileLock, Timeout
+
+from kd.errors import RunError
+from kd.rundir import JobKey, RunFolder
+from kd.spec.plan import Plan
+from slurm import commands
+from slurm.cluster import Profile
+from slurm.journal import Journal
+from slurm.snapshot import JobState, snapshot
+from slurm.submission import settle
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What a submission starts from."""
+
+    pending: tuple[JobKey, ...]
+    finished: tuple[JobKey, ...]
+    live: Mapping[JobKey, str]  # job ids that wait or run already
+    damaged: Mapping[JobKey, tuple[str, ...]]  # finished once, but these artefacts no longer verify
+    attempt: int
+
+    def lines(self) -> Iterator[str]:
+        """Say what was found, a line each."""
+        if self.finished:
+            yield f"done already: {_listed(self.finished)}"
+        if self.live:
+            yield f"waiting or running already: {_listed(self.live)}"
+        for key, names in self.damaged.items():
+            yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
+        if not self.pending:
+            yield "nothing to submit"
+
+
+@contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Hold the run's lock, so that of two people or shells one submits and the other is told."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with SoftFileLock(run.lock, timeout=0):
+            yield
+    except Timeout:
+        raise RunError(f"{run.path}: another kd-submit is at work on this run (lock: {run.lock})") from None
+
+
+def stand(run: RunFolder, plan: Plan, profile: Profile, chosen: Collection[JobKey]) -> Standing:
+    """Look at the run's files and at the scheduler, clear away what can never run, and return where the run stands."""
+    finished, damaged = _finished(run, plan, chosen)
+    settle(run)
+    states = {state.key: state for state in snapshot(run, profile)} if run.journal.is_file() else {}
+    alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
+    pending = _pending(plan, chosen, finished, alive)
+    _withdraw(run, [alive.pop(key) for key in pending if key in alive])
+    return Standing(
+        pending=tuple(pending),
+        finished=tuple(key for key in finished if key not in pending),
+        live={key: str(state.job_id) for key, state in alive.items()},
+        damaged=damaged,
+        attempt=1 + sum(line["event"] == "intent" for line in Journal(run.journal).lines()),
+    )
+
+
+def _pending(
+    plan: Plan, chosen: Collection[JobKey], finished: Collection[JobKey], alive: Mapping[JobKey, JobState]
+) -> list[JobKey]:
+    """Return the jobs to submit: neither done nor alive, can never run, or bound to a job that is submitted again.
+
+    A running job keeps its inputs; a queued one still waits for its parent's old job, and so must be sent anew. The
+    report is made again whenever anything it reads is.
+    """
+    again: set[JobKey] = set()
+    for job in plan.jobs:
+        state = alive.get(job.key)
+        bound = bool(again.intersection(plan.parents_of(job)))
+        if job.key not in chosen:
+            continue
+        if job.key in finished:
+            missing = job.waits_for_all_ended and bound
+        else:
+            missing = state is None or state.phase == "failed" or (bound and state.phase != "running")
+        if missing:
+            again.add(job.key)
+    return [job.key for job in plan.jobs if job.key in again]
+
+
+def _withdraw(run: RunFolder, stale: Collection[JobState]) -> None:
+    """Cancel jobs that wait for something that will never come."""
+    ids = [str(state.job_id) for state in stale]
+    if ids:
+        commands.cancel(ids)
+        Journal(run.journal).withdrawn(ids, "replaced: what it waited for is submitted again")
+
+
+def _finished(
+    run: RunFolder, plan: Plan, chosen: Collection[JobKey]
+) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
+    finished: list[JobKey] = []
+    damaged: dict[JobKey, tuple[str, ...]] = {}
+    for job in plan.jobs:
+        folder = run.stage(job.key)
+        result = folder.read_result()
+        if result is None or result.get("fingerprint") != job.fingerprint:
+            continue
+        if bad := folder.damaged_artefacts():
+            damaged[job.key] = tuple(bad)
+            folder.result.unlink()
+        else:
+            finished.append(job.key)
+    return finished, damaged
+
+
+def _listed(keys: Collection[JobKey], most: int = 6) -> str:
+    names = [str(key) for key in keys]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,241 @@
+"""``kd-submit``: from a job file to running jobs. Plans, says what it found done, and hands over to an executor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kd.errors import ClusterError, RunError, SpecError, did_you_mean, run_command
+from kd.rundir import JobKey, RunFolder, results_folder
+from kd.spec.load import load_job
+from kd.spec.plan import Plan, plan_job
+from kd.spec.schema import TrainStage
+from slurm.cluster import Profile, load_profile
+from slurm.prepare import Launch, open_run, refuse_other_plan, write_run
+from slurm.request import Request, build_requests
+
+if TYPE_CHECKING:
+    from kd.spec.schema import Job
+    from slurm.resume import Standing
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``kd-submit``. Returns 0, 1 when a stage failed, 2 on the user's mistake."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return run_command(lambda: _submit(_parser().parse_args(arguments), arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kd-submit", description="Plan a job file and submit what is not done yet.", allow_abbrev=False
+    )
+    parser.add_argument("spec", metavar="SPEC", help="job file, or the name of a shipped one (quickstart)")
+    parser.add_argument("--executor", choices=("slurm", "local", "debug"), help="default: slurm where sbatch exists")
+    parser.add_argument("--cluster", metavar="NAME|FILE", help="cluster profile; default: found by this host's name")
+    parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
+    parser.add_argument("--results", metavar="DIR", default=str(results_folder()))
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override stages.x.epochs=10")
+    parser.add_argument("--seeds", metavar="1,2,3", type=_seed_list, default=[], help="instead of the file's seeds")
+    parser.add_argument("--only", metavar="STAGE", action="append", default=[], help="this stage and what it needs")
+    parser.add_argument("--tiny", action="store_true", help="the same graph with seconds-sized work")
+    parser.add_argument("--jobs", metavar="N", type=int, default=0, help="local: processes at a time")
+    parser.add_argument("--dry-run", action="store_true", help="print every sbatch script and stop")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: the plan and scripts as JSON")
+    parser.add_argument("--check", action="store_true", help="ask Slurm whether it would accept each script")
+    parser.add_argument("--resume", action="store_true", help="continue the run (the default when it exists)")
+    parser.add_argument("--again", action="store_true", help="set finished stages aside and train them again")
+    parser.add_argument("--follow", action="store_true", help="watch the run until it ends")
+    return parser
+
+
+def _seed_list(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers with commas, got {text!r}") from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Order:
+    """Everything a submission needs, checked."""
+
+    job: Job
+    plan: Plan
+    run: RunFolder
+    executor: str
+    cluster: str
+    profile: Profile
+    chosen: frozenset[JobKey]
+
+
+def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
+    order = _order(options)
+    if options.dry_run or options.check:
+        requests = build_requests(order.plan, order.run, order.profile, pending=order.chosen)
+        code = _check(requests) if options.check else 0
+        if options.dry_run:
+            _print_dry_run(order, requests, as_json=options.json)
+        return code
+    _require_data(order.job)
+    from slurm.resume import locked, stand
+
+    with locked(order.run):
+        if options.again:
+            _set_aside(order)
+        refuse_other_plan(order.run, order.plan)
+        standing = stand(order.run, order.plan, order.profile, order.chosen)
+        launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
+        write_run(order.run, order.job, order.plan, launch, ["kd-submit", *arguments])
+        for line in standing.lines():
+            print(line)
+        if order.executor != "slurm":
+            return _run_here(order, standing, options.jobs)
+        _send(order, standing)
+    print(order.run.path)
+    return _follow(order) if options.follow else 0
+
+
+def _order(options: argparse.Namespace) -> _Order:
+    job = load_job(options.spec, overrides=options.set, seeds=options.seeds, tiny=options.tiny)
+    plan = plan_job(job)
+    executor = options.executor or ("slurm" if _wants_slurm(options) else "local")
+    cluster, profile = load_profile(options.cluster if executor == "slurm" else "local")
+    name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
+    return _Order(
+        job=job,
+        plan=plan,
+        run=open_run(Path(options.results), name),
+        executor=executor,
+        cluster=cluster,
+        profile=profile,
+        chosen=_chosen(plan, options.only),
+    )
+
+
+def _wants_slurm(options: argparse.Namespace) -> bool:
+    return bool(options.cluster or options.dry_run or options.check or shutil.which("sbatch"))
+
+
+def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
+    """Return the jobs of the named stages and all they need; without names, every job."""
+    stages = list(plan.by_stage())
+    for name in only:
+        if name not in stages:
+            raise SpecError([f"--only {name}: no such stage{did_you_mean(name, stages)}"])
+    if not only:
+        return frozenset(job.key for job in plan.jobs)
+    by_key = {job.key: job for job in plan.jobs}
+    todo = [job.key for job in plan.jobs if job.key.stage in set(only)]
+    found: set[JobKey] = set()
+    while todo:
+        key = todo.pop()
+        found.add(key)
+        todo += [parent for parent in by_key[key].parents.values() if parent not in found]
+    return frozenset(found)
+
+
+def _require_data(job: Job) -> None:
+    given = [job.data, *(stage.data for stage in job.stages.values() if isinstance(stage, TrainStage) and stage.data)]
+    for root in sorted({data.root for data in given if data.root}):
+        if not Path(root).exists():
+            raise SpecError([f"data.root: {root} does not exist (docs/data.md says what to put there)"])
+
+
+def _set_aside(order: _Order) -> None:
+    """Move the chosen stages of an earlier run out of the way; nothing is deleted."""
+    aside = order.run.path / "replaced" / time.strftime("%Y%m%d-%H%M%S")
+    for key in sorted(order.chosen, key=str):
+        folder = order.run.stage(key).path
+        if folder.is_dir():
+            target = aside / key.stage / folder.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
+
+
+def _send(order: _Order, standing: Standing) -> None:
+    from slurm.submission import submit
+
+    if not shutil.which("sbatch"):
+        raise ClusterError("no sbatch here: log in to the cluster, or use --executor local or --dry-run")
+    requests = build_requests(
+        order.plan,
+        order.run,
+        order.profile,
+        pending=standing.pending,
+        finished=standing.finished,
+        attempt=standing.attempt,
+    )
+    for key, job_id in submit(requests, order.run, standing.live).items():
+        print(f"submitted {key} as {job_id}")
+
+
+def _run_here(order: _Order, standing: Standing, jobs: int) -> int:
+    from kd.report.table import print_summary
+    from slurm.local import run_in_process, run_local
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    if standing.live:
+        alive = ", ".join(map(str, standing.live))
+        raise RunError(f"{order.run.path}: still running: {alive}; wait for them, or kd-cancel them")
+    if order.executor == "debug":
+        outcome = run_in_process(order.plan, order.run, standing.pending, standing.finished, say)
+    else:
+        workers = jobs or max(1, len(os.sched_getaffinity(0)))
+        outcome = run_local(order.plan, order.run, standing.pending, standing.finished, workers, say)
+    if outcome.interrupted:
+        print("interrupted; the same command continues the run", file=sys.stderr)
+    if order.run.report_json.is_file():
+        print_summary(order.run)
+    print(order.run.path)
+    return outcome.exit_code
+
+
+def _follow(order: _Order) -> int:
+    from slurm.status import main as status
+
+    return status([str(order.run.path), "--watch"])
+
+
+def _print_dry_run(order: _Order, requests: Sequence[Request], *, as_json: bool) -> None:
+    from slurm.executors import script
+
+    ids: dict[JobKey, str] = {}
+    shown: list[tuple[Request, str]] = []
+    for request in requests:
+        shown.append((request, script(request, ids)))
+        ids.update(request.symbolic_ids())
+    if as_json:
+        scripts = [
+            {"request": request.name, "jobs": [str(job.key) for job in request.jobs], "script": text}
+            for request, text in shown
+        ]
+        print(json.dumps({**order.plan.to_json(), "run": order.run.name, "requests": scripts}, indent=1))
+        return
+    for request, text in shown:
+        print(f"# ── {request.name}: {len(request.jobs)} × {request.stage}, cluster {order.cluster} ──")
+        print(text)
+
+
+def _check(requests: Sequence[Request]) -> int:
+    """Ask ``sbatch --test-only`` about each script; print its answers. Returns 2 when one is refused."""
+    from slurm.commands import call
+    from slurm.executors import script
+
+    worst = 0
+    for request in requests:
+        ids = dict.fromkeys(request.edge.parents if request.edge else (), "1")
+        text = "\n".join(line for line in script(request, ids).splitlines() if "--dependency" not in line)
+        answer = call("sbatch", "--test-only", text=text)
+        print(f"{request.name}: {' '.join(answer.stderr.split())}", file=sys.stderr)
+        worst = max(worst, 2 * (answer.returncode != 0))
+    return worst

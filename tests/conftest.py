@@ -1,0 +1,58 @@
+"""Shared by all tests: real parts and what to say where one is missing.
+
+KD_REQUIRE_EVERYTHING=1 (continuous integration) turns every "not installed here" into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import testbed as testbeds
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def need(present: bool, message: str) -> None:
+    """Skip the test with one clear line when a real part is missing; fail it where everything must be there."""
+    if present:
+        return
+    if os.environ.get("KD_REQUIRE_EVERYTHING"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[testbeds.Testbed]:
+    """A real Slurm, started once for the session and shared by all xdist workers."""
+    need(testbeds.available(), "no Slurm on this machine; `make testbed` installs one (Debian or Ubuntu, root)")
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with testbeds.shared(folder / "testbed") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data sets: $KD_DATA, or ``shared/data`` beside the checkout."""
+    candidates = [Path(os.environ["KD_DATA"])] if os.environ.get("KD_DATA") else []
+    candidates.append(REPOSITORY.parent / "shared" / "data")
+    for candidate in candidates:
+        if (candidate / "cifar10_images.tar.gz").is_file():
+            return candidate
+    need(False, "no real images: set KD_DATA to a folder with cifar10_images.tar.gz and MNIST/raw")
+    raise AssertionError
+
+
+HOSTILE_NAMES = ("with space", "quote'and\"quote", "$(touch pwned)", "; touch pwned", "ünïcode", "-dash")
+
+
+@pytest.fixture(params=HOSTILE_NAMES)
+def hostile_path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder whose name breaks careless shell code."""
+    folder = tmp_path / str(request.param)
+    folder.mkdir()
+    return folder

@@ -1,0 +1,129 @@
+"""DeviceStore against a slow per-image reference, for every way it can be set up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from kd.data.augment import Views, epoch_order
+from kd.data.store import DeviceStore, PaddingMode
+
+COUNT, SIZE = 30, 10
+
+
+def pixels(channels: int) -> Tensor:
+    generator = torch.Generator().manual_seed(channels)
+    return torch.randint(0, 256, (COUNT, channels, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+
+
+def constants(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (0.49, 0.48, 0.44)[:channels], (0.25, 0.24, 0.26)[:channels]
+
+
+def make(channels: int = 3, **options: Any) -> DeviceStore:
+    mean, std = constants(channels)
+    return DeviceStore(pixels(channels), torch.arange(COUNT) % 3, mean=mean, std=std, **options)
+
+
+def reference(image: Tensor, views: Views, index: int, padding: int, mode: PaddingMode) -> Tensor:
+    """Pad, crop, then mirror, then normalise one image, as written in the papers."""
+    mean, std = constants(len(image))
+    padded = pad(image.double()[None], (padding,) * 4, "reflect" if mode == "reflect" else "constant")[0]
+    row, column = int(views.rows[index]), int(views.columns[index])
+    crop = padded[:, row : row + SIZE, column : column + SIZE]
+    crop = crop.flip(2) if views.flips[index] else crop
+    return (crop / 255 - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("padding", [0, 4])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+@pytest.mark.parametrize("prepared_bytes", [0, 1 << 30])
+def test_batches_equal_the_per_image_reference(
+    channels: int, padding: int, flip: bool, mode: PaddingMode, prepared_bytes: int
+) -> None:
+    store = make(channels, padding=padding, flip=flip, padding_mode=mode, prepared_bytes=prepared_bytes)
+    views = store.views(seed=5, view=1)
+    assert views.flips.any() == flip
+    indices = torch.tensor([29, 0, 7, 7, 13, 28, 1])
+    batch = store.batch(indices, views)
+    assert batch.shape == (7, channels, SIZE, SIZE)
+    for image, index in zip(batch, indices.tolist(), strict=True):
+        expected = reference(pixels(channels)[index], views, index, padding, mode)
+        torch.testing.assert_close(image, expected.float(), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("prepared_bytes", [0, 1 << 30])
+def test_without_views_images_are_as_they_are(prepared_bytes: int) -> None:
+    store = make(padding=4, flip=True, prepared_bytes=prepared_bytes)
+    mean, std = constants(3)
+    plain = (pixels(3).double() / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    parts = list(store.in_order(8))
+    assert [len(labels) for _, labels in parts] == [8, 8, 8, 6]
+    torch.testing.assert_close(torch.cat([images for images, _ in parts]), plain.float(), atol=2e-6, rtol=0)
+    assert torch.equal(torch.cat([labels for _, labels in parts]), store.labels)
+
+
+def test_sets_kept_with_copies_and_made_batch_by_batch_agree_bit_for_bit() -> None:
+    small, large = make(padding=4, flip=True), make(padding=4, flip=True, prepared_bytes=0)
+    indices, views = torch.arange(COUNT), small.views(seed=0, view=0)
+    assert torch.equal(small.batch(indices, views), large.batch(indices, views))
+
+
+def test_channels_last_images_in_a_part_of_a_larger_array_are_read_right() -> None:
+    whole = torch.cat([pixels(3), pixels(3).flip(0)]).contiguous(memory_format=torch.channels_last)
+    mean, std = constants(3)
+    store = DeviceStore(whole[COUNT:], torch.zeros(COUNT, dtype=torch.int64), mean=mean, std=std)
+    assert torch.equal(store.batch(torch.arange(COUNT)), make().batch(torch.arange(COUNT).flip(0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_type_and_memory_order_are_as_asked(dtype: torch.dtype, channels_last: bool) -> None:
+    store = make(padding=4, dtype=dtype, channels_last=channels_last)
+    batch = store.batch(torch.tensor([3, 4]), store.views(seed=0, view=0))
+    wanted = torch.channels_last if channels_last else torch.contiguous_format
+    assert batch.dtype == dtype
+    assert batch.is_contiguous(memory_format=wanted)
+    exact = make(padding=4).batch(torch.tensor([3, 4]), store.views(seed=0, view=0))
+    torch.testing.assert_close(batch.float(), exact, atol=0.01, rtol=0.01)
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    """Leave the number of threads as it was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("restored_threads")
+def test_threads_and_cut_into_batches_change_no_bit() -> None:
+    images = torch.randint(0, 256, (300, 3, 32, 32), dtype=torch.uint8)
+    mean, std = constants(3)
+
+    def batches(threads: int, size: int) -> Tensor:
+        torch.set_num_threads(threads)
+        labels = torch.zeros(300, dtype=torch.int64)
+        store = DeviceStore(images, labels, mean=mean, std=std, padding=4, flip=True)
+        views, order = store.views(seed=1, view=3), epoch_order(300, seed=1, epoch=3)
+        return torch.cat([store.batch(part, views) for part in torch.split(order, size)])
+
+    assert torch.equal(batches(1, 300), batches(2, 37))
+
+
+def test_a_batch_made_after_a_resume_is_the_same_batch() -> None:
+    def batch(number: int) -> Tensor:
+        store = make(padding=4, flip=True)
+        order = epoch_order(len(store), seed=9, epoch=2)
+        return store.batch(order[number * 8 : (number + 1) * 8], store.views(seed=9, view=2))
+
+    uninterrupted = [batch(number) for number in range(3)]
+    assert torch.equal(batch(2), uninterrupted[2])
+    assert not torch.equal(uninterrupted[1], uninterrupted[2])

@@ -1,0 +1,140 @@
+"""report.json: its shape, its numbers and what it says of what is not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+
+from kd.errors import RunError
+from kd.files import write_json
+from kd.report.collect import collect, is_complete
+from tests.kd.report.builder import RunBuilder, three_stages
+
+TEACHER = {1: 0.91, 2: 0.92, 3: 0.90}
+BASELINE = {1: 0.84, 2: 0.85, 3: 0.83}
+DISTILLED = {1: 0.87, 2: 0.86, 3: 0.86}
+
+
+def finished(path: Path, *, pipeline: str = "cnn") -> RunBuilder:
+    run = three_stages(path, [1, 2, 3], pipeline=pipeline)
+    return run.finish("teacher", TEACHER).finish("baseline", BASELINE).finish("distilled", DISTILLED)
+
+
+def test_the_three_numbers_come_first_and_are_means_over_seeds(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    report = collect([run.run.path], run.run.path)
+    assert list(report) == ["cnn"]
+    family = report["cnn"]
+    three = ["teacher_accuracy", "student_accuracy_without_kd", "student_accuracy_with_kd"]
+    assert list(family)[:3] == three
+    assert [family[key] for key in three] == pytest.approx([0.91, 0.84, fmean(DISTILLED.values())])
+    assert family["seeds"] == [1, 2, 3]
+    assert family["missing"] == []
+    assert is_complete(report)
+
+
+def test_a_stage_holds_its_values_spread_and_circumstances(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    stage = collect([run.run.path], run.run.path)["cnn"]["stages"]["distilled"]
+    assert stage["values"] == {"1": 0.87, "2": 0.86, "3": 0.86}
+    assert stage["sd"] == pytest.approx(stdev(DISTILLED.values()))
+    assert stage["last_epoch"]["mean"] == pytest.approx(fmean(DISTILLED.values()) - 0.01)
+    assert stage["validation"]["mean"] == pytest.approx(fmean(DISTILLED.values()) + 0.01)
+    assert (stage["role"], stage["kind"], stage["model"]) == ("distilled", "distill", "resnet8")
+    assert (stage["n"], stage["planned"], stage["epochs"], stage["parameters"]) == (3, 3, 3, 78042)
+    assert stage["teacher"] == "teacher"
+    assert stage["device"] == ["cpu: test"]
+    assert stage["staging"] == {"seconds_in": 1.5, "bytes_in": 3000, "seconds_out": 0.75, "bytes_out": 600}
+    assert stage["job_ids"] == {"1": "7_0", "2": "7_0", "3": "7_0"}
+    assert stage["jobs"]["2"]["folder"] == "stages/distilled/seed-2"
+
+
+def test_a_run_of_which_nothing_has_finished_reports_nulls_and_every_job(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1, 2])
+    report = collect([run.run.path], run.run.path)
+    family = report["cnn"]
+    assert family["teacher_accuracy"] is None
+    assert family["student_accuracy_with_kd"] is None
+    assert len(family["missing"]) == 6
+    assert family["stages"]["teacher"]["epochs"] == 3
+    assert not is_complete(report)
+
+
+def test_a_failed_seed_is_missing_with_its_descendants_and_the_others_count(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1, 2]).fail("teacher", 1, "no data")
+    run.finish("teacher", {2: 0.92}).finish("baseline", {1: 0.84, 2: 0.85}).finish("distilled", {2: 0.86})
+    family = collect([run.run.path], run.run.path)["cnn"]
+    assert family["teacher_accuracy"] == 0.92
+    assert family["student_accuracy_with_kd"] == 0.86
+    missing = {(m["stage"], m["seed"]): (m["state"], m["reason"]) for m in family["missing"]}
+    assert missing == {
+        ("teacher", 1): ("failed", "no data"),
+        ("distilled", 1): ("waiting", "waits for teacher seed 1, which failed: no data"),
+    }
+    assert family["comparisons"][0]["seeds"] == ["2"]
+
+
+def test_of_several_distilled_stages_the_first_gives_the_number(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run").stage("dkd", "distilled", [1], teacher="teacher").finish("dkd", {1: 0.99})
+    family = collect([run.run.path], run.run.path)["cnn"]
+    assert family["student_accuracy_with_kd"] == pytest.approx(fmean(DISTILLED.values()))
+    assert family["stages"]["dkd"]["mean"] == 0.99
+    assert [pair["stage"] for pair in family["comparisons"]] == ["distilled", "dkd"]
+
+
+def test_two_pipelines_make_two_keys(tmp_path: Path) -> None:
+    cnn, vit = finished(tmp_path / "a"), finished(tmp_path / "b", pipeline="vit")
+    report = collect([cnn.run.path, vit.run.path], tmp_path)
+    assert list(report) == ["cnn", "vit"]
+    assert report["vit"]["stages"]["teacher"]["jobs"]["1"]["folder"] == "b/stages/teacher/seed-1"
+
+
+def test_two_runs_of_one_pipeline_pool_their_seeds(tmp_path: Path) -> None:
+    one = three_stages(tmp_path / "one", [1]).finish("teacher", {1: 0.9})
+    two = three_stages(tmp_path / "two", [2]).finish("teacher", {2: 0.8})
+    family = collect([one.run.path, two.run.path], tmp_path)["cnn"]
+    assert family["teacher_accuracy"] == pytest.approx(0.85)
+    assert family["seeds"] == [1, 2]
+    assert [run["run"] for run in family["runs"]] == ["one", "two"]
+
+
+def test_the_same_run_twice_is_one_run(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    assert collect([run.run.path] * 2, tmp_path) == collect([run.run.path], tmp_path)
+
+
+def test_numbers_that_are_none_or_nan_are_left_out_and_the_report_stays_json(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    write_result = run.folder("baseline", 1).result
+    text = write_result.read_text().replace('"images_per_second": 9000.0', '"images_per_second": NaN')
+    write_result.write_text(text.replace('"loss": 0.5', '"loss": NaN').replace("0.84,", "NaN,"))
+    family = collect([run.run.path], tmp_path)["cnn"]
+    json.dumps(family, allow_nan=False)
+    assert family["stages"]["baseline"]["values"] == {"2": 0.85, "3": 0.83}
+    assert family["stages"]["baseline"]["images_per_second"]["n"] == 2
+
+
+def test_a_result_with_hardly_anything_in_it_is_still_reported(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run").stage("cache", None, [1])
+    write_json(run.folder("cache", 1).result, {"fingerprint": next(iter(run.jobs.values()))["fingerprint"]})
+    family = collect([run.run.path], tmp_path)["cnn"]
+    assert family["missing"] == []
+    assert (family["stages"]["cache"]["n"], family["stages"]["cache"]["planned"]) == (0, 1)
+
+
+def test_provenance_is_repeated_without_its_diff(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    write_json(run.run.provenance, {"commit": "abc", "uncommitted": "+" * 1000, "versions": {"torch": "2.13.0"}})
+    found = collect([run.run.path], tmp_path)["cnn"]["runs"][0]
+    assert found["provenance"]["commit"] == "abc"
+    assert found["provenance"]["versions"] == {"torch": "2.13.0"}
+    assert found["provenance"]["uncommitted"] == "1000 characters, in provenance.json"
+    assert found["files"] == ["plan.json", "provenance.json"]
+
+
+def test_no_such_run_is_a_persons_mistake(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        collect([tmp_path / "nowhere"], tmp_path)

@@ -1,0 +1,49 @@
+"""Figures: which there are, what they show, and that equal numbers give equal files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from kd.report.collect import collect
+from kd.report.figures import COLOURS, colour, draw_figures
+from tests.kd.report.builder import RunBuilder, three_stages
+
+
+def drawn(run: RunBuilder, folder: Path) -> dict[str, Path]:
+    base = run.run.path
+    drawings = draw_figures("cnn", collect([base], base)["cnn"], base, folder)
+    return {drawing.name: drawing.svg for drawing in drawings}
+
+
+def dots(svg: Path) -> int:
+    """Count the marks of all scatter plots of a figure."""
+    groups = ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}g")
+    scatters = [group for group in groups if group.get("id", "").startswith("PathCollection")]
+    return sum(len(list(group.iter("{http://www.w3.org/2000/svg}use"))) for group in scatters)
+
+
+def test_every_seed_is_a_dot(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1, 2, 3]).finish("teacher", {1: 0.9, 2: 0.91, 3: 0.92})
+    run.finish("baseline", {1: 0.8, 2: 0.81}).finish("distilled", {1: 0.85, 2: 0.86})
+    figures = drawn(run, tmp_path / "figures")
+    assert list(figures) == ["cnn_accuracy", "cnn_differences", "cnn_curves"]
+    assert dots(figures["cnn_accuracy"]) == 3 + 2 + 2
+    assert dots(figures["cnn_differences"]) == 2
+    assert all(svg.with_suffix(".png").read_bytes().startswith(b"\x89PNG") for svg in figures.values())
+
+
+def test_equal_numbers_give_equal_files(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1]).finish("teacher", {1: 0.9})
+    one, two = drawn(run, tmp_path / "one"), drawn(run, tmp_path / "two")
+    assert one
+    assert [svg.read_bytes() for svg in one.values()] == [svg.read_bytes() for svg in two.values()]
+
+
+def test_nothing_finished_is_nothing_drawn(tmp_path: Path) -> None:
+    assert drawn(three_stages(tmp_path / "run", [1]), tmp_path / "figures") == {}
+    assert not (tmp_path / "figures").exists()
+
+
+def test_colours_start_over_after_the_last() -> None:
+    assert colour(0) == colour(len(COLOURS)) == COLOURS[0]

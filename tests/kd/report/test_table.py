@@ -1,0 +1,51 @@
+"""What the terminal shows."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kd.report.collect import collect
+from kd.report.table import print_report, print_summary
+from kd.report.write import collect_and_write
+from tests.kd.report.builder import RunBuilder, three_stages
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunBuilder:
+    run = three_stages(tmp_path / "run", [1, 2]).finish("teacher", {1: 0.91, 2: 0.92})
+    return (
+        run.finish("baseline", {1: 0.84, 2: 0.85}).finish("distilled", {1: 0.87}).fail("distilled", 2, "[red]no[/red]")
+    )
+
+
+def printed(run: RunBuilder) -> list[str]:
+    console = Console(file=io.StringIO(), width=80)
+    print_report(collect([run.run.path], run.run.path), console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_eighty_columns_hold_one_whole_row_per_stage(run: RunBuilder) -> None:
+    rows = {line.split()[0]: line.split()[1:] for line in printed(run) if "resnet" in line}
+    assert rows["teacher"] == ["resnet18", "78", "k", "2/2", "91.50", "±", "0.71", "90.50", "±", "0.71"]
+    assert rows["distilled"] == ["resnet8", "78", "k", "1/2", "87.00", "86.00"]
+
+
+def test_verdicts_and_missing_jobs_follow_in_words_that_are_not_markup(run: RunBuilder) -> None:
+    text = " ".join(" ".join(printed(run)).split())
+    assert "distilled minus baseline: +3.00 points on the one common seed (1): no interval" in text
+    assert "missing: distilled seed 2: failed: [red]no[/red]" in text
+
+
+def test_the_summary_of_a_run_ends_with_where_the_report_lies(
+    run: RunBuilder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collect_and_write([run.run.path], run.run.report_json)
+    print_summary(run.run)
+    last = capsys.readouterr().out.splitlines()[-3:]
+    assert last == [str(run.run.report_json), *(str(run.run.report / name) for name in ("report.md", "report.html"))]
+    assert all(Path(path).is_file() for path in last)

@@ -1,0 +1,46 @@
+"""How numbers read."""
+
+from __future__ import annotations
+
+import pytest
+
+from kd.report import words
+
+
+def test_fractions_read_as_percent_and_differences_as_points() -> None:
+    assert words.percent(0.912) == "91.20"
+    assert words.points(0.012) == "+1.20"
+    assert words.points(-0.012) == "\N{MINUS SIGN}1.20"
+    assert words.mean_sd(0.912, 0.0031) == "91.20 ± 0.31"
+    assert words.mean_sd(0.912, None) == "91.20"
+    assert words.interval([0.9, 0.92]) == "90.00 to 92.00"
+
+
+@pytest.mark.parametrize(
+    "write", [words.percent, words.points, words.interval, words.p_value, words.plain, words.duration, words.count]
+)
+def test_what_is_not_known_is_a_dash(write: object) -> None:
+    assert callable(write)
+    assert write(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0625, "0.0625"), (0.5, "0.50"), (1.0, "1.00"), (0.00003, "below 0.0001"), (0.04999, "0.05")]
+)
+def test_p_values(p: float, text: str) -> None:
+    assert words.p_value(p) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.21, "4.2 s"), (42.4, "42 s"), (425, "7 min 05 s"), (3599.7, "1 h 00 min"), (12_000, "3 h 20 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(950, "950"), (78_042, "78 k"), (11_173_962, "11.2 M"), (4_000_000_000, "4 G"), (0, "0")]
+)
+def test_counts(number: float, text: str) -> None:
+    assert words.count(number) == text

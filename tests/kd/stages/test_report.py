@@ -1,0 +1,26 @@
+"""The report as a stage of its own run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kd.stages.context import in_place
+from kd.stages.report import run as run_report
+from tests.kd.report.builder import three_stages
+
+
+def test_the_stage_reports_its_own_run_and_does_not_miss_itself(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1]).finish("teacher", {1: 0.9}).fail("baseline", 1, "no data")
+    folder = run.folder("report", None)
+    folder.path.mkdir(parents=True)
+    spec = {"stage": "report", "seed": None, "kind": "report", "role": None, "pipeline": "cnn", "parents": {}}
+    result = run_report(in_place(folder, facts={"job_id": "9"}), {**spec, "fingerprint": "f"})
+
+    family = json.loads(run.run.report_json.read_text())["cnn"]
+    assert family["teacher_accuracy"] == 0.9
+    assert [hole["stage"] for hole in family["missing"]] == ["baseline", "distilled"]
+    assert result["missing"] == family["missing"]
+    assert (result["kind"], result["fingerprint"], result["files"]) == ("report", "f", {})
+    assert result["job"] == {"job_id": "9"}
+    assert (run.run.report / "report.html").is_file()

@@ -1,0 +1,121 @@
+"""The loop: rows, learning rates, selection, divergence, and entering it anywhere."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+import torch
+
+from kd.errors import UserError
+from kd.evaluate.metrics import Metrics
+from kd.train.state import Training
+
+COLUMNS = [
+    "epoch",
+    *(f"train_{name}" for name in ("loss", "accuracy", "precision", "recall", "f1_score")),
+    *(f"val_{name}" for name in ("loss", "accuracy", "precision", "recall", "f1_score")),
+    *("learning_rate", "epoch_time_sec", "gpu_memory_mb"),
+]
+TIMES = ("epoch_time_sec", "images_per_second")
+
+
+def without_times(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def test_every_epoch_gives_a_row_with_the_promised_columns_first(training, run) -> None:
+    it = training()
+    run(it)
+    assert [row["epoch"] for row in it.rows] == [1, 2, 3]
+    for row in it.rows:
+        assert list(row)[:14] == COLUMNS
+        assert list(row)[14:] == ["loss_ce", "images_per_second"]
+        assert row["loss_ce"] == row["train_loss"]
+
+
+def test_the_learning_rate_follows_the_schedule_at_the_middle_of_each_step(training, run) -> None:
+    it, seen = training(), []
+    run(
+        it,
+        schedule=lambda epoch: epoch,
+        after_step=lambda training: seen.append(training.optimizer.param_groups[0]["lr"]),
+    )
+    assert seen == pytest.approx([0.1 * (0.125 + 0.25 * step) for step in range(12)])
+    assert [row["learning_rate"] for row in it.rows] == pytest.approx([0.0875, 0.1875, 0.2875])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "best"),
+    [
+        ([0.5, 0.7, 0.6], [1, 1, 1], 1),
+        ([0.5, 0.7, 0.7], [1, 2, 1], 2),  # a tie goes to the lower loss
+        ([0.7, 0.7, 0.6], [1, 1, 1], 0),  # then to the earlier epoch
+    ],
+)
+def test_the_best_epoch_is_chosen_by_validation_accuracy_then_loss_then_order(
+    training, run, accuracies, losses, best
+) -> None:
+    it, weights = training(), []
+    scores = iter(zip(accuracies, losses, strict=True))
+
+    def validate(model) -> Metrics:
+        weights.append(model[1].weight.detach().clone())
+        accuracy, loss = next(scores)
+        return Metrics(accuracy=accuracy, precision=0.0, recall=0.0, f1_score=0.0, loss=loss)
+
+    run(it, validate=validate)
+    assert it.best_epoch == best
+    assert torch.equal(it.best_weights["1.weight"], weights[best])
+    assert it.validation(best).accuracy == accuracies[best]
+
+
+class Stop(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_training_stopped_after_any_step_ends_with_the_same_bits(training, run, steps: int) -> None:
+    whole = training()
+    run(whole)
+
+    file, taken = io.BytesIO(), 0
+
+    def save_and_stop(it: Training) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == steps:
+            torch.save(it.snapshot(), file)
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(training(), after_step=save_and_stop)
+    torch.rand(17)  # the next process has drawn other random numbers before it resumes
+    file.seek(0)
+    resumed = training()
+    resumed.restore(torch.load(file, weights_only=True))
+    assert (resumed.epoch, resumed.step) in [divmod(steps, 4), (steps // 4 - 1, 4)]
+    run(resumed)
+
+    assert resumed.attempt == 2
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], tensor), name
+    for name, tensor in whole.best_weights.items():
+        assert torch.equal(resumed.best_weights[name], tensor), name
+    assert without_times(resumed.rows) == without_times(whole.rows)
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_a_learning_rate_far_too_high_ends_in_one_line_that_says_so(training, run) -> None:
+    it = training()
+    with pytest.raises(UserError, match=r"diverged at epoch \d+, step \d+") as error:
+        run(it, schedule=lambda epoch: 1e30)
+    assert "\n" not in str(error.value)
+    assert all(math.isfinite(value) for row in it.rows for value in row.values())
+
+
+def test_a_validation_loss_that_is_not_finite_is_divergence_too(training, run) -> None:
+    bad = Metrics(accuracy=0.1, precision=0.0, recall=0.0, f1_score=0.0, loss=float("nan"))
+    with pytest.raises(UserError, match="end of epoch 1: the validation loss"):
+        run(training(), validate=lambda model: bad)

@@ -1,0 +1,36 @@
+"""Learning-rate factors at the moments where they change."""
+
+from __future__ import annotations
+
+import pytest
+
+from kd.catalog import entries, load
+from kd.train.schedules import constant, cosine, multistep, step
+
+
+def test_multistep_drops_at_each_milestone() -> None:
+    factor = multistep(300, milestones=[225, 150, 275], gamma=0.1)
+    assert [factor(e) for e in (0, 149.99, 150, 225, 299)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+
+
+def test_step_drops_every_so_many_epochs() -> None:
+    factor = step(30, every=10, gamma=0.5)
+    assert [factor(e) for e in (0, 9.99, 10, 25)] == pytest.approx([1, 1, 0.5, 0.25])
+
+
+def test_cosine_falls_from_one_to_the_final_fraction_after_its_warmup() -> None:
+    factor = cosine(12, warmup=2, final=0.1)
+    assert [factor(e) for e in (2, 7, 12)] == pytest.approx([1, 0.55, 0.1])
+
+
+def test_warmup_rises_linearly_from_zero() -> None:
+    factor = constant(10, warmup=4)
+    assert [factor(e) for e in (0, 1, 2, 4, 9)] == pytest.approx([0, 0.25, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize("name", entries("schedule"))
+def test_every_schedule_stays_between_zero_and_one(name: str) -> None:
+    mandatory = {"multistep": {"milestones": [3]}, "step": {"every": 2}}
+    factor = load("schedule", name)(8, **mandatory.get(name, {}), warmup=1.5)
+    assert all(0 <= factor(tenth / 10) <= 1 for tenth in range(81))
+    assert factor(1.5) > 0

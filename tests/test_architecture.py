@@ -1,0 +1,176 @@
+"""The rules of ARCHITECTURE.md, read off the code: who imports whom, what a login node loads, how large files are."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for package in ("kd", "slurm") for path in (REPOSITORY / package).rglob("*.py"))
+HEAVY = {"torch", "numpy", "pandas", "matplotlib", "torchvision", "timm", "sklearn", "scipy", "safetensors"}
+# What the launcher may use of the library: its torch-free part.
+SHARED = ("kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.spec")
+# Imports of the library inside functions, allowed because they run in a job or after one.
+LATE = {("slurm.payload", "kd.run"), ("slurm.payload", "kd.stages.context"), ("slurm.submit", "kd.report.table")}
+MAX_LINES = 400
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in SOURCES}
+
+
+def imports(path: Path, *, late: bool) -> Iterator[str]:
+    """Yield the modules a file imports: at import time, or (late) inside its functions. Type-only ones are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {
+        node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in ast.walk(function)
+    }
+    typing_only = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only or (node in inside) is not late:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def project_imports(*, late: bool) -> dict[str, set[str]]:
+    return {
+        name: {target for target in imports(path, late=late) if target.split(".")[0] in ("kd", "slurm")}
+        for name, path in MODULES.items()
+    }
+
+
+def test_library_never_imports_the_launcher() -> None:
+    for late in (False, True):
+        for name, targets in project_imports(late=late).items():
+            if name.startswith("kd"):
+                assert not [target for target in targets if target.startswith("slurm")], name
+
+
+def test_launcher_imports_only_the_torch_free_part_of_the_library() -> None:
+    for name, targets in project_imports(late=False).items():
+        if name.startswith("slurm"):
+            assert [t for t in targets if t.startswith("kd.") and not t.startswith(SHARED)] == [], name
+    late = {
+        (name, target)
+        for name, targets in project_imports(late=True).items()
+        for target in targets
+        if name.startswith("slurm") and target.startswith("kd.") and not target.startswith(SHARED)
+    }
+    assert late <= LATE
+
+
+def test_only_the_executors_import_submitit() -> None:
+    users = {name for name, path in MODULES.items() for late in (True, False) if "submitit" in _roots(path, late)}
+    assert users == {"slurm.executors"}
+
+
+def _roots(path: Path, late: bool) -> set[str]:
+    return {target.split(".")[0] for target in imports(path, late=late)}
+
+
+def test_imports_have_no_cycles() -> None:
+    graph = project_imports(late=False)
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for target in graph.get(name, ()):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_package_files_import_nothing() -> None:
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert [type(node).__name__ for node in body] == ["Expr"], f"{path}: only a docstring"
+
+
+def test_every_file_says_what_it_is_and_stays_small() -> None:
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), f"{path}: no docstring"
+        assert len(text.splitlines()) <= MAX_LINES, f"{path}: longer than {MAX_LINES} lines"
+
+
+LOADED = """
+import json, sys
+sys.argv = {argv!r}
+from {module} import main
+try:
+    code = main()
+except SystemExit as stop:
+    code = stop.code
+print(json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "code"),
+    [
+        ("slurm.submit", ["kd-submit", "cnn_pipeline", "--cluster", "markov", "--dry-run"], 0),
+        ("slurm.submit", ["kd-submit", "no_such_job"], 2),
+        ("slurm.status", ["kd-status", "no_such_run"], 2),
+        ("slurm.cancel", ["kd-cancel", "no_such_run"], 2),
+        ("kd.report.command", ["kd-collect", "no_such_run"], 2),
+    ],
+)
+def test_login_node_commands_load_nothing_heavy(module: str, argv: list[str], code: int, tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", LOADED.format(module=module, argv=argv)],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "KD_DATA": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == code, answer.stderr
+    assert HEAVY.isdisjoint(json.loads(answer.stderr.splitlines()[-1]))
+
+
+def test_import_table_of_the_architecture_page_is_true() -> None:
+    """Each row `| package | may import |` names exactly the packages that its modules import."""
+    text = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|", text, flags=re.MULTILINE))
+    stated = {name: set(re.findall(r"`([\w.]+)`", targets)) for name, targets in rows.items()}
+    actual: dict[str, set[str]] = {}
+    for late in (False, True):
+        for name, targets in project_imports(late=late).items():
+            home = _part(name)
+            actual.setdefault(home, set()).update({_part(target) for target in targets} - {home})
+    assert stated == actual, "renew the table in ARCHITECTURE.md"
+
+
+def _part(name: str) -> str:
+    """Return the row of the table that a module belongs to: its package, or itself when it lies at the top of kd."""
+    if name.startswith("slurm"):
+        return "slurm"
+    parts = name.split(".")
+    return ".".join(parts[:2])
