@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import site
 import sys
 from pathlib import Path
@@ -27,13 +28,13 @@ def find_job_file(name: str) -> Path:
     Raises SpecError when there is none.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(name):  # False, not an error, for names that cannot be
         return path
     jobs = shipped("jobs")
     candidate = jobs / f"{path.name.removesuffix('.yaml')}.yaml"
-    if path.parent in (Path("."), Path("jobs")) and candidate.is_file():
+    if path.parent in (Path("."), Path("jobs")) and os.path.isfile(candidate):
         return candidate
-    if path.is_dir():
+    if os.path.isdir(name):
         raise SpecError([f"{name}: a folder, not a job file"])
     known = [file.stem for file in jobs.glob("*.yaml")]
     raise SpecError([f"{name}: no such job file{did_you_mean(path.stem, known)}"])

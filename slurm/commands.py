@@ -10,11 +10,13 @@ from kd.errors import ClusterError
 
 SECONDS = 60.0
 IDS_PER_CALL = 500  # keeps command lines far below the kernel's limit
+# A person's defaults for Slurm's commands: a filter left in SQUEUE_USERS would make live jobs look dead.
+FOREIGN_PREFIXES = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SCONTROL_", "SLURM_TIME_FORMAT")
 
 
 def call(*command: str, seconds: float = SECONDS, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a Slurm command and return what it said. Raises ClusterError when it is absent or does not answer in time."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SBATCH_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     try:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=seconds, input=text, env=environment, check=False

@@ -26,7 +26,7 @@ def tail(path: Path, lines: int) -> list[str]:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_BYTES))
         text = file.read().decode(errors="replace")
-    return [line.rstrip().rpartition("\r")[2] for line in text.split("\n")[:-1] or [text]][-lines:]
+    return [line.rstrip().rpartition("\r")[2] for line in text.removesuffix("\n").split("\n")][-lines:] if text else []
 
 
 def _raw_logs(run: RunFolder, key: JobKey) -> list[Path]:

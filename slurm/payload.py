@@ -131,19 +131,16 @@ class _Attempt:
         from kd.stages.context import StageContext
 
         _say(scratch.reason)
-        root = (spec.get("data") or {}).get("root")
-        data_root = Path(root) if root else None
         staging = Staging(
             self.folder,
             scratch.path,
             parents,
-            data_root,
+            _data_root(spec),
             warn=_say,
             still_ours=claim.require,
             reserve_bytes=RESERVE_BYTES,
         )
-        facts = self._facts(claim, scratch)
-        facts["staging"] = staging.record()
+        facts = {**self._facts(claim, scratch), "staging": staging.record()}
 
         def publish(names: Sequence[str]) -> dict[str, str]:
             digests = staging.publish(names)
@@ -214,6 +211,11 @@ class _Attempt:
             write_json(self.folder.failure, failure)
         except OSError as full:
             _say(f"{self.folder.failure} cannot be written: {full}")
+
+
+def _data_root(spec: Mapping[str, Any]) -> Path | None:
+    root = (spec.get("data") or {}).get("root")
+    return Path(root) if root else None
 
 
 def _is_expected(error: Exception) -> bool:

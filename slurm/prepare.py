@@ -61,17 +61,34 @@ def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Seq
         folder = run.stage(planned.key)
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec)
-    write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
+    write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
+
+
+def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
+    """Return plan.json with the other seeds that this run was submitted with before: a run may grow."""
+    value = plan.to_json()
+    planned = {job.key for job in plan.jobs}
+    stages = {key.stage for key in planned}
+    earlier = [
+        job
+        for job in (read_object(run.plan) or {"jobs": []})["jobs"]
+        if job["stage"] in stages and JobKey(job["stage"], job["seed"]) not in planned
+    ]
+    seeds = sorted({*plan.seeds, *(job["seed"] for job in earlier if job["seed"] is not None)})
+    return {**value, "seeds": seeds, "jobs": [*earlier, *value["jobs"]]}
+
+
+def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
+    """Return the jobs that the run folder plans otherwise than this plan does; reports do not count."""
+    stored = read_object(run.plan) or {"jobs": []}
+    before = {JobKey(job["stage"], job["seed"]): job["fingerprint"] for job in stored["jobs"]}
+    trained = [job for job in plan.jobs if not job.waits_for_all_ended]
+    return [job.key for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint]
 
 
 def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
     """Raise RunError when the run folder holds another plan than this one: a name must not mean two things."""
-    stored = read_object(run.plan)
-    if stored is None:
-        return
-    before = {JobKey(job["stage"], job["seed"]): job["fingerprint"] for job in stored["jobs"]}
-    trained = [job for job in plan.jobs if job.kind != "report"]
-    changed = {job.key.stage: None for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint}
+    changed = dict.fromkeys(key.stage for key in changed_jobs(run, plan))
     if changed:
         raise RunError(
             f"{run.path} holds another plan: stage {', '.join(changed)} differs. "

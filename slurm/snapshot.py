@@ -60,20 +60,24 @@ def snapshot(run: RunFolder, profile: Profile | None = None, *, ask: bool = True
     jobs = read_plan(run)
     journal = Journal(run.journal)
     newest = journal.newest()
-    # Asked before the files are read: the result of a job that ends meanwhile is then found.
-    records = _ask_slurm(run, newest, profile is None or profile.accounting) if ask else None
+    results = {job.key: result for job in jobs if (result := _result(run, job)) is not None}
+    unfinished = [found for key, found in newest.items() if key not in results]
+    records = _ask_slurm(unfinished, profile is None or profile.accounting) if ask else None
+    # The other files are read, and missing results looked for again, only now: what ended meanwhile is then found.
     scheduler = journal.scheduler()
     joiner = _Joiner(run, records, scheduler is not None and scheduler.alive, time.time())
-    return [joiner.add(job, newest.get(job.key)) for job in jobs]
+    return [joiner.add(job, newest.get(job.key), results.get(job.key) or _result(run, job)) for job in jobs]
 
 
-def _ask_slurm(run: RunFolder, newest: Mapping[JobKey, Submission], accounting: bool) -> dict[str, Record]:
-    """Return Slurm's records of the jobs that have no result yet, by job id."""
-    wanted = {
-        found.job_id: found
-        for key, found in newest.items()
-        if found.executor == "slurm" and found.withdrawn is None and not run.stage(key).result.exists()
-    }
+def _result(run: RunFolder, job: Planned) -> dict[str, Any] | None:
+    """Return the result of a job, if there is one and it is of this plan."""
+    result = run.stage(job.key).read_result()
+    return result if result is not None and result.get("fingerprint") == job.fingerprint else None
+
+
+def _ask_slurm(submissions: Sequence[Submission], accounting: bool) -> dict[str, Record]:
+    """Return Slurm's records of the jobs it was sent, by job id."""
+    wanted = {found.job_id: found for found in submissions if found.executor == "slurm" and found.withdrawn is None}
     records = query(wanted, accounting=accounting)
     return {job_id: record for job_id, record in records.items() if _is_ours(record, wanted[job_id])}
 
@@ -94,13 +98,11 @@ class _Joiner:
     states: dict[JobKey, JobState] = field(default_factory=dict)
     causes: dict[JobKey, str] = field(default_factory=dict)  # of jobs without hope: "teacher seed 42 failed: ..."
 
-    def add(self, job: Planned, submission: Submission | None) -> JobState:
-        folder = self.run.stage(job.key)
-        result = folder.read_result()
-        if result is not None and result.get("fingerprint") == job.fingerprint:
+    def add(self, job: Planned, submission: Submission | None, result: Mapping[str, Any] | None) -> JobState:
+        if result is not None:
             state = replace(_begin(job.key, submission, result_reached(result)), phase="done")
         else:
-            traces = read_traces(folder)
+            traces = read_traces(self.run.stage(job.key))
             state = self._unfinished(job, submission, traces, _begin(job.key, submission, traces.reached))
         if state.phase in HOPELESS:
             self.causes.setdefault(job.key, f"{job.key.words} {_ending(state)}")

@@ -19,7 +19,7 @@ from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
 from kd.spec.schema import TrainStage
 from slurm.cluster import Profile, load_profile
-from slurm.prepare import Launch, open_run, refuse_other_plan, write_run
+from slurm.prepare import Launch, changed_jobs, open_run, refuse_other_plan, write_run
 from slurm.request import Request, build_requests
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     with locked(order.run):
         if options.again:
             _set_aside(order)
-        refuse_other_plan(order.run, order.plan)
+        else:
+            refuse_other_plan(order.run, order.plan)
         standing = stand(order.run, order.plan, order.profile, order.chosen)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.job, order.plan, launch, ["kd-submit", *arguments])
@@ -150,9 +151,9 @@ def _require_data(job: Job) -> None:
 
 
 def _set_aside(order: _Order) -> None:
-    """Move the chosen stages of an earlier run out of the way; nothing is deleted."""
+    """Move the chosen stages of an earlier run, and those planned otherwise, out of the way; nothing is deleted."""
     aside = order.run.path / "replaced" / time.strftime("%Y%m%d-%H%M%S")
-    for key in sorted(order.chosen, key=str):
+    for key in sorted({*order.chosen, *changed_jobs(order.run, order.plan)}, key=str):
         folder = order.run.stage(key).path
         if folder.is_dir():
             target = aside / key.stage / folder.name

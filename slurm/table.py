@@ -12,27 +12,28 @@ COLOURS = {"done": "32", "running": "36", "queued": "33", "failed": "31", "stopp
 NARROWEST = 40  # characters for the reason beside the other columns; with less room it goes below them
 INDENT = 4
 _HEADINGS = ("stage", "seed", "state", "epoch", "metric", "left", "partition", "node", "restarts", "job", "why")
-_STATE = _HEADINGS.index("state")
+_STATE, _WHY = _HEADINGS.index("state"), _HEADINGS.index("why")
 
 
 def render(states: Sequence[JobState], *, width: int | None = None, colour: bool = False) -> str:
     """Return the table: a line per job, and more where a reason does not fit ``width`` (None: every width fits)."""
-    rows = [_HEADINGS, *(_row(state) for state in states)]
-    used = [index for index in range(len(_HEADINGS)) if any(row[index] for row in rows[1:])]
-    if not used:
+    rows = [_row(state) for state in states]
+    if not rows:
         return "no jobs"
-    widths = {index: max(len(row[index]) for row in rows) for index in used}
-    last = len(_HEADINGS) - 1
-    beside = sum(widths[index] + 2 for index in used if index != last)
+    used = [index for index in range(_WHY) if any(row[index] for row in rows)]
+    widths = {index: max(len(row[index]) for row in [_HEADINGS, *rows]) for index in used}
+    beside = sum(widths.values()) + 2 * len(used)
     below = width is not None and width - beside < NARROWEST
     indent = INDENT if below else beside
-    lines = []
+    head = [_HEADINGS[index].ljust(widths[index]) for index in used]
+    if not below and any(row[_WHY] for row in rows):
+        head.append(_HEADINGS[_WHY])
+    lines = ["  ".join(head).rstrip()]
     for row in rows:
-        cells = [_cell(row, index, widths[index], colour) for index in used if index != last]
-        why = textwrap.wrap(row[last], max(NARROWEST, width - indent)) if width else [row[last]]
-        lines.append("  ".join([*cells, *([] if below else why[:1])]).rstrip())
-        if row is not _HEADINGS:
-            lines += [" " * indent + more for more in (why if below else why[1:])]
+        why = textwrap.wrap(row[_WHY], max(NARROWEST, width - indent)) if width else [row[_WHY]]
+        cells = [_cell(row, index, widths[index], colour) for index in used]
+        lines.append("  ".join(cells if below else [*cells, *why[:1]]).rstrip())
+        lines += [" " * indent + more for more in (why if below else why[1:])]
     return "\n".join(lines)
 
 

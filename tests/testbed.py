@@ -178,9 +178,9 @@ class Testbed:
 def start(directory: Path, port: int, *, accounting: bool = True, extra: str = "") -> Testbed:
     """Start a testbed and wait until its nodes are idle. Does nothing more where this very one is running.
 
-    ``directory`` is the state folder (a path of 70 characters at most), ``port`` the first of ``PORTS`` free ones,
-    ``extra`` are lines to append to slurm.conf. Raises RuntimeError with the script's complaint; nothing is left
-    running then.
+    ``directory`` is the state folder (its path 70 characters at most), ``port`` the first of ``PORTS`` free
+    ones, ``extra`` are lines to append to slurm.conf. Raises RuntimeError with the script's complaint; then
+    nothing is left running.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     settings = {

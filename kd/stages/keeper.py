@@ -10,7 +10,7 @@ from typing import Any
 
 from kd.rundir import read_object
 from kd.stages.context import Interrupted, StageContext
-from kd.train.checkpoint import RESUME, load_resume, save_resume
+from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 from kd.train.journal import Heartbeat, MetricsFile
 from kd.train.state import Training
 
@@ -66,7 +66,8 @@ class Keeper:
         """Make the state durable. A state that has diverged is never saved over a good one."""
         training.meter.check_finite(training.epoch)
         save_resume(self._checkpoint, {"fingerprint": self._fingerprint, "training": training.snapshot()})
-        self._context.publish([f"checkpoint/{RESUME}", "metrics.csv"])
+        names = [f"checkpoint/{name}" for name in (PREVIOUS, RESUME) if (self._checkpoint / name).exists()]
+        self._context.publish([*names, "metrics.csv"])  # the older one first: it is a mere rename
         self._saved_at = time.monotonic()
 
     def _beat(self, training: Training) -> None:
