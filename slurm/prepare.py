@@ -59,6 +59,8 @@ def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Seq
     freeze_code(run.code)
     for planned in plan.jobs:
         folder = run.stage(planned.key)
+        if folder.path.is_symlink():  # another run's: not ours to write to
+            continue
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec)
     write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})

@@ -17,6 +17,7 @@ from kd.spec.plan import Plan
 from slurm import commands
 from slurm.cluster import Profile
 from slurm.journal import Journal
+from slurm.reuse import Borrowed, find_lenders
 from slurm.snapshot import JobState, snapshot
 from slurm.submission import settle
 
@@ -28,15 +29,20 @@ class Standing:
     pending: tuple[JobKey, ...]
     finished: tuple[JobKey, ...]
     live: Mapping[JobKey, str]  # job ids that wait or run already
+    borrowed: tuple[Borrowed, ...]  # other runs have these, or are about to
     damaged: Mapping[JobKey, tuple[str, ...]]  # finished once, but these artefacts no longer verify
     attempt: int
 
     def lines(self) -> Iterator[str]:
         """Say what was found, a line each."""
-        if self.finished:
-            yield f"done already: {_listed(self.finished)}"
-        if self.live:
-            yield f"waiting or running already: {_listed(self.live)}"
+        taken = {found.key for found in self.borrowed}
+        if own := [key for key in self.finished if key not in taken]:
+            yield f"done already: {_listed(own)}"
+        if own := [key for key in self.live if key not in taken]:
+            yield f"waiting or running already: {_listed(own)}"
+        for found in self.borrowed:
+            how = f"which trains it as job {found.job_id}" if found.job_id else "which finished it"
+            yield f"{found.key}: taken from run {found.lender.name}, {how}"
         for key, names in self.damaged.items():
             yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
         if not self.pending:
@@ -54,18 +60,30 @@ def locked(run: RunFolder) -> Iterator[None]:
         raise RunError(f"{run.path}: another kd-submit is at work on this run (lock: {run.lock})") from None
 
 
-def stand(run: RunFolder, plan: Plan, profile: Profile, chosen: Collection[JobKey]) -> Standing:
-    """Look at the run's files and at the scheduler, clear away what can never run, and return where the run stands."""
-    finished, damaged = _finished(run, plan, chosen)
+def stand(
+    run: RunFolder, plan: Plan, profile: Profile, chosen: Collection[JobKey], *, lend_live: bool, reuse: bool
+) -> Standing:
+    """Look at the run's files and at the scheduler, clear away what can never run, and return where the run stands.
+
+    With ``reuse``, jobs that other runs have finished are taken over; with ``lend_live``, also those that wait or run.
+    """
+    finished, damaged = _finished(run, plan)
     settle(run)
     states = {state.key: state for state in snapshot(run, profile)} if run.journal.is_file() else {}
     alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
-    pending = _pending(plan, chosen, finished, alive)
+    healthy = {key for key, state in alive.items() if state.phase != "failed"}
+    lacking = [key for key in chosen if key not in finished and key not in healthy]
+    borrowed = [found for found in find_lenders(run, plan, lacking, profile) if lend_live or not found.job_id]
+    borrowed = borrowed if reuse else []
+    finished += [found.key for found in borrowed if not found.job_id]
+    lent = {found.key: found.job_id for found in borrowed if found.job_id}
+    pending = _pending(plan, chosen, {*finished, *lent}, alive)
     _withdraw(run, [alive.pop(key) for key in pending if key in alive])
     return Standing(
         pending=tuple(pending),
         finished=tuple(key for key in finished if key not in pending),
-        live={key: str(state.job_id) for key, state in alive.items()},
+        live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
+        borrowed=tuple(borrowed),
         damaged=damaged,
         attempt=1 + sum(line["event"] == "intent" for line in Journal(run.journal).lines()),
     )
@@ -102,9 +120,8 @@ def _withdraw(run: RunFolder, stale: Collection[JobState]) -> None:
         Journal(run.journal).withdrawn(ids, "replaced: what it waited for is submitted again")
 
 
-def _finished(
-    run: RunFolder, plan: Plan, chosen: Collection[JobKey]
-) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
+def _finished(run: RunFolder, plan: Plan) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
+    """Return the jobs whose results verify, and those whose artefacts changed since: their results no longer count."""
     finished: list[JobKey] = []
     damaged: dict[JobKey, tuple[str, ...]] = {}
     for job in plan.jobs:
@@ -114,7 +131,6 @@ def _finished(
             continue
         if bad := folder.damaged_artefacts():
             damaged[job.key] = tuple(bad)
-            folder.result.unlink()
         else:
             finished.append(job.key)
     return finished, damaged

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,12 +88,20 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     _require_data(order.job)
     from slurm.resume import locked, stand
 
-    with locked(order.run):
+    with locked(order.run), _store(order):
         if options.again:
             _set_aside(order)
         else:
             refuse_other_plan(order.run, order.plan)
-        standing = stand(order.run, order.plan, order.profile, order.chosen)
+        standing = stand(
+            order.run,
+            order.plan,
+            order.profile,
+            order.chosen,
+            lend_live=order.executor == "slurm",
+            reuse=not options.again,
+        )
+        _link(order.run, standing)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.job, order.plan, launch, ["kd-submit", *arguments])
         for line in standing.lines():
@@ -159,6 +168,23 @@ def _set_aside(order: _Order) -> None:
             target = aside / key.stage / folder.name
             target.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(target)
+
+
+def _store(order: _Order) -> AbstractContextManager[None]:
+    """Return the lock under which jobs are compared with other runs; a local run would hold it for its whole length."""
+    from slurm.reuse import store_locked
+
+    return store_locked(order.run.path.parent) if order.executor == "slurm" else nullcontext()
+
+
+def _link(run: RunFolder, standing: Standing) -> None:
+    """Let the jobs taken from other runs appear in this one, and no others."""
+    from slurm.reuse import link, unlink_stale
+
+    for key in standing.pending:
+        unlink_stale(run, key)
+    for found in standing.borrowed:
+        link(run, found)
 
 
 def _send(order: _Order, standing: Standing) -> None:
