@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kd.errors import ClusterError, SpecError, did_you_mean
 from kd.places import shipped
-from kd.spec.schema import Minutes, Name
+from kd.spec.schema import Megabytes, Minutes, Name
 from kd.spec.source import Document, read_document
 from kd.spec.words import fault_of
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
+Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
@@ -33,6 +34,9 @@ class Partition(Part):
     name: Name
     gpu_type: Name | None = Field(None, description="The type of its GPUs, where it has only one")
     max_time: Minutes | None = Field(None, description="Longest wall time, checked before anything is sent")
+    gpus_per_node: int | None = Field(None, ge=0, description="Most GPUs of one node, checked likewise")
+    cpus_per_node: int | None = Field(None, ge=1, description="Most processors of one node, checked likewise")
+    memory_per_node: Megabytes | None = Field(None, description="Most memory of one node, checked likewise")
 
 
 class Profile(Part):
@@ -41,9 +45,13 @@ class Profile(Part):
     about: str = ""
     hosts: list[str] = Field([], description="Login host names (shell patterns) by which this profile is found")
     gpu_flag: Literal["gres", "gpus-per-node", "gpus"] = "gres"
-    gpu_type_as: Literal["constraint", "gres"] = Field("gres", description="-C <type>, or gpu:<type>:<n>")
-    gpu_speed: dict[Name, float] = Field({}, description="Relative speed of the GPU types, for ranking")
+    gpu_type_as: Literal["constraint", "gres", "partition"] = Field(
+        "gres", description="-C <type>, gpu:<type>:<n>, or nothing: each partition has one type"
+    )
+    gpu_speed: dict[Name, Speed] = Field({}, description="Relative speed of the GPU types, for ranking")
     partitions: list[Partition] = Field([], description="GPU partitions, best first")
+    several_partitions: bool = Field(True, description="Whether a job may name several partitions of equal GPUs")
+    start_tests: int = Field(4, ge=0, description="Most calls of sbatch --test-only in one ranking of the partitions")
     cpu_partition: Name | None = Field(None, description="Where jobs without a GPU go; default: the first partition")
     account: Name | None = None
     qos: Name | None = None

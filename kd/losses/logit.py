@@ -1,21 +1,25 @@
 """Losses on logits. Each is a pure function to a scalar, in float32 whatever the precision of the networks.
 
-Shapes: logits [B, C] before softmax; labels [B], int64. Every loss is a mean over the batch.
+Shapes: logits [B, C] before softmax; labels [B], int64. Every loss is a mean over the batch. Divergences are summed
+over the classes. Nothing here takes the logarithm of a probability: log-probabilities come from logits.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.arguments import Fraction, PositiveFloat
+from kd.arguments import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from kd.losses.precision import full, target
+from kd.losses.warmup import ramp
 
-__all__ = ["ce", "kd"]
+__all__ = ["ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
 
 
 def ce(student_logits_BC: Tensor, labels_B: Tensor, *, label_smoothing: Fraction = 0.0) -> Tensor:
     """Cross-entropy with the true labels, optionally smoothed."""
-    return F.cross_entropy(student_logits_BC.float(), labels_B, label_smoothing=label_smoothing)
+    return F.cross_entropy(full(student_logits_BC), labels_B, label_smoothing=label_smoothing)
 
 
 def kd(student_logits_BC: Tensor, teacher_logits_BC: Tensor, *, temperature: PositiveFloat = 4.0) -> Tensor:
@@ -24,6 +28,118 @@ def kd(student_logits_BC: Tensor, teacher_logits_BC: Tensor, *, temperature: Pos
     The divergence is summed over the classes and averaged over the samples. The factor T^2 keeps the size of
     the gradient about the same at any temperature.
     """
-    student = F.log_softmax(student_logits_BC.float() / temperature, dim=1)
-    teacher = F.log_softmax(teacher_logits_BC.float() / temperature, dim=1)
-    return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
+    return _softened_divergence(full(student_logits_BC), target(teacher_logits_BC), temperature)
+
+
+def dkd(
+    student_logits_BC: Tensor,
+    teacher_logits_BC: Tensor,
+    labels_B: Tensor,
+    epoch: int,
+    *,
+    temperature: PositiveFloat = 4.0,
+    alpha: NonNegativeFloat = 1.0,
+    beta: NonNegativeFloat = 8.0,
+    warmup: NonNegativeInt = 0,
+) -> Tensor:
+    """Decoupled distillation of Zhao et al. 2022 (arXiv:2203.08679): true class against the rest, and within the rest.
+
+    T^2 (alpha KL([p, 1 - p]_teacher || [p, 1 - p]_student) + beta KL(q_teacher || q_student)), with p the softened
+    probability of the true class and q the softmax over the other classes. Over ``warmup`` epochs it grows to its full
+    size. Needs hard labels. With two classes there is nothing within the rest, and the second part is 0.
+    """
+    student, teacher = full(student_logits_BC) / temperature, target(teacher_logits_BC) / temperature
+    own = _divergence(_own_and_rest(student, labels_B), _own_and_rest(teacher, labels_B))
+    others = _divergence(_others(student, labels_B).log_softmax(1), _others(teacher, labels_B).log_softmax(1))
+    return ramp(epoch, warmup) * temperature**2 * (alpha * own + beta * others)
+
+
+def dist(
+    student_logits_BC: Tensor,
+    teacher_logits_BC: Tensor,
+    *,
+    temperature: PositiveFloat = 4.0,
+    beta: NonNegativeFloat = 1.0,
+    gamma: NonNegativeFloat = 1.0,
+) -> Tensor:
+    """DIST of Huang et al. 2022 (arXiv:2205.10536): correlate probabilities within samples and within classes.
+
+    T^2 (beta mean_i (1 - r(S[i, :], T[i, :])) + gamma mean_j (1 - r(S[:, j], T[:, j]))), with r Pearson's correlation
+    and S, T the softened probabilities [B, C]. The second part compares the samples of one batch, so it depends on the
+    batch. T^2 is the authors'; a correlation has no scale, so here the gradient does grow with the temperature.
+    """
+    student = (full(student_logits_BC) / temperature).softmax(1)
+    teacher = (target(teacher_logits_BC) / temperature).softmax(1)
+    within_samples = 1 - _correlations(student, teacher, dim=1).mean()
+    within_classes = 1 - _correlations(student, teacher, dim=0).mean()
+    return temperature**2 * (beta * within_samples + gamma * within_classes)
+
+
+def kd_standardised(
+    student_logits_BC: Tensor, teacher_logits_BC: Tensor, *, temperature: PositiveFloat = 2.0
+) -> Tensor:
+    """Distillation of standardised logits, Sun et al. 2024 (arXiv:2403.01427): kd of (z - mean) / deviation.
+
+    Mean and (unbiased) deviation are over the classes of each sample, so the student need not match the teacher's
+    scale. No standardised logit exceeds (C - 1) / sqrt(C): with 10 classes at T = 2 no target probability exceeds 0.35,
+    so few classes call for a temperature below 1.
+    """
+    return _softened_divergence(
+        _standardised(full(student_logits_BC)), _standardised(target(teacher_logits_BC)), temperature
+    )
+
+
+def nkd(
+    student_logits_BC: Tensor,
+    teacher_logits_BC: Tensor,
+    labels_B: Tensor,
+    *,
+    temperature: PositiveFloat = 1.0,
+    gamma: NonNegativeFloat = 1.5,
+) -> Tensor:
+    """Normalised distillation of Yang et al. 2023 (arXiv:2303.13005): the true class as a soft label, and the others.
+
+    -p_teacher log p_student - gamma T^2 sum_i q_teacher[i] log q_student[i], with p the probability of the true class
+    at T = 1 and q the softened softmax over the other classes. A cross-entropy: its minimum is not 0. Needs hard labels.
+    """
+    student, teacher = full(student_logits_BC), target(teacher_logits_BC)
+    label_B1 = labels_B[:, None]
+    own = -(teacher.softmax(1).gather(1, label_B1) * student.log_softmax(1).gather(1, label_B1)).mean()
+    q_teacher = (_others(teacher, labels_B) / temperature).softmax(1)
+    q_student = (_others(student, labels_B) / temperature).log_softmax(1)
+    others = -(q_teacher * q_student).sum(1).mean()
+    return own + gamma * temperature**2 * others
+
+
+def _softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    return _divergence((student / temperature).log_softmax(1), (teacher / temperature).log_softmax(1)) * temperature**2
+
+
+def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return KL(teacher || student) of log-probabilities [B, C], summed over classes, averaged over samples."""
+    return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def _own_and_rest(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
+    """Return log-probabilities [B, 2] of the true class and of all others together."""
+    own = logits_BC.gather(1, labels_B[:, None])
+    rest = _others(logits_BC, labels_B).logsumexp(1, keepdim=True)
+    return torch.cat([own, rest], dim=1).log_softmax(1)
+
+
+def _others(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
+    """Return the logits [B, C - 1] of all classes but the true one."""
+    columns = torch.arange(logits_BC.shape[1] - 1, device=logits_BC.device).expand(len(logits_BC), -1)
+    return logits_BC.gather(1, columns + (columns >= labels_B[:, None]))
+
+
+def _standardised(logits_BC: Tensor) -> Tensor:
+    deviation, mean = torch.std_mean(logits_BC, dim=1, keepdim=True)
+    return (logits_BC - mean) / (deviation + 1e-7)
+
+
+def _correlations(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
+    """Return Pearson's correlation along a dimension, 0 where one side does not vary."""
+    centred = (values - values.mean(dim, keepdim=True) for values in (student, teacher))
+    first, second = (F.normalize(values, dim=dim) for values in centred)
+    return (first * second).sum(dim)
