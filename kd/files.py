@@ -44,6 +44,11 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def deny_others_to_write() -> None:
+    """From now on, make files and folders of this process writable by their owner only, whatever the shell's umask."""
+    os.umask(_umask() | 0o022)
+
+
 def _umask() -> int:
     """Return the process's umask (mkstemp ignores it and makes files private)."""
     mask = os.umask(0o022)
@@ -81,7 +86,9 @@ def append_line(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(handle, (line + "\n").encode())
+        rest = memoryview((line + "\n").encode())
+        while rest:  # a disk that fills up takes a part without an error; the next write then says so
+            rest = rest[os.write(handle, rest) :]
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -106,8 +106,6 @@ def _stop_scheduler(journal: Journal) -> list[str]:
 
 def _settle(run: RunFolder, journal: Journal) -> list[str]:
     """Cancel held jobs of a submission that was killed before it could write their ids down."""
-    if not journal.open_intents():
-        return []
     from slurm.submission import settle
 
     return [f"cancelled job {job_id}, left behind by an interrupted kd-submit" for job_id in settle(run)]

@@ -1,4 +1,4 @@
-"""What a ranking of partitions says, as values. ``slurm.partition`` makes them, ``slurm.explain`` puts them into words."""
+"""A ranking of partitions, as values. ``slurm.partition`` makes them, ``slurm.explain`` puts them into words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from kd.errors import ClusterError
 from kd.spec.plan import Needs
+
+UNLISTED = "not in the cluster profile's list"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +49,14 @@ class Choice:
     """The ranking for one job's needs: ``candidates`` best first, those that do not fit last.
 
     The first ``winners`` of them are equals, and are submitted as a list. Without candidates the site's default
-    partition is taken. ``live`` tells whether the cluster's state went into it.
+    partition is taken. ``live`` tells whether the cluster's state went into it, ``measured`` whether the work is known
+    from finished stages; else it is the time limit, as what the slowest GPU type needs.
     """
 
     needs: Needs
     jobs: int = 1
     live: bool = False
+    measured: bool = False
     candidates: tuple[Candidate, ...] = ()
     winners: int = 0
 
@@ -70,6 +74,7 @@ class Choice:
     def require(self) -> Choice:
         """Return self; raise ClusterError, with every partition's reason, when none fits."""
         if self.candidates and not self.winners:
-            reasons = "; ".join(f"{candidate.name}: {candidate.refusal}" for candidate in self.candidates)
+            offered = [candidate for candidate in self.candidates if candidate.refusal != UNLISTED]
+            reasons = "; ".join(f"{candidate.name}: {candidate.refusal}" for candidate in offered)
             raise ClusterError(f"no partition fits: {reasons}")
         return self

@@ -67,6 +67,8 @@ class Profile(Part):
     max_restarts: int = Field(20, ge=0, description="Requeues of one job before it counts as failed")
     signal_seconds: int = Field(120, ge=10, description="Warning before the time limit, to write a checkpoint")
     kill_invalid_dependents: bool = Field(True, description="Let Slurm cancel jobs whose parent failed")
+    mail: Line | None = Field(None, description="Where Slurm mails to when a job fails, and when the report is there")
+    parallel: int | None = Field(None, ge=1, description="Elements of one array that may run at the same time")
     max_array: int = Field(1000, ge=1, description="Jobs of one array (MaxArraySize minus 1)")
 
 

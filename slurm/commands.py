@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from kd.errors import ClusterError
 
 SECONDS = 60.0
+_ENDED = ("already finished", "already completing or completed", "Invalid job id")
+_LAST_LINE = "slurm_suspend error"  # repeats the last job's fault, or says "No error"
 IDS_PER_CALL = 500  # keeps command lines far below the kernel's limit
 # A person's defaults for Slurm's commands: a filter left in SQUEUE_USERS would make live jobs look dead.
 FOREIGN_PREFIXES = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SCONTROL_", "SLURM_TIME_FORMAT")
@@ -28,11 +30,19 @@ def call(*command: str, seconds: float = SECONDS, text: str | None = None) -> su
 
 
 def release(ids: Sequence[str]) -> None:
-    """Let held jobs run. Raises ClusterError when Slurm refuses any of them."""
+    """Let held jobs run; those that run or ended already are no error. Raises ClusterError when Slurm refuses one."""
     for chunk in _chunks(whole_jobs(ids)):
         answer = call("scontrol", "release", ",".join(chunk))
-        if answer.returncode != 0:
-            raise ClusterError(f"scontrol release failed: {_one_line(answer.stderr)}")
+        if answer.returncode != 0 and (refused := _refusals(answer.stderr)):
+            raise ClusterError(f"scontrol release failed: {_one_line(refused)}")
+
+
+def _refusals(said: str) -> str:
+    """Return what scontrol said but for jobs that have ended: it goes on after them, and ends with one more line."""
+    lines = said.splitlines()
+    if not any(words in said for words in _ENDED):
+        return said or "no reason given"
+    return "\n".join(line for line in lines if not line.startswith(_LAST_LINE) and not any(w in line for w in _ENDED))
 
 
 def cancel(ids: Sequence[str]) -> None:

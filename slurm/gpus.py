@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 # `gpu:a100:2(S:0-1)`, `gpu:4`, `gpu:(null):0(IDX:N/A)`, `shard:v100:2(IDX:0-1)`; lists in the brackets hold commas.
 _GRES = re.compile(r"(?:^|,)(gpu|shard):(?:(\(null\)|[^:,()]+):)?(\d+)(?:\(([^)]*)\))?")
@@ -78,7 +79,7 @@ def family(name: str) -> str | None:
     ``nvidia_a100-sxm4-80gb``, ``A100`` and ``NVIDIA A100-PCIE-40GB`` are all ``a100``.
     """
     words = [word.removeprefix("rtx").removeprefix("gtx") for word in re.split(r"[^a-z0-9]+", name.lower())]
-    joined = [first + second for first, second in zip(words, words[1:], strict=False)]
+    joined = [first + second for first, second in pairwise(words)]
     return next((word for word in (*joined, *words) if word in ROUGH_SPEED), None)
 
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kd.errors import RunError
 from kd.files import append_line
 from kd.rundir import JobKey
 from slurm.processes import Process, describe
@@ -43,8 +44,20 @@ class Journal:
     path: Path
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one line and make it durable."""
-        append_line(self.path, json.dumps({"event": event, "time": round(time.time(), 3), **fields}))
+        """Write one line and make it durable. Raises RunError when it cannot be written."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
+        try:
+            append_line(self.path, f"\n{line}" if self._ends_torn() else line)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); nothing more is submitted") from error
+
+    def _ends_torn(self) -> bool:
+        """Whether a crash cut the last line short: the next one must not be glued to it, or it would be lost too."""
+        if not self.path.is_file() or not self.path.stat().st_size:
+            return False
+        with open(self.path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
 
     def lines(self) -> list[dict[str, Any]]:
         """Return all whole lines; a last line cut by a crash is left out."""
@@ -107,6 +120,11 @@ class Journal:
         """Return the process that last ran the local executor's job graph; it may have ended."""
         lines = [line for line in self.lines() if line["event"] == "scheduler"]
         return _process(lines[-1]["process"]) if lines else None
+
+    def known_ids(self) -> set[str]:
+        """Return every job id that was ever written down; of array elements, the array's."""
+        lines = [line for line in self.lines() if line["event"] == "submitted"]
+        return {job_id.partition("_")[0] for line in lines for job_id in line["jobs"].values()}
 
     def open_intents(self) -> dict[str, list[JobKey]]:
         """Return the tokens whose sbatch may have succeeded without its answer having been written down."""

@@ -35,9 +35,9 @@ _TAKES_JOBS = ("idle", "mixed", "allocated", "completing", "planned")
 _STAYS_AWAY = "*$@^!%"  # silent, in maintenance, rebooting, or being switched off; ~ and # (asleep, waking up) are fine
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Node:
-    """One node. Memory is in MiB; ``""`` is the type of GPUs without one."""
+    """One node. Memory is in MiB; ``""`` is the type of GPUs without one. A key by its identity."""
 
     name: str
     state: str
@@ -137,7 +137,7 @@ def _node(parts: list[str]) -> Node:
         memory_mb=_number(memory),
         free_cpus=processors[1] if len(processors) == 4 else 0,
         free_memory_mb=max(0, _number(memory) - _number(allocated)),
-        features=() if features in ("", "(null)") else tuple(re.split(r"[,&|]", features)),
+        features=() if features in ("", "(null)") else tuple(features.split(",")),
         gpus=count_gpus(gres),
         free_gpus=free_gpus(gres, used),
     )
@@ -171,18 +171,8 @@ def _only_preemptible_below_others(found: Mapping[str, LivePartition]) -> dict[s
     for partition in found.values():
         for node in partition.nodes:
             highest[node.name] = max(partition.priority_tier, highest.get(node.name, 0))
-    return {
-        name: partition
-        if any(highest[node.name] > partition.priority_tier for node in partition.nodes)
-        else _without_preemption(partition)
-        for name, partition in found.items()
-    }
-
-
-def _without_preemption(partition: LivePartition) -> LivePartition:
-    from dataclasses import replace
-
-    return replace(partition, preempts_to=None)
+    safe = {name for name, own in found.items() if all(highest[node.name] <= own.priority_tier for node in own.nodes)}
+    return {name: replace(own, preempts_to=None) if name in safe else own for name, own in found.items()}
 
 
 def limit_minutes(text: str) -> int | None:

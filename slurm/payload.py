@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import ClusterError, RunError, UserError
-from kd.files import write_json
+from kd.files import deny_others_to_write, write_json
 from kd.rundir import StageFolder, read_object
 from slurm.attempt_log import attempt_log
 from slurm.claim import Claim, Superseded, claim_stage
 from slurm.job_environment import JobIdentity, job_identity, set_thread_counts
 from slurm.preemption import StopSignals, requeue_job
+from slurm.publish import free_bytes, hit_full_disk, is_full
 from slurm.readiness import already_done, find_parents
 from slurm.scratch import Scratch, scratch_folder
 from slurm.staging import Staging
@@ -47,6 +48,7 @@ class StageJob:
 
     def __call__(self) -> None:
         """Run the stage, or see that it is done. A failure ends in failure.json and exit code 1 (debug: raises)."""
+        deny_others_to_write()
         on_slurm = self.executor == "slurm"
         folder = StageFolder(Path(self.folder))
         if not folder.path.is_dir():
@@ -58,11 +60,12 @@ class StageJob:
         with attempt_log(folder.log, announcement) as number, StopSignals(on_slurm=on_slurm) as stop:
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
-            except Exception as error:
+            except Exception as caught:
+                error = _told(caught, folder)
                 if self.executor == "debug":
                     if stop.asked_by(signal.SIGINT):
                         raise KeyboardInterrupt from error
-                    raise
+                    raise error from error.__cause__
                 print(_message(error) if _is_expected(error) else traceback.format_exc(), file=sys.stderr)
                 sys.exit(1)  # not the exception: submitit would print its traceback once more
 
@@ -94,7 +97,7 @@ class _Attempt:
                 raise  # the folder is another attempt's now: nothing may be written there
             except Exception as error:
                 if not (isinstance(error, Interrupted) and self.stop.requeue):
-                    self._write_failure(error)
+                    self._write_failure(_told(error, self.folder))
                     raise
                 self._hand_over(claim)
 
@@ -216,6 +219,18 @@ class _Attempt:
 def _data_root(spec: Mapping[str, Any]) -> Path | None:
     root = (spec.get("data") or {}).get("root")
     return Path(root) if root else None
+
+
+def _told(error: Exception, folder: StageFolder) -> Exception:
+    """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
+    if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
+        return error
+    told = RunError(
+        f"{folder.path}: the disk is full or your quota is used up ({free_bytes(folder.path):,} bytes free); "
+        "make room and run kd-submit again to go on from the last checkpoint"
+    )
+    told.__cause__ = error
+    return told
 
 
 def _is_expected(error: Exception) -> bool:

@@ -25,6 +25,7 @@ from kd.rundir import JobKey, RunFolder, read_object
 from kd.spec.plan import Plan
 from kd.spec.schema import NAME_PATTERN, Job
 from slurm.cluster import Profile
+from slurm.faults import fault_point
 
 PACKAGES = ("kd", "slurm")
 VERSIONS_OF = ("torch", "torchvision", "timm", "submitit", "numpy", "safetensors")
@@ -57,13 +58,16 @@ def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Seq
     write_json(run.path / "launch.json", _launch_json(launch))
     write_json(run.provenance, provenance(command))
     freeze_code(run.code)
+    fault_point("before-specs")
     for planned in plan.jobs:
         folder = run.stage(planned.key)
         if folder.path.is_symlink():  # another run's: not ours to write to
             continue
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec)
+    fault_point("before-plan")
     write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
+    fault_point("after-plan")
 
 
 def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:

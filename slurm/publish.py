@@ -19,6 +19,7 @@ from kd.errors import RunError
 from kd.files import atomic_path, copy_hashed, sha256_file
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+LEAST_BYTES = 1 << 16
 RETRY_PAUSES = (1.0, 4.0, 15.0)  # seconds; in all less than the time between the stop signal and the kill
 
 _Signature: TypeAlias = tuple[int, int, int, int]
@@ -97,6 +98,21 @@ class Publisher:
                 break
         self.bytes += source.stat().st_size
         return digest
+
+
+def hit_full_disk(error: BaseException) -> bool:
+    """Tell whether ``error`` comes of a full disk or a used-up quota, by its number."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, OSError) and chain.errno in DISK_FULL:
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+def is_full(folder: Path) -> bool:
+    """Tell whether the file system of ``folder`` has no room left for even a small file."""
+    return free_bytes(folder) < LEAST_BYTES
 
 
 def free_bytes(folder: Path) -> int:

@@ -9,15 +9,18 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from kd.errors import ClusterError
 from kd.rundir import JobKey, RunFolder
 from kd.spec.plan import Needs, Plan, PlannedJob
-from kd.spec.quantities import format_minutes
-from slurm.cluster import Partition, Profile
+from slurm.candidate import Choice
+from slurm.cluster import Profile
+from slurm.partition import choose, gpu_options
+
+if TYPE_CHECKING:
+    from slurm.live import LiveState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +49,7 @@ class Request:
     folder: Path  # of the scheduler's own files
     python: str  # shell text that starts Python in the job
     parameters: Mapping[str, Any]  # submitit's SlurmExecutor parameters
+    choice: Choice  # of the partition, with the reasons
 
     @property
     def stage(self) -> str:
@@ -67,25 +71,35 @@ def build_requests(
     pending: Iterable[JobKey] | None = None,
     finished: Iterable[JobKey] = (),
     attempt: int = 1,
+    live: LiveState | None = None,
 ) -> list[Request]:
     """Return the sbatch calls for the pending jobs (default: all), in an order in which parents come first.
 
     ``finished`` jobs are verified and need no edge. Every other parent must be pending or already live; its id is
     looked up when the request is sent. ``attempt`` counts the submissions of this run, so that every sbatch carries a
-    comment of its own. Raises ClusterError when a stage fits no partition.
+    comment of its own. With the cluster's ``live`` state each stage goes where it is expected to finish first, else to
+    the first partition of the profile that fits. Raises ClusterError when a stage fits no partition.
     """
     wanted = {job.key for job in plan.jobs} if pending is None else set(pending)
     done = set(finished)
     element: dict[JobKey, tuple[int, int]] = {}  # job -> (request, position in its array)
     requests: list[Request] = []
+    pinned: dict[str, str | None] = {}  # model -> GPU type: stages of one model are compared by speed, too
     for stage, jobs in plan.by_stage().items():
         chosen = [job for job in jobs if job.key in wanted]
+        if not chosen:
+            continue
+        model = chosen[0].spec["settings"].get("model", {}).get("name", stage)
+        needs = chosen[0].needs
+        needs = replace(needs, gpu_type=needs.gpu_type or pinned.get(model))
+        choice = choose(profile, live, needs, jobs=len(chosen), spec=chosen[0].spec).require()
+        pinned.setdefault(model, choice.gpu_type)
         for group, edge in _groups(plan, chosen, done, element, profile.max_array):
             index = len(requests)
             element.update({job.key: (index, position) for position, job in enumerate(group)})
             count = sum(request.stage == stage for request in requests)
             name = f"{stage}-{count + 1}" if count else stage
-            requests.append(_request(name, group, edge, run, profile, attempt))
+            requests.append(_request(name, group, edge, run, profile, choice, attempt))
     return requests
 
 
@@ -135,7 +149,13 @@ def run_tag(run: RunFolder) -> str:
 
 
 def _request(
-    name: str, jobs: tuple[PlannedJob, ...], edge: Edge | None, run: RunFolder, profile: Profile, attempt: int
+    name: str,
+    jobs: tuple[PlannedJob, ...],
+    edge: Edge | None,
+    run: RunFolder,
+    profile: Profile,
+    choice: Choice,
+    attempt: int,
 ) -> Request:
     token = f"{run_tag(run)}:{name}:{attempt}"
     return Request(
@@ -145,19 +165,23 @@ def _request(
         edge=edge,
         folder=run.submitted(jobs[0].key.stage),
         python="python" if profile.venv else shlex.quote(sys.executable),
-        parameters={**_parameters(name, jobs[0].needs, run, profile), "comment": token},
+        parameters={**_parameters(name, jobs, run, profile, choice), "comment": token},
+        choice=choice,
     )
 
 
-def _parameters(name: str, needs: Needs, run: RunFolder, profile: Profile) -> dict[str, Any]:
+def _parameters(
+    name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
+) -> dict[str, Any]:
     """Return submitit's parameters. Everything is said explicitly, so that no site default can surprise."""
+    needs = replace(jobs[0].needs, gpu_type=choice.gpu_type)
     further: dict[str, Any] = {"hold": True, "chdir": str(run.path), "export": "ALL"}
     further["requeue" if profile.requeue else "no-requeue"] = True
     if profile.kill_invalid_dependents:
         further["kill-on-invalid-dep"] = "yes"
     parameters: dict[str, Any] = {
         "job_name": f"{run.name}.{name}",
-        "partition": _partition(needs, profile),
+        "partition": choice.partition,
         "account": profile.account,
         "qos": profile.qos,
         "time": needs.minutes,
@@ -167,7 +191,10 @@ def _parameters(name: str, needs: Needs, run: RunFolder, profile: Profile) -> di
         "signal_delay_s": profile.signal_seconds,
         "stderr_to_stdout": True,
         "wckey": None,
-        "setup": setup_lines(run, profile),
+        "array_parallelism": profile.parallel or len(jobs),
+        "mail_user": profile.mail,
+        "mail_type": profile.mail and ("END,FAIL" if jobs[0].waits_for_all_ended else "FAIL"),
+        "setup": [*ownership_lines(run.submitted(jobs[0].key.stage)), *setup_lines(run, profile)],
         "srun_args": ["--kill-on-bad-exit=1"],
         "additional_parameters": {**further, **profile.sbatch},
     }
@@ -176,42 +203,21 @@ def _parameters(name: str, needs: Needs, run: RunFolder, profile: Profile) -> di
 
 
 def _gpu_parameters(needs: Needs, profile: Profile, *, further: dict[str, Any]) -> dict[str, Any]:
-    if not needs.gpus:
-        return {}
-    typed = needs.gpu_type is not None and profile.gpu_type_as == "gres"
-    amount = f"{needs.gpu_type}:{needs.gpus}" if typed else str(needs.gpus)
-    found: dict[str, Any] = {}
-    if needs.gpu_type is not None and not typed:
-        found["constraint"] = needs.gpu_type
-    if profile.gpu_flag == "gres":
-        found["gres"] = f"gpu:{amount}"
-    elif profile.gpu_flag == "gpus-per-node":
-        found["gpus_per_node"] = amount
-    else:
-        further["gpus"] = amount
-    return found
+    """Return submitit's parameters for the GPUs; what it has no parameter for goes into ``further``."""
+    options = gpu_options(needs, profile)
+    if "gpus" in options:
+        further["gpus"] = options.pop("gpus")
+    return {name.replace("-", "_"): value for name, value in options.items()}
 
 
-def _partition(needs: Needs, profile: Profile) -> str | None:
-    """Return the first partition of the profile that fits, or None to take the site's default."""
-    if not needs.gpus:
-        return profile.cpu_partition or (profile.partitions[0].name if profile.partitions else None)
-    if not profile.partitions:
-        return None
-    refusals = [(partition.name, _refusal(partition, needs)) for partition in profile.partitions]
-    for name, refusal in refusals:
-        if refusal is None:
-            return name
-    raise ClusterError("no partition fits: " + "; ".join(f"{name}: {refusal}" for name, refusal in refusals))
-
-
-def _refusal(partition: Partition, needs: Needs) -> str | None:
-    if needs.gpu_type and partition.gpu_type and needs.gpu_type != partition.gpu_type:
-        return f"has {partition.gpu_type}, not {needs.gpu_type}"
-    if partition.max_time is not None and needs.minutes > partition.max_time:
-        limit, asked = format_minutes(partition.max_time), format_minutes(needs.minutes)
-        return f"allows {limit}, the stage asks for {asked} (lower resources.time)"
-    return None
+def ownership_lines(folder: Path) -> list[str]:
+    """Return the shell lines that end the job when others could have changed the pickles it is about to load."""
+    name = shlex.quote(str(folder))
+    return [
+        f'if [ ! -O {name} ] || [ -n "$(find {name} -maxdepth 0 -perm /022)" ]; then',
+        "    echo 'kd: the folder of this job is not ours alone; refusing to load anything from it' >&2; exit 1",
+        "fi",
+    ]
 
 
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:

@@ -57,7 +57,7 @@ def locked(run: RunFolder) -> Iterator[None]:
         with SoftFileLock(run.lock, timeout=0):
             yield
     except Timeout:
-        raise RunError(f"{run.path}: another kd-submit is at work on this run (lock: {run.lock})") from None
+        raise RunError(f"{run.path}: another kd-submit is at work on this run; if none is, delete {run.lock}") from None
 
 
 def stand(

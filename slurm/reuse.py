@@ -43,7 +43,9 @@ def store_locked(results: Path) -> Iterator[None]:
         with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
             yield
     except Timeout:
-        raise RunError(f"{results}: another kd-submit has been submitting for minutes (lock: {lock})") from None
+        raise RunError(
+            f"{results}: another kd-submit is submitting, for minutes now; if none is, delete {lock}"
+        ) from None
 
 
 def find_lenders(run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile: Profile) -> list[Borrowed]:

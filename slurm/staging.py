@@ -17,7 +17,7 @@ from typing import Any
 from kd.errors import CheckpointError
 from kd.files import copy_hashed, sha256_file
 from kd.rundir import StageFolder
-from slurm.publish import DISK_FULL, Publisher, free_bytes
+from slurm.publish import Publisher, free_bytes, hit_full_disk, is_full
 from slurm.stage_data import StagedData, stage_data
 
 _NOT_STATE = frozenset({"spec.json", "result.json", "failure.json", "progress.json", "attempt.json", "log"})
@@ -78,14 +78,10 @@ class Staging:
 
     def scratch_is_full(self, error: BaseException) -> bool:
         """Tell whether ``error`` may come of a full scratch disk, so that working in place may help."""
-        if self.scratch is None:
+        if self.scratch is None or is_full(self.folder.path):
             return False
-        chain: BaseException | None = error
-        while chain is not None:
-            if isinstance(chain, OSError) and chain.errno in DISK_FULL:
-                return True
-            chain = chain.__cause__ or chain.__context__
-        return free_bytes(self.scratch) < self._reserve_bytes // 4  # torch.save hides the error number
+        # torch.save hides the error number, and a quota does not show in the free bytes
+        return hit_full_disk(error) or free_bytes(self.scratch) < self._reserve_bytes // 4
 
     def record(self) -> dict[str, Any]:
         """Return what was staged, for result.json: seconds and bytes in and out, SHA-256 of the data files."""

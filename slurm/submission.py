@@ -6,12 +6,15 @@ the run settles both before it sends anything.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from kd.errors import UserError
+from kd.errors import ClusterError, RunError, UserError
 from kd.rundir import JobKey, RunFolder
 from slurm import commands, executors
+from slurm.faults import fault_point
 from slurm.journal import Journal
 from slurm.request import Request, run_tag
 
@@ -27,14 +30,19 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
     try:
         for request in requests:
             journal.intend(request.token, [job.key for job in request.jobs])
-            run.submitted(request.stage).mkdir(parents=True, exist_ok=True)
+            fault_point("after-intent", request.name)
+            _own_folder(run.submitted(request.stage))
             sent = executors.send(request, run, ids)
+            fault_point("after-sbatch", request.name)
             journal.submitted(request.token, "slurm", sent)
+            fault_point("after-submitted", request.name)
             ids.update(sent)
             new.update(sent)
         held = _held(journal)
         commands.release(held)
+        fault_point("after-release")
         journal.released(held)
+        fault_point("after-released")
     except BaseException as error:
         _roll_back(run, journal, list(new.values()), error)
         raise
@@ -44,25 +52,31 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
 def settle(run: RunFolder) -> list[str]:
     """Cancel what an interrupted submission may have left: jobs whose ids were never written down. Return their ids.
 
-    They are held, so none of them ever ran; the jobs they stood for are submitted again.
+    They are held, so none of them ever ran; the jobs they stood for are submitted again. Also found is a job of an older
+    submission that Slurm accepted late, after its sbatch had given up.
     """
     journal = Journal(run.journal)
-    open_tokens = set(journal.open_intents())
-    if not open_tokens:
+    if not any(line["event"] == "intent" for line in journal.lines()):
         return []
-    orphans = [job_id for job_id, token in _queued_tokens(run).items() if token in open_tokens]
+    orphans = sorted(_queued(run) - journal.known_ids())
     if orphans:
         commands.cancel(orphans)
-    for token in sorted(open_tokens):
+    fault_point("after-settling")
+    for token in sorted(journal.open_intents()):
         journal.append("settled", token=token)
     return orphans
 
 
-def _queued_tokens(run: RunFolder) -> dict[str, str]:
-    """Return the run's queued jobs: array or job id to the token in its comment."""
-    answer = commands.call("squeue", "--noheader", "--me", "--format=%A|%k")
-    pairs = (line.split("|", 1) for line in answer.stdout.splitlines() if "|" in line)
-    return {job_id.strip(): token.strip() for job_id, token in pairs if token.strip().startswith(run_tag(run) + ":")}
+def _queued(run: RunFolder) -> set[str]:
+    """Return the ids of the run's jobs in the queue, known by their comment; of array elements, the array's.
+
+    Raises ClusterError when Slurm does not answer: it may have jobs that nobody wrote down.
+    """
+    answer = commands.call("squeue", "--noheader", "--me", "--format=%F|%k")
+    if answer.returncode != 0:
+        raise ClusterError(f"squeue does not answer: {' '.join(answer.stderr.split())}")
+    pairs = (line.partition("|") for line in answer.stdout.splitlines())
+    return {job_id.strip() for job_id, _, token in pairs if token.strip().startswith(run_tag(run) + ":")}
 
 
 def _held(journal: Journal) -> list[str]:
@@ -81,3 +95,11 @@ def _roll_back(run: RunFolder, journal: Journal, ids: list[str], error: BaseExce
     except UserError as second:
         left = "the held jobs never run, and the next kd-submit of this run removes them"
         print(f"roll-back incomplete: {second}; {left}", file=sys.stderr)
+
+
+def _own_folder(folder: Path) -> None:
+    """Make a folder that nobody else can write to: jobs load pickles from it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise RunError(f"{folder} belongs to somebody else; choose another --results or --run")
+    folder.chmod(folder.stat().st_mode & ~0o022)

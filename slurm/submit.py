@@ -10,16 +10,18 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd.errors import ClusterError, RunError, SpecError, did_you_mean, run_command
+from kd.files import deny_others_to_write, write_json
 from kd.rundir import JobKey, RunFolder, results_folder
 from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
 from kd.spec.schema import TrainStage
 from slurm.cluster import Profile, load_profile
+from slurm.faults import fault_point
 from slurm.prepare import Launch, changed_jobs, open_run, refuse_other_plan, write_run
 from slurm.request import Request, build_requests
 
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", metavar="1,2,3", type=_seed_list, default=[], help="instead of the file's seeds")
     parser.add_argument("--only", metavar="STAGE", action="append", default=[], help="this stage and what it needs")
     parser.add_argument("--tiny", action="store_true", help="the same graph with seconds-sized work")
+    parser.add_argument("--mail", metavar="ADDRESS", help="Slurm mails when a job fails, and when the report is there")
     parser.add_argument("--jobs", metavar="N", type=int, default=0, help="local: processes at a time")
     parser.add_argument("--dry-run", action="store_true", help="print every sbatch script and stop")
     parser.add_argument("--json", action="store_true", help="with --dry-run: the plan and scripts as JSON")
@@ -85,6 +88,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
         if options.dry_run:
             _print_dry_run(order, requests, as_json=options.json)
         return code
+    deny_others_to_write()
     _require_data(order.job)
     from slurm.resume import locked, stand
 
@@ -118,6 +122,8 @@ def _order(options: argparse.Namespace) -> _Order:
     plan = plan_job(job)
     executor = options.executor or ("slurm" if _wants_slurm(options) else "local")
     cluster, profile = load_profile(options.cluster if executor == "slurm" else "local")
+    if options.mail:
+        profile = profile.model_copy(update={"mail": options.mail})
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     return _Order(
         job=job,
@@ -192,16 +198,37 @@ def _send(order: _Order, standing: Standing) -> None:
 
     if not shutil.which("sbatch"):
         raise ClusterError("no sbatch here: log in to the cluster, or use --executor local or --dry-run")
+    requests = _chosen_places(order, standing)
+    fault_point("before-sending")
+    for key, job_id in submit(requests, order.run, standing.live).items():
+        print(f"submitted {key} as {job_id}")
+
+
+def _chosen_places(order: _Order, standing: Standing) -> list[Request]:
+    """Return the requests, each where it is expected to finish first. Raises ClusterError when a limit is exceeded."""
+    from slurm.explain import line
+    from slurm.limits import check_limits, within_capabilities
+    from slurm.survey import look
+
+    if not standing.pending:
+        return []
+    needs = [job.needs for job in order.plan.jobs if job.key in set(standing.pending)]
+    known, live = look(order.cluster, order.profile, needs, order.run.path.parent)
+    write_json(order.run.path / "capabilities.json", asdict(known))
     requests = build_requests(
         order.plan,
         order.run,
-        order.profile,
+        within_capabilities(order.profile, known),
         pending=standing.pending,
         finished=standing.finished,
         attempt=standing.attempt,
+        live=live,
     )
-    for key, job_id in submit(requests, order.run, standing.live).items():
-        print(f"submitted {key} as {job_id}")
+    if messages := check_limits(requests, known, live):
+        raise ClusterError("\n".join(messages))
+    for stage, choice in {request.stage: request.choice for request in requests}.items():
+        print(f"{stage}: {line(choice)}")
+    return requests
 
 
 def _run_here(order: _Order, standing: Standing, jobs: int) -> int:

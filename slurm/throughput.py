@@ -112,9 +112,7 @@ def measured_speeds(
     return corrected
 
 
-def measured_work(
-    spec: Mapping[str, Any], history: Sequence[Measurement], speeds: Mapping[str, float]
-) -> float | None:
+def measured_work(spec: Mapping[str, Any], history: Sequence[Measurement], speeds: Mapping[str, float]) -> float | None:
     """Return how many seconds a stage would train on a GPU of speed 1, or None when nothing like it was measured."""
     setup = setup_of(spec)
     found = [

@@ -1,22 +1,21 @@
-"""Plain convolutional networks for small images (digits 8x8, MNIST 28x28): students that train in seconds.
+"""Plain convolutional networks: ``convnet`` for small images, which trains in seconds, and ``student_cnn``.
 
-Each block is a 3x3 convolution, batch norm, ReLU and 2x2 max-pooling; global average pooling and a linear
-classifier end the network. Batch norm keeps the usual learning rates safe, which the same network without it
-does not.
+Each block is a 3x3 convolution, batch norm, ReLU and 2x2 max-pooling; global average pooling and a linear classifier
+end the network. Batch norm keeps the usual learning rates safe, which the same network without it does not. Weights
+start as torch's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 from torch import Tensor, nn
 
 from kd.arguments import PositiveInt
 from kd.errors import SpecError
 
-__all__ = ["convnet"]
+__all__ = ["convnet", "student_cnn"]
 
 
 def convnet(
@@ -26,28 +25,42 @@ def convnet(
 
     Raises SpecError when ``blocks`` poolings leave nothing of the image.
     """
-    if image_size >> blocks < 1:
-        raise SpecError([f"convnet: {blocks} blocks halve a {image_size}-pixel image away; use fewer blocks"])
-    return ConvNet(num_classes, in_channels, width, blocks)
+    return _network("convnet", num_classes, image_size, [in_channels, width] + [2 * width] * (blocks - 1))
+
+
+def student_cnn(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
+    """RGB student of the multimodal teachers: 64, 128, 256, 512 channels (1.56 M parameters).
+
+    For images of 16 pixels a side and more; raises SpecError for smaller ones.
+    """
+    return _network("student_cnn", num_classes, image_size, [in_channels, 64, 128, 256, 512])
 
 
 class ConvNet(nn.Module):
-    """``blocks`` of convolution and pooling, global average pooling, a linear classifier."""
+    """Blocks of convolution and pooling from ``channels[0]`` (the images') on, average pooling, a linear classifier."""
 
-    feature_taps: ClassVar[Mapping[str, str]] = {"maps": "blocks", "pooled": "flatten"}
-
-    def __init__(self, num_classes: int, in_channels: int, width: int, blocks: int) -> None:
+    def __init__(self, num_classes: int, channels: Sequence[int]) -> None:
         super().__init__()
-        channels = [in_channels, width] + [2 * width] * (blocks - 1)
         self.blocks = nn.Sequential(*(_block(*pair) for pair in pairwise(channels)))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(channels[-1], num_classes)
+        stages = {f"stage{number + 1}": f"blocks.{number}" for number in range(len(self.blocks))}
+        self.feature_taps = {**stages, "pooled": "flatten"}
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits [B, classes]."""
         logits_BC: Tensor = self.fc(self.flatten(self.avgpool(self.blocks(images_BCHW))))
         return logits_BC
+
+
+def _network(name: str, num_classes: int, image_size: int, channels: Sequence[int]) -> ConvNet:
+    blocks = len(channels) - 1
+    if image_size >> blocks < 1:
+        raise SpecError(
+            [f"{name}: {blocks} blocks halve a {image_size}-pixel image away; it needs {1 << blocks} pixels"]
+        )
+    return ConvNet(num_classes, channels)
 
 
 def _block(in_channels: int, out_channels: int) -> nn.Sequential:

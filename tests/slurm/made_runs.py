@@ -58,7 +58,8 @@ class MadeRun:
     def submit(self, ids: dict[JobKey, str], *, executor: str = "slurm", released: bool = True) -> None:
         """Journal a submission as kd-submit does."""
         token = f"kd:test:{next(iter(ids)).stage}:1"
-        self.journal.intend(token, ids)
+        if executor == "slurm":
+            self.journal.intend(token, ids)
         self.journal.submitted(token, executor, ids)
         if released and executor == "slurm":
             self.journal.released(ids.values())
