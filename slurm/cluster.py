@@ -65,6 +65,7 @@ class Profile(Part):
     accounting: bool = Field(True, description="Whether sacct answers")
     requeue: bool = Field(True, description="Whether jobs may be requeued")
     max_restarts: int = Field(20, ge=0, description="Requeues of one job before it counts as failed")
+    short_slot: Minutes = Field(60, description="Wall time of one slot of a stage that asks for 'time: short'")
     signal_seconds: int = Field(120, ge=10, description="Warning before the time limit, to write a checkpoint")
     kill_invalid_dependents: bool = Field(True, description="Let Slurm cancel jobs whose parent failed")
     mail: Line | None = Field(None, description="Where Slurm mails to when a job fails, and when the report is there")

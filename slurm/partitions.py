@@ -81,7 +81,7 @@ def _partitions(options: argparse.Namespace) -> int:
         print(_draft(options.refresh), end="")
         return 0
     cluster, profile = load_profile(options.cluster)
-    requests = _requests(options)
+    requests = _requests(options, profile)
     live = None
     if here:
         from slurm.survey import look
@@ -105,7 +105,7 @@ def _draft(refresh: bool) -> str:
     return draft(survey(Profile(), ()).partitions, capabilities(refresh=refresh), socket.getfqdn())
 
 
-def _requests(options: argparse.Namespace) -> dict[str, tuple[Needs, int, Mapping[str, Any] | None]]:
+def _requests(options: argparse.Namespace, profile: Profile) -> dict[str, tuple[Needs, int, Mapping[str, Any] | None]]:
     """Return what to rank for, by name: needs, number of jobs, and one job's spec."""
     given = {key: value for key in _OVERRIDES if (value := getattr(options, key)) is not None}
     if options.spec is None:
@@ -113,7 +113,9 @@ def _requests(options: argparse.Namespace) -> dict[str, tuple[Needs, int, Mappin
     from kd.spec.load import load_job
     from kd.spec.plan import plan_job
 
-    stages = plan_job(load_job(options.spec)).by_stage()
+    from slurm.request import in_slots
+
+    stages = in_slots(plan_job(load_job(options.spec)), profile).by_stage()
     if options.stage is not None and options.stage not in stages:
         raise SpecError([f"{options.stage}: no such stage{did_you_mean(options.stage, list(stages))}"])
     return {

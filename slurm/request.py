@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kd.errors import ClusterError
 from kd.rundir import JobKey, RunFolder
 from kd.spec.plan import Needs, Plan, PlannedJob
+from kd.spec.quantities import SHORT
 from slurm.candidate import Choice
 from slurm.cluster import Profile
 from slurm.partition import choose, gpu_options
@@ -61,6 +63,21 @@ class Request:
         if len(self.jobs) == 1:
             return {self.jobs[0].key: f"<{self.name}>"}
         return {job.key: f"<{self.name}>_{index}" for index, job in enumerate(self.jobs)}
+
+
+def in_slots(plan: Plan, profile: Profile) -> Plan:
+    """Return the plan with ``time: short`` made this site's short slots; such jobs go on by requeue until they are done.
+
+    Raises ClusterError where the site cannot requeue.
+    """
+    short = [job.key.stage for job in plan.jobs if job.needs.minutes == SHORT]
+    if short and not profile.requeue:
+        raise ClusterError(f"stage '{short[0]}' asks for 'time: short', but this cluster cannot requeue; give it a time")
+    jobs = (
+        replace(job, needs=replace(job.needs, minutes=profile.short_slot)) if job.needs.minutes == SHORT else job
+        for job in plan.jobs
+    )
+    return replace(plan, jobs=tuple(jobs))
 
 
 def build_requests(

@@ -23,7 +23,7 @@ from kd.spec.schema import TrainStage
 from slurm.cluster import Profile, load_profile
 from slurm.faults import fault_point
 from slurm.prepare import Launch, changed_jobs, open_run, refuse_other_plan, write_run
-from slurm.request import Request, build_requests
+from slurm.request import Request, build_requests, in_slots
 
 if TYPE_CHECKING:
     from kd.spec.schema import Job
@@ -124,6 +124,8 @@ def _order(options: argparse.Namespace) -> _Order:
     cluster, profile = load_profile(options.cluster if executor == "slurm" else "local")
     if options.mail:
         profile = profile.model_copy(update={"mail": options.mail})
+    if executor == "slurm":
+        plan = in_slots(plan, profile)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     return _Order(
         job=job,

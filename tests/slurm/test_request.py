@@ -13,7 +13,7 @@ from kd.rundir import JobKey, RunFolder
 from kd.spec.plan import Plan, plan_job
 from kd.spec.schema import Job
 from slurm.cluster import Profile
-from slurm.request import Request, build_requests, setup_lines
+from slurm.request import Request, build_requests, in_slots, setup_lines
 
 
 def plan(seeds: int = 3, teacher_seeds: list[int] | None = None, **resources: Any) -> Plan:
@@ -195,3 +195,12 @@ def test_a_profile_may_use_variables(tmp_path: Path) -> None:
         check=True,
     )
     assert answer.stdout == "/home/me/x\n"
+
+
+def test_short_slots_take_the_sites_length_and_need_requeueing() -> None:
+    slots = in_slots(plan(time="short"), Profile(short_slot=45))
+    found = requests(slots)
+    assert [request.parameters["time"] for request in found] == [45, 45, 30], "the report has a time of its own"
+    with pytest.raises(ClusterError, match="asks for 'time: short', but this cluster cannot requeue"):
+        in_slots(plan(time="short"), Profile(requeue=False))
+    assert in_slots(plan(time="2h"), Profile(requeue=False)) == plan(time="2h")
