@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    ways: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Run every way once per round; return the seconds of each. A first round is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for round_number in range(rounds + 1):
         for name, run in ways.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if round_number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

@@ -30,6 +30,7 @@ from kd.train.optimizers import sgd
 from kd.train.schedules import constant
 from kd.train.state import Training
 from kd.train.step import Batch
+from kd.train.update import Update
 from kd.train.weights import ModelCard
 
 # model -> (channels, image size, teacher beside it)
@@ -84,13 +85,13 @@ def make_case(name: str, *, distil: bool, batch_size: int, steps: int, runtime: 
     objective = WeightedTerms(terms, student=model, teacher=teacher, autocast=runtime.autocast)
     optimizer = sgd(model.parameters(), lr=1e-4)
     meter = Meter(terms=objective.names, steps=steps, num_classes=10, device=runtime.device)
-    training = Training(model=model, optimizer=optimizer, meter=meter)
+    training, update = Training(model=model, optimizer=optimizer, meter=meter), Update(optimizer)
     resident = next(batches.epoch(0))
 
     def bare() -> None:
         model.train()
         for _ in range(steps):
-            train_step(model, optimizer, bare_objective, resident)
+            train_step(model, update, bare_objective, resident)
             if distil:
                 teacher(resident)
 

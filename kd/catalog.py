@@ -26,6 +26,8 @@ PLACES: Mapping[str, tuple[str, str | None]] = {
     "loss": ("kd.losses", None),
     "optimizer": ("kd.train", "optimizers"),
     "schedule": ("kd.train", "schedules"),
+    "weighting": ("kd.distill", "weighting"),
+    "temperature": ("kd.distill", "temperature"),
 }
 REQUIRED = inspect.Parameter.empty
 

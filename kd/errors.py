@@ -13,6 +13,7 @@ Anything else is a bug in kd and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -78,6 +79,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= MOST_SHOWN_CHARACTERS else f"{text[: MOST_SHOWN_CHARACTERS - 3]}..."
 
 
+def printable(text: str) -> str:
+    """Return text with line ends, control and other unprintable characters written as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def run_command(main: Callable[[], int]) -> int:
     """Run a command line's ``main``: a UserError becomes its lines on stderr and exit code 2."""
     try:
@@ -90,4 +96,10 @@ def run_command(main: Callable[[], int]) -> int:
         # What is still buffered has no reader; without this the flush at exit would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}the disk is full or your quota is used up; make room and run this again", file=sys.stderr)
+        return 2
     return code

@@ -18,6 +18,8 @@ from kd.stages.context import StageContext
 STAGES: Mapping[str, str] = {
     "train": "kd.stages.train",
     "distill": "kd.stages.distill",
+    "cache": "kd.stages.cache",
+    "export": "kd.stages.export",
     "report": "kd.stages.report",
 }
 

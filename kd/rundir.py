@@ -1,12 +1,12 @@
 """One class owns every path of a run folder, and reads a stage's state from its files. Never imports torch.
 
-    results/<run>/
-        job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
-        launch.json                                        what a job must know of the place it runs in
-        code.zip                                           the code that runs, frozen at submission
-        submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
-        stages/<stage>/seed-<seed>/                        one job: see StageFolder
-        report.json report/                                what kd-collect assembled
+results/<run>/
+    job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
+    launch.json                                        what a job must know of the place it runs in
+    code.zip                                           the code that runs, frozen at submission
+    submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
+    stages/<stage>/seed-<seed>/                        one job: see StageFolder
+    report.json report/                                what kd-collect assembled
 """
 
 from __future__ import annotations

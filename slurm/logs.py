@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kd.rundir import JobKey, RunFolder
-from slurm.journal import Journal
+from slurm.journal import Journal, Submission
 
 TAIL_BYTES = 512 * 1024  # read from the end of a log, however long it is
+COMPLAINT_LINES = 5
 SAME_SECONDS = 5.0  # the raw log repeats what the attempt's own has; it is news when it was written later
 
 
@@ -27,6 +28,13 @@ def tail(path: Path, lines: int) -> list[str]:
         file.seek(max(0, size - TAIL_BYTES))
         text = file.read().decode(errors="replace")
     return [line.rstrip().rpartition("\r")[2] for line in text.removesuffix("\n").split("\n")][-lines:] if text else []
+
+
+def complaint(run: RunFolder, submission: Submission) -> str:
+    """Return what Slurm itself said last when it could not start a job's process, or nothing."""
+    log = run.submitted(submission.key.stage) / f"{submission.job_id}_0_log.out"
+    said = [line for line in tail(log, COMPLAINT_LINES) if line.startswith("srun: error:")] if log.is_file() else []
+    return said[-1] if said else ""
 
 
 def _raw_logs(run: RunFolder, key: JobKey) -> list[Path]:

@@ -112,7 +112,6 @@ def _requests(options: argparse.Namespace, profile: Profile) -> dict[str, tuple[
         return {"request": (replace(TRAINING_NEEDS, **given), options.jobs or 1, None)}
     from kd.spec.load import load_job
     from kd.spec.plan import plan_job
-
     from slurm.request import in_slots
 
     stages = in_slots(plan_job(load_job(options.spec)), profile).by_stage()

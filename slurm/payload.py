@@ -28,6 +28,7 @@ from kd.rundir import StageFolder, read_object
 from slurm.attempt_log import attempt_log
 from slurm.claim import Claim, Superseded, claim_stage
 from slurm.job_environment import JobIdentity, job_identity, set_thread_counts
+from slurm.journal import Journal
 from slurm.preemption import StopSignals, requeue_job
 from slurm.publish import free_bytes, hit_full_disk, is_full
 from slurm.readiness import already_done, find_parents
@@ -177,9 +178,15 @@ class _Attempt:
             "host": socket.gethostname(),
             "attempt": self.number,
             "restarts": claim.restarts,
+            "submitted": self._submitted(),
             "started": time.time(),
             "scratch": scratch.reason,
         }
+
+    def _submitted(self) -> float | None:
+        """Return when this job was submitted, so that the report can tell how long it waited."""
+        newest = Journal(self.folder.run.journal).submissions()
+        return next((found.time for found in newest.values() if found.job_id == self.job.job_id), None)
 
     def _hand_over(self, claim: Claim) -> None:
         """Requeue this job and wait until Slurm ends this run. Raises ClusterError when it cannot go on."""

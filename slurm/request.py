@@ -66,13 +66,13 @@ class Request:
 
 
 def in_slots(plan: Plan, profile: Profile) -> Plan:
-    """Return the plan with ``time: short`` made this site's short slots; such jobs go on by requeue until they are done.
+    """Return the plan with ``time: short`` made this site's short slots; such jobs go on by requeue until done.
 
     Raises ClusterError where the site cannot requeue.
     """
     short = [job.key.stage for job in plan.jobs if job.needs.minutes == SHORT]
     if short and not profile.requeue:
-        raise ClusterError(f"stage '{short[0]}' asks for 'time: short', but this cluster cannot requeue; give it a time")
+        raise ClusterError(f"stage '{short[0]}' asks for 'time: short', but this cluster cannot requeue: set a time")
     jobs = (
         replace(job, needs=replace(job.needs, minutes=profile.short_slot)) if job.needs.minutes == SHORT else job
         for job in plan.jobs

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kd.rundir import JobKey, RunFolder
 from slurm import reasons
 from slurm.journal import Journal, Submission
+from slurm.logs import complaint
 from slurm.planned import Planned, read_plan
 from slurm.states import Record, query
 from slurm.traces import Reached, Traces, read_traces, result_reached
@@ -193,6 +194,8 @@ class _Joiner:
         if cancelled and cause is not None:
             return self._blocked(begun, "did not run", cause)
         words = "ended without a result" if record is None else reasons.ended_words(record)
+        if record is not None and record.state == "FAILED" and (said := complaint(self.run, submission)):
+            words = f"{words} ({said})"
         if cancelled:
             return replace(begun, phase="stopped", why=f"{words}: {AGAIN}")
         self.causes[job.key] = f"{job.key.words} failed: {words}"

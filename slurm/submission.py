@@ -52,8 +52,8 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
 def settle(run: RunFolder) -> list[str]:
     """Cancel what an interrupted submission may have left: jobs whose ids were never written down. Return their ids.
 
-    They are held, so none of them ever ran; the jobs they stood for are submitted again. Also found is a job of an older
-    submission that Slurm accepted late, after its sbatch had given up.
+    They are held, so none of them ever ran; the jobs they stood for are submitted again. Also found is a job of an
+    older submission that Slurm accepted late, after its sbatch had given up.
     """
     journal = Journal(run.journal)
     if not any(line["event"] == "intent" for line in journal.lines()):

@@ -1,9 +1,10 @@
-"""Everything random about an epoch, as a pure function of (seed, epoch, image): order, crop offsets, flips.
+"""Everything random about an epoch, as a pure function of (seed, epoch, image): order, crop offsets, flips, holes.
 
 Nothing here has state, so any device, any number of threads and any resume sees the same batches: batch ``k``
 of an epoch is ``epoch_order(...)[k * size : (k + 1) * size]``, each image under its own view. A *view* is an
-epoch-like number: live training uses view = epoch; a teacher cache of K fixed views uses view = epoch mod K.
-Another kind of chance (cutout, mixup partners) is another purpose word in ``stream_key``; the existing
+epoch-like number: live training uses view = epoch of its own seed; a teacher's cache of K views uses view = epoch mod K
+of SHARED_SEED, the same for all trainings.
+Another kind of chance (mixup partners: ``kd.data.mixing``) is another purpose word in ``stream_key``; the existing
 streams stay as they are.
 """
 
@@ -16,18 +17,29 @@ from torch import Tensor
 
 from kd.data.hashing import integers_below, permutation, stream_key
 
+SHARED_SEED = 2**32  # of the views that a cache holds: the seed of no run, those are smaller
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Views:
-    """How each of N images is seen: cut at (row, column) of the padded image, then mirror where ``flips``."""
+    """How each of N images is seen: cut at (row, column) of the padded image, then mirror where ``flips``.
+
+    ``holes`` are the centres (row, column) of the squares that cutout then blanks, where it is asked for.
+    """
 
     rows: Tensor  # int64 [N], 0 .. 2 * padding
     columns: Tensor  # int64 [N], 0 .. 2 * padding
     flips: Tensor  # bool [N]
+    holes: Tensor | None = None  # int64 [N, 2], 0 .. image size - 1
 
     def to(self, device: torch.device | str) -> Views:
         """Return the same views on a device: once per epoch, so that no batch waits for a copy."""
-        return Views(rows=self.rows.to(device), columns=self.columns.to(device), flips=self.flips.to(device))
+        return Views(
+            rows=self.rows.to(device),
+            columns=self.columns.to(device),
+            flips=self.flips.to(device),
+            holes=None if self.holes is None else self.holes.to(device),
+        )
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:
@@ -35,11 +47,11 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:
     return torch.from_numpy(permutation(stream_key("order", seed, epoch), count))
 
 
-def epoch_views(count: int, *, padding: int, flip: bool, seed: int, view: int) -> Views:
+def epoch_views(count: int, *, padding: int, flip: bool, seed: int, view: int, holes_in: int | None = None) -> Views:
     """Return how view number ``view`` shows each of ``count`` images, on the CPU.
 
     ``padding`` is in pixels on each side (He et al. 2016 use 4 for CIFAR); with ``flip`` half the images are
-    mirrored.
+    mirrored; ``holes_in`` is the side in pixels of the images that cutout is to make holes in.
     """
 
     def draw(limit: int, purpose: str) -> Tensor:
@@ -49,4 +61,7 @@ def epoch_views(count: int, *, padding: int, flip: bool, seed: int, view: int) -
         rows=draw(2 * padding + 1, "crop row"),
         columns=draw(2 * padding + 1, "crop column"),
         flips=draw(2, "flip").bool() if flip else torch.zeros(count, dtype=torch.bool),
+        holes=None
+        if holes_in is None
+        else torch.stack([draw(holes_in, "hole row"), draw(holes_in, "hole column")], dim=1),
     )

@@ -36,9 +36,7 @@ def load_arrays(
     train = _subset(arrays.train_labels, train_subset, name, "train_subset", "training")
     test = _subset(arrays.test_labels, test_subset, name, "test_subset", "test")
     if train is not None:
-        arrays = replace(
-            arrays, train_images=arrays.train_images[train], train_labels=arrays.train_labels[train]
-        )
+        arrays = replace(arrays, train_images=arrays.train_images[train], train_labels=arrays.train_labels[train])
     if test is not None:
         arrays = replace(arrays, test_images=arrays.test_images[test], test_labels=arrays.test_labels[test])
     return arrays

@@ -21,9 +21,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="data set, e.g. cifar10")
     parser.add_argument("root", type=Path, help="its folder or archive")
     parser.add_argument("target", type=Path, help=f"file to write, ending in {SUFFIX}")
-    parser.add_argument(
-        "--arguments", type=json.loads, default={}, help='as in a job file, e.g. {"size": 64}'
-    )
+    parser.add_argument("--arguments", type=json.loads, default={}, help='as in a job file, e.g. {"size": 64}')
     given = parser.parse_args(words)
     if given.target.suffix != SUFFIX:
         raise DataError(f"{given.target}: the name must end in {SUFFIX}")

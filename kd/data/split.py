@@ -32,9 +32,7 @@ def split(labels_N: Tensor, validation: int) -> Split:
     """
     total = len(labels_N)
     if not 0 <= validation < total:
-        raise DataError(
-            f"data.validation is {validation}, but must leave some of the {total} training images"
-        )
+        raise DataError(f"data.validation is {validation}, but must leave some of the {total} training images")
     held_out = stratified_pick(labels_N, validation, "validation")
     keep = torch.ones(total, dtype=torch.bool)
     keep[held_out] = False

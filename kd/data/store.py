@@ -26,9 +26,9 @@ PREPARED_BYTES = 2 << 30
 class DeviceStore:
     """Images and labels of one part of a data set on one device.
 
-    ``labels`` is int64 [N] on the device. ``padding`` (pixels) and ``flip`` say which views will be asked
-    for. Images come out as [B, C, H, W] of ``dtype``, in channels-last memory unless ``channels_last`` is
-    off.
+    ``labels`` is int64 [N] on the device. ``padding`` (pixels), ``flip`` and ``cutout`` (the side in pixels of a blank
+    square, arXiv:1708.04552; 0: none) say which views will be asked for. Images come out as [B, C, H, W] of ``dtype``,
+    in channels-last memory unless ``channels_last`` is off.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class DeviceStore:
         device: torch.device | str = "cpu",
         padding: int = 0,
         flip: bool = False,
+        cutout: int = 0,
         padding_mode: PaddingMode = "zeros",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = True,
@@ -50,7 +51,7 @@ class DeviceStore:
         assert images_NCHW.dtype == torch.uint8
         assert (width, len(labels_N)) == (self._size, count)
         self.labels = labels_N.to(device)
-        self.padding, self.flip = padding, flip
+        self.padding, self.flip, self.cutout = padding, flip, cutout
         self._padding_mode: PaddingMode = padding_mode
         self._dtype, self._channels_last = dtype, channels_last
         # Normalised value = byte * scale + shift, both laid out over an image's [H, W * C]: no broadcasting.
@@ -72,7 +73,8 @@ class DeviceStore:
 
     def views(self, *, seed: int, view: int) -> Views:
         """Return the views (crops and flips) of all images for one epoch-like number, on the device."""
-        drawn = epoch_views(self._count, padding=self.padding, flip=self.flip, seed=seed, view=view)
+        holes_in = self._size if self.cutout else None
+        drawn = epoch_views(self._count, padding=self.padding, flip=self.flip, seed=seed, view=view, holes_in=holes_in)
         return drawn.to(self.labels.device)
 
     def batch(self, indices_B: Tensor, views: Views | None = None) -> Tensor:
@@ -82,6 +84,8 @@ class DeviceStore:
         # Two roundings, not a fused one: the same bits for any number of threads and any cut into batches.
         values = pixels.float().mul_(self._scale).add_(self._shift).to(self._dtype)
         images = values.view(len(indices), self._size, self._size, self._channels).permute(0, 3, 1, 2)
+        if views is not None and views.holes is not None:
+            images = images.masked_fill_(self._blank(views.holes.index_select(0, indices)), 0)
         return images if self._channels_last else images.contiguous()
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -112,10 +116,19 @@ class DeviceStore:
         """Return the bytes [B, H, W * C] of the windows at (rows, columns) of images ``which``."""
         padded_size, size, channels = images_MHWC.shape[1], self._size, self._channels
         starts = images_MHWC.numel() // channels - (size - 1) * padded_size - size + 1
-        every_window = images_MHWC.as_strided(
-            (starts, size, size * channels), (channels, padded_size * channels, 1)
-        )
+        every_window = images_MHWC.as_strided((starts, size, size * channels), (channels, padded_size * channels, 1))
         return every_window.index_select(0, (which * padded_size + rows) * padded_size + columns)
+
+    def _blank(self, holes_B2: Tensor) -> Tensor:
+        """Return which pixels [B, 1, H, W] lie in the squares around these centres, as far as they are in the image.
+
+        Blank is 0 after normalisation: the mean colour.
+        """
+        pixels = torch.arange(self._size, device=holes_B2.device)
+        starts = holes_B2 - self.cutout // 2
+        rows, columns = ((pixels >= start) & (pixels < start + self.cutout) for start in starts.T[:, :, None])
+        blank: Tensor = rows[:, None, :, None] & columns[:, None, None, :]
+        return blank
 
     def _per_pixel(self, per_channel: Tensor) -> Tensor:
         row = per_channel.to(torch.float32).repeat(self._size)

@@ -1,7 +1,7 @@
 """What a training minimises: a weighted sum of named loss terms of the catalogue.
 
-Each loss function says by the names of its positional parameters what it needs (STUDENT_INPUTS,
-TEACHER_INPUTS); the objective computes only that. Networks run under autocast, losses outside it.
+Each loss function says by the names of its positional parameters what it needs (``kd.losses.inputs``); the objective
+computes only that. Networks run under autocast, losses outside it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,25 +17,27 @@ import torch
 from torch import Tensor, nn
 
 from kd.catalog import load
-from kd.distill.features import FeatureTaps
+from kd.distill.adapters import build_adapter
+from kd.distill.ensemble import mixed_logits
+from kd.distill.outputs import Outputs, Teacher
 from kd.errors import SpecError
-from kd.train.step import Batch, Losses
-
-# what a loss may ask for; features are mappings from tap names to tensors
-STUDENT_INPUTS = ("student_logits_BC", "labels_B", "student_features")
-TEACHER_INPUTS = ("teacher_logits_BC", "teacher_features")
-
-Teacher = Callable[[Batch], Mapping[str, Any]]  # a batch -> TEACHER_INPUTS, or as many of them as it can give
+from kd.losses.inputs import ADAPTER, INPUTS, TEACHER
+from kd.train.step import Batch, Losses, Mixed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Term:
-    """One named, weighted loss. ``inputs`` are the positional parameters of ``loss``, in order."""
+    """One named, weighted loss. ``inputs`` are the positional parameters of ``loss``, in order.
+
+    ``temperature`` is that of a loss which softens the teacher's logits, None of any other.
+    """
 
     name: str
     weight: float
     loss: Callable[..., Tensor]
     inputs: tuple[str, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
 
     def needs(self, *inputs: str) -> bool:
         """Return whether the loss asks for any of these."""
@@ -45,17 +47,30 @@ class Term:
 def make_term(name: str, weight: float, arguments: Mapping[str, Any] | None = None) -> Term:
     """Return the term of a loss of the catalogue. ``name`` is the loss's name and the term's."""
     function = load("loss", name)
-    parameters = inspect.signature(function).parameters.values()
-    inputs = tuple(p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY)
-    unknown = set(inputs) - {*STUDENT_INPUTS, *TEACHER_INPUTS}
+    parameters = inspect.signature(function).parameters
+    inputs = tuple(p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
+    unknown = set(inputs).difference(INPUTS)
     assert not unknown, f"loss {name} asks for {unknown}, which no objective can give"
-    return Term(name=name, weight=weight, loss=partial(function, **(arguments or {})), inputs=inputs)
+    given = dict(arguments or {})
+    softens = "teacher_logits_BC" in inputs and "temperature" in parameters
+    return Term(
+        name=name,
+        weight=weight,
+        loss=partial(function, **given),
+        inputs=inputs,
+        arguments=given,
+        temperature=given.get("temperature", parameters["temperature"].default) if softens else None,
+    )
 
 
 class WeightedTerms:
     """An objective (see kd.train.step) of weighted terms, with a teacher where a term needs one.
 
-    Raises SpecError when there is no term, or a term needs a teacher and there is none.
+    ``example`` and ``labels_N`` (a batch, and the classes of all training images) are needed where a loss has an
+    adapter: it is built by a dry run of the batch. ``gather`` makes the whole batch of what each of several processes
+    has a share of (``Processes.gather``). ``temperature`` gives, for an epoch, the temperature of all losses that
+    soften the teacher's logits, in place of their own. Raises SpecError when there is no term, a term needs a teacher
+    and there is none, or a network lacks the features a term needs.
     """
 
     def __init__(
@@ -65,15 +80,27 @@ class WeightedTerms:
         student: nn.Module,
         teacher: Teacher | None = None,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+        example: Batch | None = None,
+        labels_N: Tensor | None = None,
+        gather: Callable[[Any], Any] = lambda share: share,
+        temperature: Callable[[int], float] | None = None,
     ) -> None:
         if not terms:
             raise SpecError(["loss: at least one term is needed, for instance ce: 1"])
-        lonely = [term.name for term in terms if term.needs(*TEACHER_INPUTS) and teacher is None]
+        lonely = [term.name for term in terms if term.needs(*TEACHER) and teacher is None]
         if lonely:
             raise SpecError([f"loss: {', '.join(lonely)} needs a teacher, and this stage has none"])
-        self._terms, self._autocast = tuple(terms), autocast
-        self._teacher = teacher if any(term.needs(*TEACHER_INPUTS) for term in terms) else None
-        self._taps = FeatureTaps(student) if any(term.needs("student_features") for term in terms) else None
+        self._terms, self._gather, self._temperature = tuple(terms), gather, temperature
+        wanted = {name for term in terms for name in term.inputs}
+        self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
+        self.adapters = nn.ModuleDict()
+        owners = [term for term in terms if term.needs(*ADAPTER)]
+        if owners:
+            assert example is not None, "losses with adapters need an example to build them by"
+            seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
+            for term in owners:
+                self.adapters[term.name] = build_adapter(term.name, seen, term.arguments)
+            self.adapters.to(example.images.device)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,12 +109,29 @@ class WeightedTerms:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """Return the losses of one batch; ``model`` is the student or its compiled form."""
-        given: dict[str, Any] = dict(self._teacher(batch)) if self._teacher else {}
-        with self._autocast():
-            logits_BC = model(batch.images)
-        given["student_logits_BC"], given["labels_B"] = logits_BC.float(), batch.labels
-        if self._taps:
-            given["student_features"] = self._taps.collect()
-        parts = torch.stack([term.loss(*(given[name] for name in term.inputs)) for term in self._terms])
+        seen = {name: self._gather(value) for name, value in self._outputs(model, batch).items()}
+        if self._temperature:
+            seen["temperature"] = self._temperature(batch.view)
+        mixed = batch.mixed and replace(batch.mixed, labels=self._gather(batch.mixed.labels))
+        parts = torch.stack([self._part(term, seen, mixed) for term in self._terms])
         total = torch.stack([term.weight * part for term, part in zip(self._terms, parts, strict=True)]).sum()
-        return Losses(total=total, parts=parts.detach(), logits=given["student_logits_BC"].detach())
+        return Losses(total=total, parts=parts.detach(), logits=seen["student_logits_BC"].detach())
+
+    def _part(self, term: Term, seen: Mapping[str, Any], mixed: Mixed | None) -> Tensor:
+        """Return a term's loss; of mixed images one that asks for labels weighs both labels' by their shares."""
+        loss = self._loss(term, seen)
+        if mixed is None or not term.needs("labels_B"):
+            return loss
+        return mixed.share * loss + (1 - mixed.share) * self._loss(term, {**seen, "labels_B": mixed.labels})
+
+    def _loss(self, term: Term, seen: Mapping[str, Any]) -> Tensor:
+        given = dict(seen)
+        if term.needs(*ADAPTER):
+            given["adapter"] = self.adapters[term.name]
+        scheduled = {"temperature": seen["temperature"]} if self._temperature and term.temperature else {}
+        if "teacher_logits_BMC" in seen and term.needs("teacher_logits_BC"):
+            temperature = scheduled.get("temperature", term.temperature) or 1.0
+            given["teacher_logits_BC"] = mixed_logits(
+                seen["teacher_logits_BMC"], seen["teacher_weights_BM"], temperature
+            )
+        return term.loss(*(given[name] for name in term.inputs), **scheduled)

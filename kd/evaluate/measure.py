@@ -20,11 +20,13 @@ def measure(
     num_classes: int,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    add_up: Callable[[Tensor], None] = lambda count: None,
 ) -> Metrics:
     """Return the metrics over all batches of (normalised images [B, C, H, W], labels [B]).
 
     The loss is the plain cross-entropy, whatever the model was trained with, so that arms compare. The model
-    is left in evaluation mode.
+    is left in evaluation mode. Of several processes each is given its own batches, and ``add_up`` sums a tensor over
+    all of them in place.
     """
     model.eval()
     confusion = empty_confusion(num_classes, device)
@@ -35,4 +37,6 @@ def measure(
         logits = logits.float()
         loss += F.cross_entropy(logits, labels, reduction="sum")
         count_predictions(confusion, logits, labels)
+    add_up(confusion)
+    add_up(loss)
     return summarise(confusion, float(loss / confusion.sum()))

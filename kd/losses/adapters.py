@@ -1,7 +1,7 @@
 """The modules that some losses own: what maps the student's features to the teacher's, and what remembers features.
 
-A loss that asks for ``adapter`` has a builder of the same name in BUILDERS. A builder's positional parameters are of the
-same vocabulary (``kd.losses.inputs``), filled by one dry forward, so no shape is ever written down by hand; its
+A loss that asks for ``adapter`` has a builder of the same name in BUILDERS. A builder's positional parameters are of
+the same vocabulary (``kd.losses.inputs``), filled by one dry forward, so no shape is ever written down by hand; its
 keyword-only parameters are arguments that it shares with the loss. Adapters are trained and checkpointed beside the
 student and never exported with it.
 """
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from kd.errors import SpecError
 from kd.losses.maps import enlarge, middle, paired
+from kd.losses.numerics import unit
 
 
 class Regressors(nn.ModuleList):
@@ -31,7 +32,7 @@ class Regressors(nn.ModuleList):
 
 
 class GaussianRegressors(nn.Module):
-    """Per pair of maps the mean of the teacher's, three 1x1 convolutions, and one learned variance per channel (VID)."""
+    """Per pair of maps the teacher's mean (three 1x1 convolutions) and one learned variance per channel (VID)."""
 
     initial_variance, least_variance = 5.0, 1e-5
 
@@ -81,10 +82,18 @@ class ContrastiveMemory(nn.Module):
     """
 
     width = 128
+    student_bank: Tensor
+    teacher_bank: Tensor
+    log_normalisers: Tensor
+    labels: Tensor
+    by_class: Tensor
+    counts: Tensor
+    starts: Tensor
 
     def __init__(self, student_width: int, teacher_width: int, labels_N: Tensor) -> None:
         super().__init__()
-        self.embed_student, self.embed_teacher = (nn.Linear(size, self.width) for size in (student_width, teacher_width))
+        self.embed_student = nn.Linear(student_width, self.width)
+        self.embed_teacher = nn.Linear(teacher_width, self.width)
         counts = torch.bincount(labels_N)
         if int((counts > 0).sum()) < 2:
             raise SpecError(["loss 'crd' needs images of at least two classes"])
@@ -97,24 +106,23 @@ class ContrastiveMemory(nn.Module):
         self.register_buffer("by_class", torch.argsort(labels_N, stable=True), persistent=False)
         self.register_buffer("counts", counts, persistent=False)
         self.register_buffer("starts", counts.cumsum(0) - counts, persistent=False)
-    student_bank: Tensor
-    teacher_bank: Tensor
-    log_normalisers: Tensor
-    labels: Tensor
-    by_class: Tensor
-    counts: Tensor
-    starts: Tensor
+        self._seed = torch.initial_seed() % 2**32
+        self._batches = 0
 
     def embed(self, student_BD: Tensor, teacher_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Return both networks' embeddings [B, width], of length 1."""
-        return F.normalize(self.embed_student(student_BD), dim=1), F.normalize(self.embed_teacher(teacher_BD), dim=1)
+        return unit(self.embed_student(student_BD), dim=1), unit(self.embed_teacher(teacher_BD), dim=1)
 
     def draw(self, indices_B: Tensor, negatives: int) -> Tensor:
-        """Return [B, negatives] images of other classes than the anchors', drawn with replacement on the device."""
+        """Return [B, negatives] images of other classes than the anchors', drawn with replacement on the device.
+
+        Another draw for every batch remembered, and the same in every process that trains this model.
+        """
         classes = self.labels[indices_B]
         starts, counts = self.starts[classes][:, None], self.counts[classes][:, None]
         others = len(self.labels) - counts
-        chance = torch.rand(len(indices_B), negatives, device=indices_B.device)
+        generator = torch.Generator(indices_B.device).manual_seed(self._seed + self._batches)
+        chance = torch.rand(len(indices_B), negatives, device=indices_B.device, generator=generator)
         places = torch.minimum((chance * others).long(), others - 1)
         return self.by_class[places + counts * (places >= starts)]  # skip the anchor's class
 
@@ -130,6 +138,15 @@ class ContrastiveMemory(nn.Module):
         """Move the remembered embeddings of these images to ``student`` and ``teacher`` [B, width]."""
         self.student_bank = _moved(self.student_bank, indices_B, student, momentum)
         self.teacher_bank = _moved(self.teacher_bank, indices_B, teacher, momentum)
+        self._batches += 1
+
+    def get_extra_state(self) -> Tensor:
+        """Return where the draws stand, to be saved with the parameters and banks; kept off the device."""
+        return torch.tensor([self._seed, self._batches])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take back what ``get_extra_state`` returned."""
+        self._seed, self._batches = state.tolist()
 
 
 def fitnet(
@@ -162,7 +179,7 @@ def review(
 
 def crd(student_pooled_BD: Tensor, teacher_pooled_BD: Tensor, labels_N: Tensor) -> ContrastiveMemory:
     """Return the memory of the loss of this name."""
-    return ContrastiveMemory(student_pooled_BD.shape[1], teacher_pooled_BD.shape[1], labels_N)
+    return ContrastiveMemory(student_pooled_BD.shape[1], teacher_pooled_BD.shape[1], labels_N.cpu())
 
 
 BUILDERS: Mapping[str, Callable[..., nn.Module]] = {"crd": crd, "fitnet": fitnet, "review": review, "vid": vid}
@@ -191,4 +208,4 @@ def _normed_convolution(channels: int, out: int, size: int) -> nn.Sequential:
 def _moved(bank: Tensor, indices_B: Tensor, embeddings: Tensor, momentum: float) -> Tensor:
     """Return a new bank: the old one is still needed to differentiate by."""
     moved = momentum * bank[indices_B] + (1 - momentum) * embeddings
-    return bank.index_copy(0, indices_B, F.normalize(moved, dim=1))
+    return bank.index_copy(0, indices_B, unit(moved, dim=1))

@@ -1,8 +1,8 @@
 """Losses on feature maps and pooled features. Functions to a scalar, in float32.
 
-Maps are the outputs of the networks' stages, after the activation. ``stages`` (counted from 1) chooses some; by default
-student and teacher are compared stage by stage where they have equally many, else at the last one. What a loss trains or
-remembers is in its ``adapter``, built by the function of the same name in ``kd.losses.adapters``.
+Maps are the outputs of the networks' stages, after the activation. ``stages`` (counted from 1) chooses some; by
+default student and teacher are compared stage by stage where they have equally many, else at the last one. What a loss
+trains or remembers is in its ``adapter``, built by the function of the same name in ``kd.losses.adapters``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from kd.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from kd.losses.adapters import ContrastiveMemory, GaussianRegressors, Regressors, ReviewFusion
 from kd.losses.maps import middle, paired, pool, same_size
-from kd.losses.precision import full, target
+from kd.losses.numerics import full, target, unit
 from kd.losses.warmup import ramp
 
 __all__ = ["at", "crd", "fitnet", "review", "vid"]
@@ -124,7 +124,7 @@ def crd(
 
 
 def _attention(maps: Tensor) -> Tensor:
-    return F.normalize(maps.square().mean(1).flatten(1), dim=1)
+    return unit(maps.square().mean(1).flatten(1), dim=1)
 
 
 def _as_map(pooled_BD: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ over the classes. Nothing here takes the logarithm of a probability: log-probabi
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kd.arguments import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
-from kd.losses.precision import full, target
+from kd.losses.numerics import full, target, unit
 from kd.losses.warmup import ramp
 
 __all__ = ["ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
@@ -100,7 +102,7 @@ def nkd(
     """Normalised distillation of Yang et al. 2023 (arXiv:2303.13005): the true class as a soft label, and the others.
 
     -p_teacher log p_student - gamma T^2 sum_i q_teacher[i] log q_student[i], with p the probability of the true class
-    at T = 1 and q the softened softmax over the other classes. A cross-entropy: its minimum is not 0. Needs hard labels.
+    at T = 1 and q the softened softmax over the other classes. Its minimum is not 0. Needs hard labels.
     """
     student, teacher = full(student_logits_BC), target(teacher_logits_BC)
     label_B1 = labels_B[:, None]
@@ -134,12 +136,13 @@ def _others(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def _standardised(logits_BC: Tensor) -> Tensor:
-    deviation, mean = torch.std_mean(logits_BC, dim=1, keepdim=True)
-    return (logits_BC - mean) / (deviation + 1e-7)
+    """Return (z - mean) / deviation over the classes, the deviation with C - 1 in its denominator; 0 where it is 0."""
+    centred = logits_BC - logits_BC.mean(1, keepdim=True)
+    return unit(centred, dim=1) * math.sqrt(logits_BC.shape[1] - 1)
 
 
 def _correlations(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
     """Return Pearson's correlation along a dimension, 0 where one side does not vary."""
     centred = (values - values.mean(dim, keepdim=True) for values in (student, teacher))
-    first, second = (F.normalize(values, dim=dim) for values in centred)
+    first, second = (unit(values, dim=dim) for values in centred)
     return (first * second).sum(dim)

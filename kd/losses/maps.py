@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd.errors import SpecError
-from kd.losses.precision import full, target
+from kd.losses.numerics import full, target
 
 Pair: TypeAlias = tuple[Tensor, Tensor]  # the student's, the teacher's
 
@@ -24,7 +24,7 @@ def paired(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], stage
     Without ``stages``: stage by stage where both have equally many, else the last of each. Raises SpecError when a
     network lacks a stage.
     """
-    if stages is None:
+    if not stages:
         if len(student_maps) == len(teacher_maps):
             return list(zip(student_maps, teacher_maps, strict=True))
         return [(student_maps[-1], teacher_maps[-1])]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from kd.arguments import NonNegativeFloat, PositiveInt
 from kd.losses.maps import paired
-from kd.losses.precision import full, target
+from kd.losses.numerics import full, target, unit
 
 __all__ = ["pkt", "rkd", "sp"]
 
@@ -65,7 +65,7 @@ def pkt(student_pooled_BD: Tensor, teacher_pooled_BD: Tensor) -> Tensor:
 
 def _similarities(features: Tensor) -> Tensor:
     flat = features.flatten(1)
-    return F.normalize(flat @ flat.T, dim=1)
+    return unit(flat @ flat.T, dim=1)
 
 
 def _relative_distances(features_BD: Tensor) -> Tensor:
@@ -77,11 +77,11 @@ def _relative_distances(features_BD: Tensor) -> Tensor:
 
 def _angle_cosines(features_BD: Tensor) -> Tensor:
     """Return [B, B, B]: at (j, i, k) the cosine of the angle at sample j between samples i and k."""
-    directions = F.normalize(features_BD[None] - features_BD[:, None], dim=2)
+    directions = unit(features_BD[None] - features_BD[:, None], dim=2)
     return directions @ directions.transpose(1, 2)
 
 
 def _neighbourhoods(features_BD: Tensor) -> Tensor:
-    unit = F.normalize(features_BD, dim=1)
-    similarities = ((unit @ unit.T + 1) / 2).clamp_min(0)  # a rounding error below 0 has no logarithm
+    directions = unit(features_BD, dim=1)
+    similarities = ((directions @ directions.T + 1) / 2).clamp_min(0)  # a rounding error below 0 has no logarithm
     return similarities / similarities.sum(1, keepdim=True)

@@ -24,6 +24,7 @@ HEADLINE = (  # key of report.json, and the role whose first stage in the plan g
     ("student_accuracy_without_kd", "baseline"),
     ("student_accuracy_with_kd", "distilled"),
 )
+UNMEASURED = ("cache",)  # kinds of stages that leave no model to measure: of these only the missing are reported
 LONGEST_FACT = 200  # characters of a provenance entry that report.json repeats
 
 
@@ -49,7 +50,7 @@ def is_complete(report: dict[str, Any]) -> bool:
 
 def _family(runs: Sequence[Run], base: Path) -> dict[str, Any]:
     cells = merge_cells([cell for run in runs for cell in run.cells])
-    names = unique([cell.key.stage for cell in cells])
+    names = unique([cell.key.stage for cell in cells if cell.kind not in UNMEASURED])
     stages = {name: summarise([cell for cell in cells if cell.key.stage == name], base) for name in names}
     headline: dict[str, Any] = {key: _first_mean(stages, role) for key, role in HEADLINE}
     return headline | {

@@ -22,7 +22,8 @@ BUDGET = (  # what must be equal for two accuracies to be ranked: a key of the s
     ("split_digest", "train/validation split"),
     ("data", "data settings"),
 )
-MEANT_TO_DIFFER = ("loss", "model", "epochs")  # the subject of a comparison, and what BUDGET already names
+# the subject of a comparison, and what BUDGET already names
+MEANT_TO_DIFFER = ("loss", "temperature", "weighting", "model", "epochs")
 
 
 def comparisons(stages: Stages) -> list[dict[str, Any]]:

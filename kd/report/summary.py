@@ -42,14 +42,24 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
         "images_per_second": _sample(jobs, lambda job: job["images_per_second"]),
         "device": unique([job["device"] for job in records]),
         "job_ids": {seed: job["job_id"] for seed, job in jobs.items() if job["job_id"]},
+        "gpu_hours": _gpu_hours(cells, records),
+        "queue_seconds": _sample(jobs, lambda job: job["queue_seconds"]),
+        "restarts": {seed: job["restarts"] for seed, job in jobs.items() if job["restarts"] is not None},
         "staging": _staging(records),
         "attempts": {seed: job["attempts"] for seed, job in jobs.items()},
-        "teacher": next((key.stage for cell in cells if (key := cell.parents.get("teacher"))), None),
+        "teacher": _teacher(cells),
         "settings": settings,
         "data": next((_without_root(cell) for cell in cells if cell.spec), {}),
         "split_digest": unique([job["data"].get("split_digest") for job in records]),
         "jobs": jobs,
     }
+
+
+def _teacher(cells: Sequence[Cell]) -> str | None:
+    """Return the one stage that teaches, or None; of a cache, once a student has finished, the stage it was made of."""
+    named = [_mapping((cell.result or {}).get("teacher")).get("stage") for cell in cells]
+    parents = [key.stage for cell in cells if (key := cell.parents.get("teacher"))]
+    return next(iter([*unique(named), *parents]), None)
 
 
 def unique(values: Sequence[Any]) -> list[Any]:
@@ -96,6 +106,7 @@ def _job(cell: Cell, base: Path) -> dict[str, Any]:
         "host": facts.get("host"),
         "partition": facts.get("partition"),
         "restarts": facts.get("restarts"),
+        "queue_seconds": _queue_seconds(facts),
         "staging": facts.get("staging"),
         "finished": finite(result.get("finished")),
     }
@@ -105,6 +116,19 @@ def _measured(value: object) -> dict[str, dict[str, float | None]]:
     both = _mapping(value)
     each = {which: _mapping(both.get(which)) for which in ("best", "last")}
     return {which: {name: finite(values.get(name)) for name in METRICS} for which, values in each.items()}
+
+
+def _gpu_hours(cells: Sequence[Cell], jobs: Sequence[dict[str, Any]]) -> float:
+    """Return the hours that the finished jobs held GPUs for, over all their attempts."""
+    gpus = next((_mapping(cell.spec.get("resources")).get("gpus") for cell in cells if cell.spec), 0)
+    seconds = sum(job["seconds"].get("total") or 0.0 for job in jobs)
+    return seconds * (finite(gpus) or 0.0) / 3600
+
+
+def _queue_seconds(facts: dict[str, Any]) -> float | None:
+    """Return how long a job waited to start; of a job that was restarted only its last start is known, so None."""
+    submitted, started = finite(facts.get("submitted")), finite(facts.get("started"))
+    return started - submitted if submitted and started and not facts.get("restarts") else None
 
 
 def _staging(jobs: Sequence[dict[str, Any]]) -> dict[str, float] | None:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator
 
 from kd import catalog
-from kd.errors import did_you_mean
+from kd.spec.components import Fault, component_faults, data_faults, declared_shape, named_faults
 from kd.spec.graph import cycle
-from kd.spec.schema import Component, Data, DistillStage, Job, ReportStage, TrainStage
-from kd.spec.shapes import Shape, image_shape
+from kd.spec.schema import CacheStage, Data, DistillStage, Job, ReportStage, TrainStage
 from kd.spec.source import Address
-
-Fault: TypeAlias = tuple[Address, str]
+from kd.spec.teaching import needs_teacher, teaching_faults
 
 HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
+LINEAR_IN_LABELS = ("ce",)  # of mixed images, the loss is the mean of what each label alone would cost
 
 
 def faults(job: Job) -> Iterator[Fault]:
     """Yield every fault of a job as (address, message)."""
-    yield from _data_faults(job.data, ("data",))
+    yield from data_faults(job.data, ("data",))
     yield from _seed_faults(job.seeds, ("seeds",))
     for name, stage in job.stages.items():
         place = ("stages", name)
         if isinstance(stage, TrainStage):
             yield from _training_faults(job, stage, place)
-        if isinstance(stage, DistillStage):
-            yield from _teacher_faults(job, name, stage, (*place, "teacher"))
+        if isinstance(stage, (DistillStage, CacheStage)):
+            yield from teaching_faults(job, name, stage, place)
     if all(isinstance(stage, ReportStage) for stage in job.stages.values()):
         yield ("stages",), "there is nothing to train: only report stages"
     if stages := cycle(job):
@@ -35,40 +33,16 @@ def faults(job: Job) -> Iterator[Fault]:
 
 def _training_faults(job: Job, stage: TrainStage, place: Address) -> Iterator[Fault]:
     yield from _seed_faults(stage.seeds or [], (*place, "seeds"))
-    yield from _component_faults("model", stage.model, place)
-    yield from _component_faults("optimizer", stage.optimizer, place)
-    yield from _component_faults("schedule", stage.schedule, place)
+    yield from component_faults("model", stage.model, place)
+    yield from component_faults("optimizer", stage.optimizer, place)
+    yield from component_faults("schedule", stage.schedule, place)
     yield from _schedule_faults(stage, (*place, "schedule"))
     yield from _loss_faults(stage, (*place, "loss"))
+    yield from _mixing_faults(stage, place)
+    yield from _process_faults(job, stage, place)
     if stage.data is not None:
-        yield from _data_faults(stage.data, (*place, "data"))
+        yield from data_faults(stage.data, (*place, "data"))
     yield from _size_faults(stage, stage.data or job.data, place)
-
-
-def _component_faults(kind: str, component: Component, place: Address) -> Iterator[Fault]:
-    yield from _named_faults(kind, component.name, component.arguments, (*place, kind), ["name"])
-
-
-def _named_faults(
-    kind: str, name: str, given: Mapping[str, Any], place: Address, own: Sequence[str]
-) -> Iterator[Fault]:
-    """Yield the faults of a name of the catalogue and of its arguments; ``own`` keys stand beside these."""
-    entry = catalog.find(kind, name)
-    if entry is None:
-        # where the name is itself the key (a loss), the nearest known part of this address is the key
-        yield (*place, "name"), f"unknown {kind} '{name}'{did_you_mean(name, list(catalog.entries(kind)))}"
-        return
-    for inside, message in catalog.check_arguments(entry, kind, given, own):
-        yield (*place, *inside), message
-
-
-def _data_faults(data: Data, place: Address) -> Iterator[Fault]:
-    yield from _named_faults("dataset", data.name, data.arguments, place, list(Data.model_fields))
-    if data.train_subset is not None and data.validation >= data.train_subset:
-        yield (
-            (*place, "validation"),
-            f"{data.validation} validation images leave none to train on: train_subset is {data.train_subset}",
-        )
 
 
 def _size_faults(stage: TrainStage, data: Data, place: Address) -> Iterator[Fault]:
@@ -76,17 +50,17 @@ def _size_faults(stage: TrainStage, data: Data, place: Address) -> Iterator[Faul
     left = data.train_subset - data.validation if data.train_subset else None
     if left is not None and 0 < left < stage.batch_size:
         yield (*place, "batch_size"), f"the batch of {stage.batch_size} exceeds the {left} images left to train on"
-    shape = _shape(data)
+    shape = declared_shape(data)
     if shape and stage.augment.crop >= shape.size:
         yield (
             (*place, "augment", "crop"),
             f"a crop of {stage.augment.crop} pixels can leave nothing of an image of {shape.size} pixels a side",
         )
-
-
-def _shape(data: Data) -> Shape | None:
-    """Return the declared shape of a data set, or None when none is, or when its name or arguments are wrong."""
-    return None if any(_data_faults(data, ())) else image_shape(data)
+    if shape and stage.augment.cutout >= shape.size:
+        yield (
+            (*place, "augment", "cutout"),
+            f"a square of {stage.augment.cutout} pixels can blank an image of {shape.size} pixels a side",
+        )
 
 
 def _seed_faults(seeds: list[int], place: Address) -> Iterator[Fault]:
@@ -113,7 +87,7 @@ def _schedule_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
 
 def _loss_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
     for name, term in stage.loss.items():
-        yield from _named_faults("loss", name, term.arguments, (*place, name), ["weight"])
+        yield from named_faults("loss", name, term.arguments, (*place, name), ["weight"])
         if needs_teacher(name) and not isinstance(stage, DistillStage):
             yield (*place, name), f"loss '{name}' needs a teacher: use 'kind: distill' and name one"
     weights = {name: term.weight for name, term in stage.loss.items()}
@@ -126,33 +100,20 @@ def _loss_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
         yield place, "no term with a weight above 0 uses the teacher; add 'kd', or use 'kind: train'"
 
 
-def needs_teacher(loss: str) -> bool:
-    """Whether a loss takes anything from a teacher; False for a loss that the catalogue does not know."""
-    entry = catalog.find("loss", loss)
-    return entry is not None and any(name.startswith("teacher") for name in entry.inputs)
+def _mixing_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
+    """Yield the losses that know an image by one label or by its number, where images are mixed."""
+    mixing = "mixup" if stage.mixup else "cutmix" if stage.cutmix else None
+    for name in stage.loss if mixing else ():
+        entry = catalog.find("loss", name)
+        if entry and name not in LINEAR_IN_LABELS and not {"labels_B", "indices_B"}.isdisjoint(entry.inputs):
+            yield (*place, "loss", name), f"loss '{name}' needs one true class per image, which {mixing} takes away"
+
+
+def _process_faults(job: Job, stage: TrainStage, place: Address) -> Iterator[Fault]:
+    gpus = job.resources.gpus if stage.resources.gpus is None else stage.resources.gpus
+    if gpus and stage.batch_size % gpus:
+        yield (*place, "batch_size"), f"a batch of {stage.batch_size} images cannot be shared equally by {gpus} GPUs"
 
 
 def _teaches(loss: str, weight: float) -> bool:
     return weight > 0 and (needs_teacher(loss) or catalog.find("loss", loss) is None)
-
-
-def _teacher_faults(job: Job, name: str, stage: DistillStage, where: Address) -> Iterator[Fault]:
-    teacher = job.stages.get(stage.teacher)
-    if teacher is None:
-        others = [other for other in job.stages if other != name]
-        yield where, f"unknown stage '{stage.teacher}'{did_you_mean(stage.teacher, others)}"
-    elif not isinstance(teacher, TrainStage):
-        yield where, f"stage '{stage.teacher}' trains no model; it cannot teach"
-    else:
-        yield from _pairing_faults(job, stage, teacher, where)
-
-
-def _pairing_faults(job: Job, stage: DistillStage, teacher: TrainStage, where: Address) -> Iterator[Fault]:
-    taught = teacher.seeds or job.seeds
-    lacking = sorted(set(stage.seeds or job.seeds).difference(taught))
-    if lacking and len(taught) > 1:
-        has = ", ".join(map(str, taught[:5])) + (" …" if len(taught) > 5 else "")
-        yield where, f"stage '{stage.teacher}' has no seed {lacking[0]} to teach (it has {has})"
-    seen, known = _shape(stage.data or job.data), _shape(teacher.data or job.data)
-    if seen and known and seen != known:
-        yield where, f"stage '{stage.teacher}' learns {known}; it cannot teach {seen}"

@@ -54,6 +54,8 @@ def _tidied(node: Any) -> Any:
         for key, value in node.items()
         if not (key == "title" and isinstance(value, str)) and not (key == "default" and _says_nothing(value))
     }
+    if "patternProperties" in kept:  # a mapping whose keys are names
+        kept["additionalProperties"] = False
     return {key: _tidied(value) for key, value in kept.items()}
 
 
@@ -132,6 +134,8 @@ _BUILDERS: Mapping[str, Callable[[str], Schema]] = {
     "model": _component_schema,
     "optimizer": _component_schema,
     "schedule": _component_schema,
+    "weighting": _component_schema,
+    "temperature": _component_schema,
     "loss": _loss_schema,
     "dataset": _dataset_schema,
 }

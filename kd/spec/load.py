@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,21 +12,10 @@ from kd.places import find_job_file
 from kd.spec.checks import faults
 from kd.spec.environment import expand_roots
 from kd.spec.overrides import apply_override, replace
-from kd.spec.schema import STAGE_KINDS, Augment, Component, Data, Job, Resources, Stage, Term
+from kd.spec.schema import STAGE_KINDS, Job, Stage
 from kd.spec.source import Address, Document, read_document
 from kd.spec.tiny import shrink
 from kd.spec.words import fault_of
-
-# key -> what stands under it, in a job or in a stage
-_PARTS: dict[str | int, type[BaseModel]] = {
-    "data": Data,
-    "resources": Resources,
-    "augment": Augment,
-    "model": Component,
-    "optimizer": Component,
-    "schedule": Component,
-    "loss": Term,
-}
 
 
 def load_job(path: str, *, overrides: Sequence[str] = (), seeds: Sequence[int] = (), tiny: bool = False) -> Job:
@@ -90,12 +79,19 @@ def _address(detail: Any, data: dict[str, Any]) -> Address:
 
 def _known_keys(address: Address, data: dict[str, Any]) -> list[str]:
     """Return the keys allowed at an address, for a did-you-mean."""
-    if not address:
-        return list(Job.model_fields)
-    if address[0] == "stages":
-        if len(address) == 2:
-            kind = data["stages"][address[1]].get("kind")
-            return list(STAGE_KINDS.get(kind, Stage).model_fields)
-        address = address[2:]
-    part = _PARTS.get(address[0]) if address else None
-    return list(part.model_fields) if part else []
+    model: type[BaseModel] = Job
+    if address[:1] == ("stages",):
+        kind = data["stages"][address[1]].get("kind") if len(address) > 1 else None
+        model, address = STAGE_KINDS.get(str(kind), Stage), address[2:]
+    if address:
+        field = model.model_fields.get(str(address[0]))
+        model = next(_models_in(field.annotation), BaseModel) if field else BaseModel
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation names: ``Term`` of ``dict[str, Term]``, ``Ema`` of ``Ema | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kd.errors import SpecError, did_you_mean, shown
+from kd.errors import SpecError, did_you_mean, printable, shown
 from kd.spec.source import Address, Document, parse_value
 
 
@@ -15,7 +15,7 @@ def apply_override(document: Document, text: str) -> Document:
     ``stages.teacher.model.width=32`` turns ``model: resnet8`` into ``model: {name: resnet8, width: 32}``.
     """
     key, separator, value = text.partition("=")
-    place = f"--set {text if text.isprintable() else ascii(text)}"
+    place = printable(f"--set {text}")
     address = tuple(key.split("."))
     if not separator or not all(address):
         raise SpecError([f"{place}: expected dotted.key=value, as in stages.teacher.epochs=10"])

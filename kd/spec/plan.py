@@ -14,12 +14,15 @@ from typing import Any
 
 from kd.catalog import resolve_arguments
 from kd.rundir import JobKey
-from kd.spec.graph import in_order, teacher_of
+from kd.spec.graph import in_order, references, seeds_of
 from kd.spec.identity import data_identity
-from kd.spec.schema import Component, Data, Job, Resources, TrainStage
+from kd.spec.schema import Augment, CacheStage, Component, Data, DistillStage, Job, Resources, TrainStage
 from kd.spec.versions import versions_of
 
 FORMAT = 1
+# Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
+# changes no fingerprint.
+OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping")
 # Settings that change how a stage runs but not what comes out of it.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile")
 
@@ -92,7 +95,7 @@ def plan_job(job: Job) -> Plan:
     jobs: dict[JobKey, PlannedJob] = {}
     for name in in_order(job):
         stage = job.stages[name]
-        if isinstance(stage, TrainStage):
+        if isinstance(stage, (TrainStage, CacheStage)):
             data = stage.data or job.data
             if data.root not in identities:
                 identities[data.root] = data_identity(data.root)
@@ -104,15 +107,15 @@ def plan_job(job: Job) -> Plan:
 
 
 def _expand(
-    job: Job, name: str, stage: TrainStage, identity: str, planned: Mapping[JobKey, PlannedJob]
+    job: Job, name: str, stage: TrainStage | CacheStage, identity: str, planned: Mapping[JobKey, PlannedJob]
 ) -> list[PlannedJob]:
-    """Return the jobs of a training stage, one per seed."""
-    settings = _settings(stage)
+    """Return the jobs of a stage that trains or caches, one per seed."""
+    settings = _settings(stage) if isinstance(stage, TrainStage) else _cache_settings(stage)
     data = _data_json(stage.data or job.data)
     needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
     same_content = {"settings": _deciding(settings), "data": {**data, "root": identity}}
     jobs = []
-    for seed in stage.seeds or job.seeds:
+    for seed in seeds_of(job, name):
         parents = _parents(job, name, seed)
         lineage = {reference: planned[parent].fingerprint for reference, parent in parents.items()}
         fingerprint = _fingerprint(stage.kind, {**same_content, "seed": seed, "parents": lineage})
@@ -122,7 +125,7 @@ def _expand(
             "stage": name,
             "seed": seed,
             "kind": stage.kind,
-            "role": stage.role,
+            "role": stage.role if isinstance(stage, TrainStage) else None,
             "fingerprint": fingerprint,
             "parents": {
                 reference: {**parent._asdict(), "fingerprint": lineage[reference]}
@@ -157,14 +160,12 @@ def _report(job: Job, name: str, resources: Resources, planned: Mapping[JobKey, 
 
 def _parents(job: Job, name: str, seed: int) -> dict[str, JobKey]:
     """Return the jobs that a stage's references mean for a seed: the same seed's, or the only one there is."""
-    teacher = teacher_of(job, name)
-    if teacher is None:
-        return {}
-    stage = job.stages[teacher]
-    assert isinstance(stage, TrainStage)
-    seeds = stage.seeds or job.seeds
-    assert seed in seeds or len(seeds) == 1, f"stage '{teacher}' has no seed {seed}"
-    return {"teacher": JobKey(teacher, seed if seed in seeds else seeds[0])}
+    parents = {}
+    for reference, teacher in references(job, name).items():
+        seeds = seeds_of(job, teacher)
+        assert seed in seeds or len(seeds) == 1, f"stage '{teacher}' has no seed {seed}"
+        parents[reference] = JobKey(teacher, seed if seed in seeds else seeds[0])
+    return parents
 
 
 def _planned(spec: Mapping[str, Any], parents: Mapping[str, JobKey], needs: Needs) -> PlannedJob:
@@ -192,12 +193,35 @@ def _settings(stage: TrainStage) -> dict[str, Any]:
             name: {"weight": term.weight, "arguments": resolve_arguments("loss", name, term.arguments)}
             for name, term in stage.loss.items()
         },
-        "augment": stage.augment.model_dump(),
+        "augment": _augment(stage.augment),
+        **stage.model_dump(include=set(OPTIONS), exclude_none=True),
+        **(_teaching(stage) if isinstance(stage, DistillStage) else {}),
         "precision": stage.precision,
         "deterministic": stage.deterministic,
         "compile": stage.compile,
         "checkpoint_every": stage.checkpoint_every,
     }
+
+
+def _teaching(stage: DistillStage) -> dict[str, Any]:
+    """Return how several teachers are weighed and how the temperature changes, each only where it matters."""
+    several = {"weighting": _component("weighting", stage.weighting)} if len(stage.teacher) > 1 else {}
+    scheduled = {"temperature": _component("temperature", stage.temperature)} if stage.temperature else {}
+    return {**several, **scheduled}
+
+
+def _cache_settings(stage: CacheStage) -> dict[str, Any]:
+    return {
+        "views": stage.views,
+        "pooled": stage.pooled,
+        "augment": _augment(stage.augment),
+        "precision": stage.precision,
+        "deterministic": stage.deterministic,
+    }
+
+
+def _augment(augment: Augment) -> dict[str, Any]:
+    return {key: value for key, value in augment.model_dump().items() if key != "cutout" or value}
 
 
 def _component(kind: str, component: Component) -> dict[str, Any]:

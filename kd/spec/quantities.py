@@ -7,6 +7,7 @@ from typing import Any
 
 from kd.errors import shown
 
+SHORT = 0  # minutes of a job that runs in short slots, one after another: the cluster profile says how short
 MOST_MINUTES = 366 * 24 * 60
 MOST_MEGABYTES = 1024 * 1024 * 1024
 
@@ -14,7 +15,7 @@ _UNITS = r"(?=[0-9])(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?"
 _CLOCK = r"([0-9]{1,6}):([0-5][0-9]):([0-5][0-9])"
 _DAYS_CLOCK = r"([0-9]{1,6})-([0-9]{1,2})(?::([0-5][0-9])(?::([0-5][0-9]))?)?"
 # also the patterns of the JSON Schema
-TIME_PATTERN = f"(?:{_UNITS}|{_CLOCK}|{_DAYS_CLOCK})"
+TIME_PATTERN = f"(?:{_UNITS}|{_CLOCK}|{_DAYS_CLOCK}|short)"
 MEMORY_PATTERN = r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([MGTmgt])(?:[iI]?[bB])?"
 _MEGABYTES = {"M": 1, "G": 1024, "T": 1024 * 1024}
 
@@ -22,8 +23,11 @@ _MEGABYTES = {"M": 1, "G": 1024, "T": 1024 * 1024}
 def parse_minutes(value: Any) -> int:
     """Return minutes from ``90m``, ``24h``, ``1d12h``, Slurm's ``1-12:00:00`` or ``24:00:00``, or whole minutes.
 
-    Seconds are rounded up to a minute, as Slurm does. Raises ValueError on anything else, on zero and beyond a year.
+    ``short`` gives SHORT. Seconds are rounded up to a minute, as Slurm does. Raises ValueError on anything else, on zero
+    and beyond a year.
     """
+    if value == "short":
+        return SHORT
     minutes = None
     if isinstance(value, int) and not isinstance(value, bool):
         minutes = value
@@ -61,8 +65,10 @@ def parse_megabytes(value: Any) -> int:
 
 
 def format_minutes(minutes: int) -> str:
-    """Return minutes as people read them: ``90`` is ``1h30m``."""
+    """Return minutes as people read them: ``90`` is ``1h30m``, SHORT is ``short``."""
+    if minutes == SHORT:
+        return "short"
     days, rest = divmod(minutes, 24 * 60)
     hours, minutes = divmod(rest, 60)
     parts = [(days, "d"), (hours, "h"), (minutes, "m")]
-    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0m"
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from kd.errors import shown
 from kd.spec.quantities import (
     MEMORY_PATTERN,
     MOST_MINUTES,
@@ -34,6 +35,32 @@ StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=64)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
+
+
+def _listed(value: Any) -> Any:
+    """Return one name as a list of it."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise ValueError(f"expected the name of a stage, or a list of names, got {shown(value)}")
+    return value
+
+
+Names = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_listed),
+    PlainSerializer(lambda names: names[0] if len(names) == 1 else names),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
 Minutes = Annotated[
     int,
     BeforeValidator(parse_minutes),
@@ -81,6 +108,8 @@ class Component(Open):
 Model = Annotated[Component, Field(json_schema_extra={"x-catalogue": "model"})]
 Optimizer = Annotated[Component, Field(json_schema_extra={"x-catalogue": "optimizer"})]
 Schedule = Annotated[Component, Field(json_schema_extra={"x-catalogue": "schedule"})]
+Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
+Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
 
 class Term(Open):
@@ -110,6 +139,9 @@ class Data(Open):
 DataSet = Annotated[Data, Field(json_schema_extra={"x-catalogue": "dataset"})]
 
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
 class Resources(Strict):
     """What one job of a stage needs. What is not given is the pipeline's value, or a default."""
 
@@ -125,6 +157,25 @@ class Augment(Strict):
 
     crop: int = Field(default=0, ge=0, le=64, description="Pad by so many pixels, then crop at random")
     flip: bool = Field(default=False, description="Mirror left-right with probability 1/2")
+    cutout: int = Field(default=0, ge=0, le=1024, description="Blank a square of so many pixels a side; 0: none")
+
+
+class Ema(Strict):
+    """A moving average of the weights, validated and exported in their place."""
+
+    decay: float = Field(default=0.999, gt=0, lt=1, description="What is kept of the average at each step")
+
+
+class Mixing(Strict):
+    """Images of a batch mixed in pairs, and their labels with them."""
+
+    alpha: float = Field(gt=0, le=100, description="Shares are drawn from Beta(alpha, alpha)")
+
+
+class EarlyStopping(Strict):
+    """An end before the last epoch, when validation gets no better."""
+
+    patience: int = Field(gt=0, le=1_000_000, description="Epochs without a better validation accuracy (or loss)")
 
 
 class Stage(Strict):
@@ -139,7 +190,7 @@ class TrainStage(Stage):
 
     kind: Literal["train"]
     role: Name | None = Field(default=None, description="teacher, baseline, distilled … : its place in the report")
-    seeds: list[Seed] | None = Field(default=None, min_length=1, description="Instead of the pipeline's seeds")
+    seeds: Seeds | None = Field(default=None, description="Instead of the pipeline's seeds")
     model: Model
     epochs: int = Field(gt=0, le=1_000_000)
     batch_size: int = Field(default=128, gt=0, le=1_000_000)
@@ -148,19 +199,39 @@ class TrainStage(Stage):
     loss: Loss = {"ce": Term(weight=1.0)}
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
     augment: Augment = Augment()
+    mixup: Mixing | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
+    cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
+    ema: Ema | None = Field(default=None, description="Average the weights over the steps")
+    clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
+    early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
 
 
 class DistillStage(TrainStage):
-    """Train a student on labels and on the outputs of a teacher stage."""
+    """Train a student on labels and on the outputs of one teacher or several, trained or cached by other stages."""
 
     kind: Literal["distill"]  # type: ignore[assignment]  # the discriminator narrows
-    teacher: str = Field(description="The stage whose model teaches")
+    teacher: Names = Field(description="The stage whose model teaches, or a cache of it; or several in a list")
+    weighting: Weighting = Field(default=Component(name="uniform"), description="How several teachers are weighed")
+    temperature: Temperature | None = Field(default=None, description="Instead of the temperatures of the losses")
     loss: Loss
+
+
+class CacheStage(Stage):
+    """Run a teacher once over fixed views of all training images; its students train on these views."""
+
+    kind: Literal["cache"]
+    teacher: str = Field(description="The stage whose model is run")
+    views: int = Field(default=8, gt=0, le=10_000, description="Epoch e of a student shows view e modulo this number")
+    pooled: bool = Field(default=False, description="Keep the features in front of the classifier too")
+    augment: Augment = Augment()
+    data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
+    precision: Precision = "auto"
+    deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
 
 
 class ReportStage(Stage):
@@ -169,8 +240,13 @@ class ReportStage(Stage):
     kind: Literal["report"]
 
 
-AnyStage = Annotated[TrainStage | DistillStage | ReportStage, Field(discriminator="kind")]
-STAGE_KINDS: Mapping[str, type[Stage]] = {"train": TrainStage, "distill": DistillStage, "report": ReportStage}
+AnyStage = Annotated[TrainStage | DistillStage | CacheStage | ReportStage, Field(discriminator="kind")]
+STAGE_KINDS: Mapping[str, type[Stage]] = {
+    "train": TrainStage,
+    "distill": DistillStage,
+    "cache": CacheStage,
+    "report": ReportStage,
+}
 
 
 class Job(Strict):
@@ -179,6 +255,6 @@ class Job(Strict):
     pipeline: Name = Field(description="The family's key in report.json")
     about: str = ""
     data: DataSet
-    seeds: list[Seed] = Field(min_length=1)
+    seeds: Seeds
     resources: Resources = Resources()
     stages: dict[StageName, AnyStage] = Field(min_length=1)

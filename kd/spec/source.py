@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from kd.errors import SpecError, shown
+from kd.errors import SpecError, printable, shown
 
 Address: TypeAlias = tuple[str | int, ...]
 MOST_DEPTH = 20
@@ -58,7 +58,7 @@ class Document:
 
     def line(self, address: Address, message: str) -> str:
         """Return ``place: message`` for one fault, placed at the nearest known part of the address."""
-        return f"{self.positions.get(self.nearest(address), self.name)}: {message}"
+        return printable(f"{self.positions.get(self.nearest(address), self.name)}: {message}")
 
     def nearest(self, address: Address) -> Address:
         """Return the longest beginning of an address whose position is known."""

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from kd.spec.graph import in_order, teacher_of
-from kd.spec.schema import Augment, Component, Data, Job, Resources, TrainStage
+from kd.spec.graph import in_order, seeds_of, teachers_of
+from kd.spec.schema import Augment, CacheStage, Component, Data, Job, Resources, Stage, TrainStage
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
 TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are more classes
-BATCH = 16
+BATCH = 16  # per GPU
 SEEDS = 2
+VIEWS = 2  # of a cache
 MINUTES = 10
 
 
 def shrink(job: Job) -> Job:
     """Return the job with the same stages and edges, and work that takes seconds."""
     seeds = _kept_seeds(job)
-    stages = {
-        name: _shrink_training(stage, seeds[name]) if isinstance(stage, TrainStage) else stage
-        for name, stage in job.stages.items()
-    }
+    stages = {name: _shrink_stage(job, stage, seeds[name]) for name, stage in job.stages.items()}
     return job.model_copy(
         update={
             "data": _shrink_data(job.data),
@@ -42,27 +40,56 @@ def _kept_seeds(job: Job) -> dict[str, list[int]]:
     wanted: dict[str, set[int]] = {name: set() for name in job.stages}
     kept: dict[str, list[int]] = {}
     for name in reversed(in_order(job)):  # students before their teachers
-        stage = job.stages[name]
-        own = (stage.seeds if isinstance(stage, TrainStage) else None) or job.seeds
+        own = seeds_of(job, name)
         kept[name] = [seed for seed in own if seed in wanted[name]] or own[:SEEDS]
-        if teacher := teacher_of(job, name):
+        for teacher in teachers_of(job, name):
             wanted[teacher].update(kept[name])
     return kept
 
 
-def _shrink_training(stage: TrainStage, seeds: list[int]) -> TrainStage:
+def _shrink_stage(job: Job, stage: Stage, seeds: list[int]) -> Stage:
+    if isinstance(stage, TrainStage):
+        return _shrink_training(job, stage, seeds)
+    return _shrink_cache(stage) if isinstance(stage, CacheStage) else stage
+
+
+def _shrink_cache(stage: CacheStage) -> CacheStage:
+    """Return the cache with two views, made as its students' are."""
+    update: dict[str, Any] = {
+        "views": min(stage.views, VIEWS),
+        "augment": _shrink_augment(stage.augment),
+        "resources": _shrink_resources(stage.resources),
+    }
+    if stage.data is not None:
+        update["data"] = _shrink_data(stage.data)
+    return stage.model_copy(update=update)
+
+
+def _shrink_training(job: Job, stage: TrainStage, seeds: list[int]) -> TrainStage:
+    gpus = job.resources.gpus if stage.resources.gpus is None else stage.resources.gpus
     update: dict[str, Any] = {
         "seeds": seeds,
+        "model": _shrink_model(stage.model),
         "epochs": EPOCHS,
-        "batch_size": min(stage.batch_size, BATCH),
+        "batch_size": min(stage.batch_size, BATCH * (gpus or 1)),
         "schedule": _shrink_schedule(stage.schedule),
-        "augment": Augment(crop=min(stage.augment.crop, 1), flip=stage.augment.flip),
+        "augment": _shrink_augment(stage.augment),
         "checkpoint_every": 1,
         "resources": _shrink_resources(stage.resources),
     }
     if stage.data is not None:
         update["data"] = _shrink_data(stage.data)
     return stage.model_copy(update=update)
+
+
+def _shrink_augment(augment: Augment) -> Augment:
+    return augment.model_copy(update={"crop": min(augment.crop, 1)})
+
+
+def _shrink_model(model: Component) -> Component:
+    """Return the model without what needs files that may not be there, and without enlarging the images."""
+    arguments = {key: value for key, value in model.arguments.items() if key not in ("pretrained", "resize")}
+    return Component(name=model.name, **arguments)
 
 
 def _shrink_data(data: Data) -> Data:

@@ -10,6 +10,7 @@ from __future__ import annotations
 LAYERS = {
     "train": ("data", "models", "losses", "train"),
     "distill": ("data", "models", "losses", "train", "distill"),
+    "cache": ("data", "models", "distill"),
     "report": ("report",),
 }
 VERSIONS = {"data": 1, "models": 1, "losses": 1, "train": 1, "distill": 1, "report": 1}

@@ -10,9 +10,21 @@ from typing import Any
 from kd.files import sha256_file
 from kd.rundir import StageFolder
 
+# what result.json repeats of spec.json
+_IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")
+
 
 class Interrupted(Exception):
     """The stage saved its state and stopped because it was asked to; run it again to go on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A further process of a stage: its number (from 1), how many there are, the port where the first one waits."""
+
+    rank: int
+    count: int
+    port: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +35,8 @@ class StageContext:
     ``folder.path`` itself. ``parents`` maps a reference ("teacher") to a folder with that parent's
     result.json and checkpoint/. ``data_root`` is staged data, or None to use the one of the spec.
     ``stop_requested`` is asked at every step. ``publish`` copies files, named relative to ``work``, to
-    ``folder`` and returns their SHA-256. ``facts`` about the job end up in the result.
+    ``folder`` and returns their SHA-256. ``facts`` about the job end up in the result. ``member`` is set in the further
+    processes of a stage (see ``kd.stages.team``), which write nothing.
     """
 
     folder: StageFolder
@@ -33,6 +46,7 @@ class StageContext:
     stop_requested: Callable[[], bool]
     publish: Callable[[Sequence[str]], dict[str, str]]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    member: Member | None = None
 
 
 def in_place(
@@ -52,3 +66,8 @@ def in_place(
         publish=lambda names: {name: sha256_file(folder.path / name) for name in names},
         facts=facts or {},
     )
+
+
+def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a spec.json by which its result.json says whose result it is."""
+    return {key: spec[key] for key in _IDENTITY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from kd.data.load import load_arrays
 from kd.data.split import split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
+from kd.train.weights import ModelCard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,6 +28,37 @@ class Data:
     validation: DeviceStore
     digest: str
     device: torch.device
+
+    def card(self, model: Mapping[str, Any]) -> ModelCard:
+        """Return the card of a model for these images, which are normalised as the arrays say."""
+        return ModelCard(
+            name=model["name"],
+            arguments=model["arguments"],
+            classes=self.arrays.classes,
+            in_channels=self.arrays.channels,
+            image_size=self.arrays.image_size,
+            mean=self.arrays.mean,
+            std=self.arrays.std,
+        )
+
+    def content_digest(self) -> str:
+        """Return the SHA-256 of the images and labels to learn from and of their split: 0.1 s for CIFAR."""
+        digest = hashlib.sha256(self.digest.encode())
+        for values in (self.arrays.train_images, self.arrays.train_labels):
+            digest.update(f"{list(values.shape)} {values.dtype}".encode())
+            digest.update(values.contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return what a result tells of the data set of this name."""
+        return {
+            "name": name,
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "test": len(self.arrays.test_labels),
+            "classes": len(self.arrays.classes),
+            "split_digest": self.digest,
+        }
 
     def test_store(self) -> DeviceStore:
         """Return the test part on the device. For the measurement at the end, and nothing else."""
@@ -54,6 +87,7 @@ def load_data(
             device,
             padding=augment["crop"],
             flip=augment["flip"],
+            cutout=augment.get("cutout", 0),
         ),
         validation=_store(arrays, images[chosen.validation], labels[chosen.validation], device),
         digest=chosen.digest,
@@ -69,5 +103,15 @@ def _store(
     *,
     padding: int = 0,
     flip: bool = False,
+    cutout: int = 0,
 ) -> DeviceStore:
-    return DeviceStore(images, labels, mean=arrays.mean, std=arrays.std, device=device, padding=padding, flip=flip)
+    return DeviceStore(
+        images,
+        labels,
+        mean=arrays.mean,
+        std=arrays.std,
+        device=device,
+        padding=padding,
+        flip=flip,
+        cutout=cutout,
+    )

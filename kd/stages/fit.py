@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,57 +11,117 @@ from torch import nn
 
 from kd.catalog import load
 from kd.data.hashing import stream_key
+from kd.data.mixing import Mixing
+from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms, make_term
-from kd.distill.teacher import LiveTeacher, load_teacher
+from kd.losses.inputs import ADAPTER, needs_features
 from kd.stages.context import StageContext
-from kd.stages.data import Data, load_data
-from kd.stages.keeper import Keeper
-from kd.stages.outcome import conclude, measure_store
+from kd.stages.data import load_data
+from kd.stages.keeper import make_keeper, patience_of
+from kd.stages.outcome import Trained, conclude, measure_store
+from kd.stages.start import starting_point
+from kd.stages.teachers import Place, Teachers
+from kd.stages.team import team
+from kd.train.average import WeightAverage
+from kd.train.batch_norm import share_batch_norm
 from kd.train.batches import AugmentedBatches
-from kd.train.device import Runtime, prepare_runtime
+from kd.train.device import free_memory, prepare_runtime
+from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.meter import Meter
-from kd.train.state import Stopwatch, Training
-from kd.train.weights import ModelCard
+from kd.train.state import Row, Stopwatch, Training
 
 
-def fit_stage(context: StageContext, spec: Mapping[str, Any], *, teacher_weights: Path | None = None) -> dict[str, Any]:
+def fit_stage(context: StageContext, spec: Mapping[str, Any], *, teachers: Teachers | None = None) -> dict[str, Any]:
     """Train the model of ``spec``, with a teacher or without, and return the contents of result.json.
 
     Continues from ``work/checkpoint/resume.pt`` if there is one. Raises Interrupted when asked to stop, and
     UserError when the data, the teacher or the settings cannot work.
     """
+    free_memory()
+    try:
+        return _train_and_conclude(context, spec, teachers)
+    finally:
+        free_memory()  # the next stage of this process, if there is one, has the whole device
+
+
+def _train_and_conclude(context: StageContext, spec: Mapping[str, Any], teachers: Teachers | None) -> dict[str, Any]:
+    """Train with all processes; then the first one alone measures and writes."""
+    with team(context, spec["resources"].get("gpus", 1)) as processes:
+        trained = _train(context, spec, teachers, processes)
+    return conclude(context, spec, trained, processes=processes.count) if processes.rank == 0 else {}
+
+
+def _train(context: StageContext, spec: Mapping[str, Any], teachers: Teachers | None, processes: Processes) -> Trained:
+    """Train the model of ``spec`` to its end, on this process's share of every batch."""
     watch = Stopwatch()
     settings, seed = spec["settings"], spec["seed"]
-    runtime = prepare_runtime(precision=settings["precision"], deterministic=settings["deterministic"])
-    data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
-    card = _card(settings["model"], data)
-    seed_generators("model", seed)  # by the seed alone: all arms with this model start from the same weights
-    model = runtime.place(card.build())
-    objective = _objective(settings["loss"], model, card, teacher_weights, runtime)
-    batches = AugmentedBatches(data.train, batch_size=settings["batch_size"], seed=seed)
-    classes = len(data.arrays.classes)
-    training = Training(
-        model=model,
-        optimizer=_from_catalogue("optimizer", settings["optimizer"], model.parameters()),
-        meter=Meter(terms=objective.names, steps=batches.steps, num_classes=classes, device=runtime.device),
-        total_watch=watch,
+    runtime = prepare_runtime(
+        precision=settings["precision"], deterministic=settings["deterministic"], processes=processes.count
     )
-    keeper = Keeper(context, spec, steps=batches.steps)
+    data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
+    start = starting_point(context, settings, data)
+    card = start.card
+    seed_generators("model", seed)  # by the seed alone: all arms with this model start from the same weights
+    model = runtime.place(start.build())
+    if processes.several:
+        share_batch_norm(model)
+    batches = AugmentedBatches(
+        data.train,
+        batch_size=settings["batch_size"],
+        seed=seed,
+        mixing=_mixing(settings),
+        cached_views=teachers.views if teachers else None,
+        processes=processes,
+    )
+    place = Place(card=card, data=data, runtime=runtime, processes=processes)
+    objective = _objective(spec, model, batches, teachers, place, history=lambda: training.rows)
+    training = _new_training(settings, model, objective, batches.steps, place, watch)
+    keeper = make_keeper(context, spec, steps=batches.steps, processes=processes)
     seed_generators("training", seed)
     keeper.resume(training)
+    processes.require_equal(training.epoch, training.step)
     fit(
         training,
         epochs=settings["epochs"],
         batches=batches,
         objective=objective,
         schedule=_from_catalogue("schedule", settings["schedule"], settings["epochs"]),
-        validate=partial(measure_store, store=data.validation, classes=classes, runtime=runtime),
+        validate=partial(
+            measure_store, store=data.validation, classes=len(card.classes), runtime=runtime, processes=processes
+        ),
         forward=_compiled(model) if settings["compile"] else model,
+        patience=patience_of(settings),
+        clip=settings.get("clip"),
+        processes=processes,
         after_step=keeper.after_step,
         after_epoch=keeper.after_epoch,
     )
-    return conclude(context, spec, training=training, card=card, data=data, runtime=runtime)
+    return Trained(training=training, card=card, data=data, runtime=runtime, facts=start.facts)
+
+
+def _new_training(
+    settings: Mapping[str, Any],
+    model: nn.Module,
+    objective: WeightedTerms,
+    steps: int,
+    place: Place,
+    watch: Stopwatch,
+) -> Training:
+    """Return a training that stands at its first step."""
+    optimizer = _from_catalogue("optimizer", settings["optimizer"], model.parameters())
+    train_beside(optimizer, objective.adapters)
+    return Training(
+        model=model,
+        optimizer=optimizer,
+        meter=Meter(
+            terms=objective.names, steps=steps, num_classes=len(place.card.classes), device=place.runtime.device
+        ),
+        adapters=objective.adapters,
+        average=WeightAverage(model, settings["ema"]["decay"]) if "ema" in settings else None,
+        scaler=place.runtime.scaler(),
+        total_watch=watch,
+    )
 
 
 def seed_generators(purpose: str, seed: int) -> None:
@@ -74,41 +133,59 @@ def _from_catalogue(kind: str, entry: Mapping[str, Any], *inputs: Any) -> Any:
     return load(kind, entry["name"])(*inputs, **entry["arguments"])
 
 
+def _mixing(settings: Mapping[str, Any]) -> Mixing | None:
+    """Return how batches are mixed, or None: options that are off are absent from the settings."""
+    alphas = {name: settings[name]["alpha"] for name in ("mixup", "cutmix") if name in settings}
+    return Mixing(**alphas) if alphas else None
+
+
 def _compiled(model: nn.Module) -> nn.Module:
     compiled = torch.compile(model)
     assert isinstance(compiled, nn.Module)
     return compiled
 
 
-def _card(model: Mapping[str, Any], data: Data) -> ModelCard:
-    return ModelCard(
-        name=model["name"],
-        arguments=model["arguments"],
-        classes=data.arrays.classes,
-        in_channels=data.arrays.channels,
-        image_size=data.arrays.image_size,
-        mean=data.arrays.mean,
-        std=data.arrays.std,
+def _objective(
+    spec: Mapping[str, Any],
+    student: nn.Module,
+    batches: AugmentedBatches,
+    teachers: Teachers | None,
+    place: Place,
+    history: Callable[[], Sequence[Row]],
+) -> WeightedTerms:
+    """Return the weighted terms of a spec, with its teachers where it has some, and with the terms' adapters.
+
+    ``history`` gives the rows of the finished epochs, which temperatures may follow.
+    """
+    loss = spec["settings"]["loss"]
+    terms = [make_term(name, entry["weight"], entry["arguments"]) for name, entry in loss.items()]
+    owned = any(term.needs(*ADAPTER) for term in terms)
+    example = next(batches.epoch(0)) if owned else None
+    features = any(needs_features(term.inputs) for term in terms)
+    teacher = teachers.build(place, features=features) if teachers else None
+    seed_generators("adapters", spec["seed"])
+    return WeightedTerms(
+        terms,
+        student=student,
+        teacher=teacher,
+        autocast=place.runtime.autocast,
+        example=example,
+        labels_N=place.data.train.labels,
+        gather=place.processes.gather,
+        temperature=_temperature(spec["settings"], history),
     )
 
 
-def _objective(
-    loss: Mapping[str, Any],
-    student: nn.Module,
-    card: ModelCard,
-    teacher_weights: Path | None,
-    runtime: Runtime,
-) -> WeightedTerms:
-    """Return the weighted terms of a spec, with a live teacher where there are weights for one."""
-    terms = [make_term(name, entry["weight"], entry["arguments"]) for name, entry in loss.items()]
-    teacher = None
-    if teacher_weights is not None:
-        model, own = load_teacher(teacher_weights, student=card)
-        teacher = LiveTeacher(
-            runtime.place(model),
-            own=own,
-            student=card,
-            features=any(term.needs("teacher_features") for term in terms),
-            autocast=runtime.autocast,
-        )
-    return WeightedTerms(terms, student=student, teacher=teacher, autocast=runtime.autocast)
+def _temperature(settings: Mapping[str, Any], history: Callable[[], Sequence[Row]]) -> Callable[[int], float] | None:
+    """Return the temperature by epoch, or None where each loss keeps its own."""
+    if "temperature" not in settings:
+        return None
+    entry = settings["temperature"]
+    schedule = load("temperature", entry["name"])
+
+    def temperature(epoch: int) -> float:
+        losses = [row["val_loss"] for row in history()]
+        value: float = schedule(epoch, settings["epochs"], losses, **entry["arguments"])
+        return value
+
+    return temperature

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kd.rundir import read_object
 from kd.stages.context import Interrupted, StageContext
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
+from kd.train.distributed import Processes
 from kd.train.journal import Heartbeat, MetricsFile
 from kd.train.state import Training
 
@@ -18,14 +19,62 @@ from kd.train.state import Training
 CHECKPOINT_SECONDS = 300.0
 
 
-class Keeper:
+def make_keeper(context: StageContext, spec: Mapping[str, Any], *, steps: int, processes: Processes) -> Follower:
+    """Return the keeper of this process; all processes stop when one of them is asked to."""
+
+    def stop_requested() -> bool:
+        return processes.any(context.stop_requested())
+
+    if processes.rank:
+        return Follower(context, spec, stop_requested=stop_requested)
+    return Keeper(context, spec, steps=steps, stop_requested=stop_requested)
+
+
+def patience_of(settings: Mapping[str, Any]) -> int | None:
+    """Return after how many epochs without anything better a training stops, or None."""
+    stopping = settings.get("early_stopping")
+    return None if stopping is None else int(stopping["patience"])
+
+
+class Follower:
+    """What a further process of a stage does of this: go back to the checkpoint, and stop with the others."""
+
+    def __init__(self, context: StageContext, spec: Mapping[str, Any], *, stop_requested: Callable[[], bool]) -> None:
+        self._stop_requested, self._fingerprint = stop_requested, spec["fingerprint"]
+        self._checkpoint = context.work / "checkpoint"
+
+    def resume(self, training: Training) -> None:
+        """Take ``training`` back to its last checkpoint, if there is one."""
+        saved = load_resume(self._checkpoint)
+        if saved and saved["fingerprint"] != self._fingerprint:
+            print("kd: the checkpoint is of other settings; training starts over", file=sys.stderr)
+        elif saved:
+            training.restore(saved["training"])
+
+    def after_step(self, training: Training) -> None:
+        """Stop if asked to. Raises Interrupted."""
+        if self._stop_requested():
+            raise Interrupted(f"stopped in epoch {training.epoch + 1} after step {training.step}")
+
+    def after_epoch(self, training: Training) -> None:
+        """Do nothing."""
+
+
+class Keeper(Follower):
     """Saves a training every so many epochs, every few minutes, at the end and when asked to stop."""
 
-    def __init__(self, context: StageContext, spec: Mapping[str, Any], *, steps: int) -> None:
-        self._context, self._fingerprint, self._steps = context, spec["fingerprint"], steps
+    def __init__(
+        self,
+        context: StageContext,
+        spec: Mapping[str, Any],
+        *,
+        steps: int,
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        super().__init__(context, spec, stop_requested=stop_requested)
+        self._context, self._steps, self._patience = context, steps, patience_of(spec["settings"])
         self._epochs: int = spec["settings"]["epochs"]
         self._checkpoint_every: int = spec["settings"]["checkpoint_every"]
-        self._checkpoint = context.work / "checkpoint"
         self._metrics = MetricsFile(context.work / "metrics.csv")
         self._heartbeat = Heartbeat(context.folder.progress)
         self._saved_at = time.monotonic()
@@ -33,18 +82,14 @@ class Keeper:
     def resume(self, training: Training) -> None:
         """Take ``training`` back to its last checkpoint, if there is one, and announce the attempt."""
         earlier = read_object(self._context.folder.progress) or {}
-        saved = load_resume(self._checkpoint)
-        if saved and saved["fingerprint"] != self._fingerprint:
-            print("kd: the checkpoint is of other settings; training starts over", file=sys.stderr)
-        elif saved:
-            training.restore(saved["training"])
+        super().resume(training)
         training.attempt = max(training.attempt, int(earlier.get("attempt", 0)) + 1)
         self._metrics.rewrite(training.rows)
         self._beat(training)
 
     def after_step(self, training: Training) -> None:
         """Stop if asked to, save if it is time to. Raises Interrupted once everything is saved."""
-        if self._context.stop_requested():
+        if self._stop_requested():
             self.save(training)
             raise Interrupted(f"stopped in epoch {training.epoch + 1} after step {training.step}")
         if self._heartbeat.due():
@@ -56,7 +101,7 @@ class Keeper:
     def after_epoch(self, training: Training) -> None:
         """Write the epoch's row; save if it is time to."""
         self._metrics.append(training.rows[-1])
-        finished = training.epoch == self._epochs
+        finished = training.is_over(self._epochs, self._patience)
         if finished or training.epoch % self._checkpoint_every == 0:
             self.save(training)
         if finished or self._heartbeat.due():
@@ -72,10 +117,11 @@ class Keeper:
 
     def _beat(self, training: Training) -> None:
         last = training.rows[-1] if training.rows else None
+        over = training.is_over(self._epochs, self._patience)
         values: dict[str, Any] = {
-            "epoch": min(training.epoch + 1, self._epochs),
+            "epoch": training.epoch if over else training.epoch + 1,
             "epochs": self._epochs,
-            "step": training.step if training.epoch < self._epochs else self._steps,
+            "step": self._steps if over else training.step,
             "steps": self._steps,
             "metric": {"name": "val_accuracy", "value": last["val_accuracy"]} if last else None,
             "seconds_per_epoch": last["epoch_time_sec"] if last else None,
@@ -84,4 +130,7 @@ class Keeper:
             "host": socket.gethostname(),
             "job_id": self._context.facts.get("job_id"),
         }
-        self._heartbeat.write(values)
+        try:
+            self._heartbeat.write(values)
+        except OSError as error:  # it only tells; checkpoints and results say themselves when the disk is full
+            print(f"kd: no heartbeat: {self._heartbeat.path} cannot be written ({error.strerror})", file=sys.stderr)

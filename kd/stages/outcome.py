@@ -4,54 +4,70 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from statistics import median
 from typing import Any
 
 import torch
 from torch import nn
 
+from kd.compress.fake_int8 import ordinary_weights
 from kd.data.store import DeviceStore
 from kd.evaluate.measure import measure
 from kd.evaluate.metrics import Metrics
-from kd.stages.context import StageContext
+from kd.stages.context import StageContext, identity
 from kd.stages.data import Data
 from kd.train.device import Runtime
+from kd.train.distributed import ALONE, Processes
 from kd.train.state import Stopwatch, Training
 from kd.train.weights import ModelCard, save_weights
 
 BEST, LAST = "checkpoint/best.safetensors", "checkpoint/last.safetensors"
 # images per batch where no gradient is kept; larger ones gain nothing
 EVALUATION_BATCH = 512
-# what result.json repeats of spec.json
-_IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")
 
 
-def measure_store(model: nn.Module, *, store: DeviceStore, classes: int, runtime: Runtime) -> Metrics:
-    """Return the metrics of a model on one part of the data, not augmented."""
-    batches = store.in_order(EVALUATION_BATCH)
-    return measure(model, batches, num_classes=classes, device=runtime.device, autocast=runtime.autocast)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """A training that is over, and what it was made of."""
+
+    training: Training
+    card: ModelCard
+    data: Data
+    runtime: Runtime
+    facts: Mapping[str, Any] = field(default_factory=dict)  # how the model came about, where it did not start fresh
 
 
-def conclude(
-    context: StageContext,
-    spec: Mapping[str, Any],
-    *,
-    training: Training,
-    card: ModelCard,
-    data: Data,
-    runtime: Runtime,
-) -> dict[str, Any]:
+def measure_store(
+    model: nn.Module, *, store: DeviceStore, classes: int, runtime: Runtime, processes: Processes = ALONE
+) -> Metrics:
+    """Return the metrics of a model on one part of the data, not augmented, each process measuring its share."""
+    batches = islice(store.in_order(EVALUATION_BATCH), processes.rank, None, processes.count)
+    return measure(
+        model,
+        batches,
+        num_classes=classes,
+        device=runtime.device,
+        autocast=runtime.autocast,
+        add_up=processes.add_up,
+    )
+
+
+def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *, processes: int) -> dict[str, Any]:
     """Write the best and the last weights, measure both, and return the contents of result.json."""
-    save_weights(context.work / BEST, training.best_weights, card)
-    save_weights(context.work / LAST, training.model.state_dict(), card)
+    training, card, data, runtime = trained.training, trained.card, trained.data, trained.runtime
+    save_weights(context.work / BEST, ordinary_weights(training.model, training.best_weights), card)
+    save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), card)
     files = context.publish([BEST, LAST, "metrics.csv"])
     watch = Stopwatch()
     test = _measure_test(training, data, runtime)
     return {
         "format": 1,
-        **{key: spec[key] for key in _IDENTITY},
+        **identity(spec),
         "model": dict(spec["settings"]["model"]),
         **_training_facts(training),
+        **trained.facts,
         "test": test,
         "seconds": {
             "total": training.total_watch.seconds,
@@ -60,8 +76,10 @@ def conclude(
         },
         "device": runtime.description,
         "precision": runtime.precision,
+        "processes": processes,
+        "gpu_memory_mb": max(row["gpu_memory_mb"] for row in training.rows),
         "torch": torch.__version__,
-        "data": _data_facts(spec["data"]["name"], data),
+        "data": data.facts(spec["data"]["name"]),
         "files": files,
         "job": dict(context.facts),
         "finished": time.time(),
@@ -71,6 +89,7 @@ def conclude(
 def _measure_test(training: Training, data: Data, runtime: Runtime) -> dict[str, dict[str, float]]:
     """Measure the last and the best weights on the test part, the only time it is read."""
     store, classes = data.test_store(), len(data.arrays.classes)
+    training.model.load_state_dict(training.weights())
     last = measure_store(training.model, store=store, classes=classes, runtime=runtime)
     training.model.load_state_dict(training.best_weights)
     best = measure_store(training.model, store=store, classes=classes, runtime=runtime)
@@ -89,15 +108,4 @@ def _training_facts(training: Training) -> dict[str, Any]:
             "last": training.validation(-1).as_dict(),
         },
         "images_per_second": median(row["images_per_second"] for row in training.rows),
-    }
-
-
-def _data_facts(name: str, data: Data) -> dict[str, Any]:
-    return {
-        "name": name,
-        "train": len(data.train),
-        "validation": len(data.validation),
-        "test": len(data.arrays.test_labels),
-        "classes": len(data.arrays.classes),
-        "split_digest": data.digest,
     }

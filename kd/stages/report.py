@@ -10,10 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kd.report.write import collect_and_write
-from kd.stages.context import StageContext
-
-# what result.json repeats of spec.json
-IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")
+from kd.stages.context import StageContext, identity
 
 
 def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,7 +23,7 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     report = collect_and_write([run_folder.path], run_folder.report_json)
     return {
         "format": 1,
-        **{key: spec[key] for key in IDENTITY},
+        **identity(spec),
         "missing": [hole for family in report.values() for hole in family["missing"]],
         "files": {},
         "job": dict(context.facts),

@@ -4,28 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kd.data.augment import epoch_order
+import torch
+from torch import Tensor
+
+from kd.data.augment import SHARED_SEED, Views, epoch_order
+from kd.data.hashing import stream_key
+from kd.data.mixing import Mixing, draw_pairs, mix_images
 from kd.data.store import DeviceStore
-from kd.train.step import Batch
+from kd.train.distributed import ALONE, Processes
+from kd.train.step import Batch, Mixed
 
 
 class AugmentedBatches:
     """Full batches only: the few images left over at the end of an epoch wait for the next one's order.
 
     One shape for every step keeps batch statistics, relational losses and compiled code uniform. A set
-    smaller than ``batch_size`` is one batch.
+    smaller than ``batch_size`` is one batch. With ``cached_views`` the images come in so many views in turn, the same
+    for every seed, for which a teacher's cache has its outputs; the order stays the seed's own. Of several processes
+    each yields its share of the same batches; raises SpecError when they cannot be shared equally.
     """
 
-    def __init__(self, store: DeviceStore, *, batch_size: int, seed: int) -> None:
-        self._store, self._seed = store, seed
+    def __init__(
+        self,
+        store: DeviceStore,
+        *,
+        batch_size: int,
+        seed: int,
+        mixing: Mixing | None = None,
+        cached_views: int | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        assert mixing is None or cached_views is None, "no cache holds a teacher's outputs for mixed images"
+        self._store, self._seed, self._mixing, self._processes = store, seed, mixing, processes
+        self._cached_views = cached_views
         self.batch_size = min(batch_size, len(store))
         self.steps = len(store) // self.batch_size
+        processes.require_even(self.batch_size)
 
     def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch (from 0) from step ``first_step`` (from 0) on."""
         order = epoch_order(len(self._store), seed=self._seed, epoch=epoch).to(self._store.labels.device)
-        views = self._store.views(seed=self._seed, view=epoch)
+        if self._cached_views is None:
+            views = self._store.views(seed=self._seed, view=epoch)
+        else:
+            views = self._store.views(seed=SHARED_SEED, view=epoch % self._cached_views)
         for step in range(first_step, self.steps):
-            indices = order[step * self.batch_size : (step + 1) * self.batch_size]
+            self._seed_step(epoch, step)
+            whole = order[step * self.batch_size : (step + 1) * self.batch_size]
+            indices = self._processes.share(whole)
             images, labels = self._store.batch(indices, views), self._store.labels[indices]
-            yield Batch(images=images, labels=labels, indices=indices, view=epoch)
+            mixed = None if self._mixing is None else self._mix(self._mixing, images, whole, views, epoch, step)
+            yield Batch(images=images, labels=labels, indices=indices, view=epoch, mixed=mixed)
+
+    def _mix(self, mixing: Mixing, images: Tensor, whole: Tensor, views: Views, epoch: int, step: int) -> Mixed:
+        """Mix this process's images, in place, with partners from the whole batch; return what came in."""
+        pairs = draw_pairs(
+            mixing, size=len(whole), image_size=images.shape[-1], seed=self._seed, epoch=epoch, step=step
+        )
+        partners = self._processes.share(whole[pairs.partners.to(whole.device)])
+        mix_images(images, self._store.batch(partners, views), pairs)
+        return Mixed(labels=self._store.labels[partners], share=pairs.share)
+
+    def _seed_step(self, epoch: int, step: int) -> None:
+        """Give each of several processes a random stream of its own (dropout), which need not be saved to resume."""
+        if self._processes.several:
+            torch.manual_seed(stream_key("process", self._seed, epoch, step, self._processes.rank))

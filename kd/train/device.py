@@ -1,12 +1,13 @@
 """Where and how a process computes: device, precision, threads, memory. Decided once, at its start.
 
 The defaults are the fast ones: channels-last memory, bfloat16 where the hardware has it, TF32 for what stays
-float32.
+float32. float16 is for GPUs without bfloat16.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 # processor flags, as Linux names them, of x86 and Arm cores that multiply bfloat16 natively
 _CPU_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -31,31 +33,35 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 class Runtime:
     """Device and precision of a process.
 
-    ``bfloat16`` means that networks multiply in it, under autocast; weights and losses stay float32.
+    ``multiplication`` is what networks multiply in, under autocast; weights and losses stay float32.
     """
 
     device: torch.device
-    bfloat16: bool
+    multiplication: torch.dtype
     description: str
 
     @property
     def precision(self) -> str:
         """The precision of the multiplications, as results name it."""
-        return "bfloat16" if self.bfloat16 else "float32"
+        return str(self.multiplication).removeprefix("torch.")
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context a forward pass runs in."""
-        if not self.bfloat16:
+        if self.multiplication is torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=self.multiplication)
+
+    def scaler(self) -> GradScaler | None:
+        """Return what keeps small gradients alive in float16; the other precisions need nothing."""
+        return GradScaler(self.device.type) if self.multiplication is torch.float16 else None
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in channels-last memory order."""
         return model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def prepare_runtime(*, precision: Precision = "auto", deterministic: bool = False) -> Runtime:
-    """Choose the device and set the process up for it.
+def prepare_runtime(*, precision: Precision = "auto", deterministic: bool = False, processes: int = 1) -> Runtime:
+    """Choose the device and set the process up for it; ``processes`` share the cores.
 
     ``deterministic`` makes a GPU give the same bits every time, at a cost in speed; a CPU does so with the
     same number of threads anyway.
@@ -65,7 +71,7 @@ def prepare_runtime(*, precision: Precision = "auto", deterministic: bool = Fals
     torch.use_deterministic_algorithms(deterministic)
     if torch.cuda.is_available():
         return _prepare_gpu(precision, deterministic)
-    return _prepare_cpu(precision)
+    return _prepare_cpu(precision, processes)
 
 
 def _prepare_gpu(precision: Precision, deterministic: bool) -> Runtime:
@@ -75,22 +81,27 @@ def _prepare_gpu(precision: Precision, deterministic: bool) -> Runtime:
     native = torch.cuda.is_bf16_supported(including_emulation=False)
     return Runtime(
         device=torch.device("cuda", torch.cuda.current_device()),
-        bfloat16=precision == "bfloat16" or (precision == "auto" and native),
+        multiplication=_multiplication(precision, native),
         description=f"cuda: {torch.cuda.get_device_name()}",
     )
 
 
-def _prepare_cpu(precision: Precision) -> Runtime:
-    threads = thread_count(os.environ, usable_cores())
+def _prepare_cpu(precision: Precision, processes: int) -> Runtime:
+    threads = max(1, thread_count(os.environ, usable_cores()) // processes)
     torch.set_num_threads(threads)
     keep_freed_memory()
     flags, name = _processor()
     native = bool(flags & _CPU_BFLOAT16_FLAGS)
     return Runtime(
         device=torch.device("cpu"),
-        bfloat16=precision == "bfloat16" or (precision == "auto" and native),
+        multiplication=_multiplication(precision, native),
         description=f"cpu: {name}, {threads} thread{'s' if threads > 1 else ''}",
     )
+
+
+def _multiplication(precision: Precision, native_bfloat16: bool) -> torch.dtype:
+    chosen = ("bfloat16" if native_bfloat16 else "float32") if precision == "auto" else precision
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[chosen]
 
 
 def thread_count(environment: Mapping[str, str], cores: int) -> int:
@@ -125,8 +136,16 @@ def keep_freed_memory() -> bool:
 
 
 def peak_gpu_memory_mb(device: torch.device) -> float:
-    """Return the highest memory that tensors took on a GPU so far, in MiB; 0 on a CPU."""
+    """Return the highest memory that tensors took on a GPU since ``free_memory``, in MiB; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
+
+
+def free_memory() -> None:
+    """Let go of what nobody uses any more, on GPUs too, and begin to measure its peak anew."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 @lru_cache(maxsize=1)

@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from kd.evaluate.metrics import Metrics
 from kd.train.device import peak_gpu_memory_mb
+from kd.train.distributed import ALONE, Processes
 from kd.train.meter import TrainingDiverged
 from kd.train.schedules import Schedule
 from kd.train.state import Row, Training
-from kd.train.step import Batch, Batches, Objective
+from kd.train.step import Batch, Batches, Losses, Objective
+from kd.train.update import Update
 
 AfterStep = Callable[[Training], None]
 
@@ -28,19 +30,24 @@ def fit(
     schedule: Schedule,
     validate: Callable[[nn.Module], Metrics],
     forward: nn.Module | None = None,
+    patience: int | None = None,
+    clip: float | None = None,
+    processes: Processes = ALONE,
     after_step: AfterStep = lambda training: None,
     after_epoch: AfterStep = lambda training: None,
 ) -> None:
-    """Train from wherever ``training`` stands to the end of ``epochs``.
+    """Train from wherever ``training`` stands to the end of ``epochs``, or until nothing got better for ``patience``.
 
     ``forward`` is the model as it is called (compiled, say) where that is another object than the one that
-    owns the weights. Raises TrainingDiverged when a loss is not finite, and whatever the two callbacks raise.
+    owns the weights. ``clip`` bounds the norm of the gradients. Raises TrainingDiverged when a loss is not finite, and
+    whatever the two callbacks raise.
     """
     runner = training.model if forward is None else forward
+    update = Update(training.optimizer, clip=clip, scaler=training.scaler, processes=processes)
     for group in training.optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
-    while training.epoch < epochs:
-        _train_epoch(training, batches, objective, schedule, runner, after_step)
+    while not training.is_over(epochs, patience):
+        _train_epoch(training, batches, objective, schedule, runner, update, processes, after_step)
         training.finish_epoch(_close_epoch(training, batches, validate, runner))
         after_epoch(training)
 
@@ -51,25 +58,28 @@ def _train_epoch(
     objective: Objective,
     schedule: Schedule,
     runner: nn.Module,
+    update: Update,
+    processes: Processes,
     after_step: AfterStep,
 ) -> None:
     runner.train()
     for batch in batches.epoch(training.epoch, first_step=training.step):
         moment = training.epoch + (training.step + 0.5) / batches.steps
         _set_learning_rate(training.optimizer, schedule(moment))
-        losses, logits = train_step(runner, training.optimizer, objective, batch)
-        training.meter.add(training.step, losses, logits, batch.labels)
+        losses = train_step(runner, update, objective, batch)
+        if training.average is not None:
+            training.average.update(training.model, training.epoch * batches.steps + training.step)
+        costs = torch.cat([losses.total.detach()[None], losses.parts])
+        training.meter.add(training.step, costs, losses.logits, processes.gather(batch.labels))
         training.step += 1
         after_step(training)
 
 
-def train_step(model: nn.Module, optimizer: Optimizer, objective: Objective, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Do one step; return its losses [1 + terms], the total first, and the logits [B, C]."""
+def train_step(model: nn.Module, update: Update, objective: Objective, batch: Batch) -> Losses:
+    """Do one step; return its losses."""
     losses = objective(model, batch)
-    optimizer.zero_grad(set_to_none=True)
-    losses.total.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return torch.cat([losses.total.detach()[None], losses.parts]), losses.logits
+    update(losses.total)
+    return losses
 
 
 def _close_epoch(
@@ -79,7 +89,8 @@ def _close_epoch(
     training.meter.check_finite(training.epoch)
     train, terms = training.meter.summary()
     images_per_second = sum(training.meter.counts) / training.epoch_watch.seconds
-    val = validate(runner)
+    with training.wearing_weights():
+        val = validate(runner)
     if not math.isfinite(val.loss):
         raise TrainingDiverged(
             f"training diverged at the end of epoch {training.epoch + 1}: the validation loss is not finite; "

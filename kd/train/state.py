@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from kd.evaluate.metrics import Metrics
+from kd.train.average import WeightAverage
 from kd.train.checkpoint import random_state, set_random_state
 from kd.train.meter import Meter
 
@@ -38,12 +41,16 @@ class Training:
     """A training under way. ``epoch`` counts finished epochs, ``step`` finished steps of the one under way.
 
     ``rows`` holds one row per finished epoch. ``best_epoch`` (from 0, an index into ``rows``) is the one
-    whose weights ``best_weights`` are.
+    whose weights ``best_weights`` are. ``adapters`` are what losses train beside the model. With an ``average``,
+    validated and exported weights are the averaged ones.
     """
 
     model: nn.Module
     optimizer: Optimizer
     meter: Meter
+    adapters: nn.Module = field(default_factory=nn.ModuleDict)
+    average: WeightAverage | None = None
+    scaler: GradScaler | None = None
     epoch: int = 0
     step: int = 0
     attempt: int = 1
@@ -58,11 +65,24 @@ class Training:
         self.rows.append(row)
         if self.best_epoch is None or _rank(row) > _rank(self.rows[self.best_epoch]):
             self.best_epoch = self.epoch
-            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.weights().items()}
         self.epoch += 1
         self.step = 0
         self.meter.reset()
         self.epoch_watch.restart()
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return the weights that count: the averaged ones where there are such, else the model's."""
+        return self.model.state_dict() if self.average is None else self.average.weights
+
+    def wearing_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has the weights that count."""
+        return nullcontext() if self.average is None else self.average.worn_by(self.model)
+
+    def is_over(self, epochs: int, patience: int | None = None) -> bool:
+        """Whether all ``epochs`` are done, or the last ``patience`` of them brought nothing better."""
+        waited = 0 if self.best_epoch is None else self.epoch - 1 - self.best_epoch
+        return self.epoch >= epochs or (patience is not None and waited >= patience)
 
     def validation(self, epoch: int) -> Metrics:
         """Return the validation metrics of a finished epoch (an index, -1 for the last)."""
@@ -74,6 +94,9 @@ class Training:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "adapters": self.adapters.state_dict(),
+            **({} if self.average is None else {"average": self.average.weights}),
+            **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
             "meter": self.meter.state(),
             "random": random_state(),
             "epoch": self.epoch,
@@ -90,6 +113,11 @@ class Training:
         """Continue from a snapshot, as attempt number one more than the one that saved it."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.adapters.load_state_dict(saved["adapters"])
+        if self.average is not None:
+            self.average.load(saved["average"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(saved["scaler"])
         self.meter.load(saved["meter"])
         device = self.meter.confusion.device
         self.epoch, self.step = saved["epoch"], saved["step"]

@@ -10,24 +10,36 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Mixed:
+    """What the images of a batch were mixed with: images of these labels [B]; ``share`` is left of their own."""
+
+    labels: Tensor
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Augmented, normalised images [B, C, H, W] and labels [B] on the device, and which views they are.
 
-    ``indices`` [B] count into the training images; ``view`` is the number of the augmented view. Together
-    they name what a teacher saw, for one that remembers.
+    ``indices`` [B] count into the training images; ``view`` is the number of the augmented view, which is the epoch's
+    (where views are cached they begin again after the last). Together they name what a teacher saw, for one that
+    remembers; not so where the images are ``mixed``. Of several processes
+    each has its share of the batch.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
     view: int
+    mixed: Mixed | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Losses:
     """What a batch cost: ``total`` (scalar, weighted), ``parts`` [terms] (not weighted), logits [B, C].
 
-    Only ``total`` is there to be differentiated; the others are detached.
+    Only ``total`` is there to be differentiated; the others are detached. All are of the whole batch, in each of
+    several processes.
     """
 
     total: Tensor

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from kd.catalog import load
 from kd.errors import CheckpointError
 from kd.files import atomic_path
+from kd.models.widths import Widths, set_widths
 
 # the card is one entry of the file's metadata: several would be written in an unstable order, and bytes must
 # be stable
@@ -28,7 +29,8 @@ _CARD_KEY = "kd"
 class ModelCard:
     """Which model of the catalogue, with which arguments, for which images.
 
-    ``mean`` and ``std`` of pixels / 255 are what its input is normalised by.
+    ``mean`` and ``std`` of pixels / 255 are what its input is normalised by. ``widths`` are those of the layers
+    that pruning made narrower than the catalogue's.
     """
 
     name: str
@@ -38,12 +40,14 @@ class ModelCard:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    widths: Widths = field(default_factory=dict)
 
     def build(self) -> nn.Module:
         """Return the model with fresh weights, drawn from torch's global generator."""
         function = load("model", self.name)
         model = function(len(self.classes), self.in_channels, self.image_size, **self.arguments)
         assert isinstance(model, nn.Module)
+        set_widths(model, self.widths)
         return model
 
 
@@ -74,7 +78,8 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     Raises CheckpointError when the file is unusable or its weights do not fit the model it names.
     """
     weights, card = load_weights(path)
-    model = card.build()
+    own = {name: value for name, value in card.arguments.items() if name != "pretrained"}
+    model = replace(card, arguments=own).build()  # trained weights follow: the file it once began from is not needed
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -87,6 +92,7 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     try:
         fields: dict[str, Any] = json.loads(metadata[_CARD_KEY])
         lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
-        return ModelCard(**{**fields, **lists})
-    except (KeyError, TypeError, ValueError) as error:
+        widths = {name: tuple(sizes) for name, sizes in fields.get("widths", {}).items()}
+        return ModelCard(**{**fields, **lists, "widths": widths})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: carries no model card; only weights saved by kd fit") from error

@@ -54,9 +54,7 @@ def test_a_second_submission_finds_everything_done(desk: Desk) -> None:
     assert "started" not in said
 
 
-def test_a_failing_seed_stops_its_own_descendants_only_and_is_explained(
-    desk: Desk, reference: dict[str, str]
-) -> None:
+def test_a_failing_seed_stops_its_own_descendants_only_and_is_explained(desk: Desk, reference: dict[str, str]) -> None:
     broken = desk.folder().stage(JobKey("teacher", 2)).checkpoint
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where a folder must be")
@@ -142,7 +140,8 @@ def test_a_run_name_cannot_mean_two_plans(desk: Desk) -> None:
 
 
 def test_missing_data_is_answered_before_anything_is_written(desk: Desk) -> None:
-    said = desk.submit("--executor", "local", "--set", "data={name: mnist, root: /no/such/place, validation: 10}", code=2)
+    said = desk.submit(
+        "--executor", "local", "--set", "data={name: mnist, root: /no/such/place, validation: 10}", code=2
+    )
     assert "/no/such/place does not exist" in said
     assert list(desk.results.iterdir()) == []
-

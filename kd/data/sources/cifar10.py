@@ -80,13 +80,9 @@ def _find(root: Path | None) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(
-            f"{root}: holds {', '.join(path.name for path in found)}; name one of them as data.root"
-        )
+        raise DataError(f"{root}: holds {', '.join(path.name for path in found)}; name one of them as data.root")
     kinds = ", ".join(f"cifar10*{suffix}" for suffix in (*ARCHIVE_SUFFIXES, SUFFIX))
-    raise DataError(
-        f"{root}: holds no CIFAR-10; looked for {_OFFICIAL}/, train/, cifar-10-python.tar.gz, {kinds}"
-    )
+    raise DataError(f"{root}: holds no CIFAR-10; looked for {_OFFICIAL}/, train/, cifar-10-python.tar.gz, {kinds}")
 
 
 def _batch_name(path: str) -> str | None:
@@ -95,9 +91,7 @@ def _batch_name(path: str) -> str | None:
     return name if name in (*_TRAIN_BATCHES, _TEST_BATCH) else None
 
 
-def _official(
-    source: Path, batches: Mapping[str, bytes]
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _official(source: Path, batches: Mapping[str, bytes]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return (images, labels) of the training and of the test part."""
     missing = [name for name in (*_TRAIN_BATCHES, _TEST_BATCH) if name not in batches]
     if missing:

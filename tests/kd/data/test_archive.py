@@ -54,9 +54,7 @@ def _packed(pack: Pack, files: Mapping[str, bytes]) -> Path:
     return source if source.is_dir() else pack(files)
 
 
-@pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
-)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_of_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     source = tmp_path / "some.tar"
     with tarfile.open(source, "w") as tar:

@@ -25,9 +25,7 @@ def test_order_is_pinned() -> None:
 
 
 def test_order_and_views_change_with_seed_and_epoch() -> None:
-    orders = {
-        tuple(epoch_order(50, seed=seed, epoch=epoch).tolist()) for seed in (0, 1) for epoch in (0, 1, 10)
-    }
+    orders = {tuple(epoch_order(50, seed=seed, epoch=epoch).tolist()) for seed in (0, 1) for epoch in (0, 1, 10)}
     assert len(orders) == 6
     assert not same(views(seed=1), views(seed=2))
     assert not same(views(view=1), views(view=2))
@@ -58,6 +56,17 @@ def test_all_offsets_and_both_sides_occur_evenly() -> None:
     assert abs(drawn.flips.float().mean().item() - 0.5) < 0.03
     joint = (drawn.rows * 9 + drawn.columns).bincount(minlength=81)
     assert (joint - 9000 / 81).abs().max() < 55  # rows say nothing about columns
+
+
+def test_holes_are_asked_for_and_lie_anywhere_in_the_image() -> None:
+    assert views().holes is None
+    holed = epoch_views(9000, padding=4, flip=True, seed=1, view=2, holes_in=9)
+    assert same(holed, views(9000))  # the other streams stay as they are
+    assert holed.holes.shape == (9000, 2)
+    for centres in holed.holes.T:
+        counts = centres.bincount()
+        assert len(counts) == 9
+        assert (counts - 1000).abs().max() < 150
 
 
 def test_nothing_moves_without_padding_and_flip() -> None:

@@ -108,9 +108,7 @@ def test_what_is_wrong_is_named(
     assert "\n" not in str(refused.value)
 
 
-def test_other_sizes_are_refused_where_the_size_is_given(
-    pack: Pack, files: dict[str, bytes], image_file: Png
-) -> None:
+def test_other_sizes_are_refused_where_the_size_is_given(pack: Pack, files: dict[str, bytes], image_file: Png) -> None:
     source = pack(files | {"train/dog/c.png": image_file((0, 0, 0), (31, 32))})
     with pytest.raises(DataError, match=r"'train/dog/c.png' is 31x32; 32x32 is needed"):
         read_image_tree(source, EXACT)

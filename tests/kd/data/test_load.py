@@ -63,9 +63,7 @@ def test_the_same_subset_is_taken_each_time() -> None:
         ("synthetic", SMALL, {"test_subset": 0}, "data.test_subset is 0, but synthetic has 20 test images"),
     ],
 )
-def test_mistakes_end_in_one_line(
-    name: str, arguments: dict[str, Any], options: dict[str, int], message: str
-) -> None:
+def test_mistakes_end_in_one_line(name: str, arguments: dict[str, Any], options: dict[str, int], message: str) -> None:
     with pytest.raises(DataError, match=message) as refused:
         load_arrays(name, None, arguments, **options)
     assert "\n" not in str(refused.value)

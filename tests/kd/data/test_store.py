@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,3 +128,22 @@ def test_a_batch_made_after_a_resume_is_the_same_batch() -> None:
     uninterrupted = [batch(number) for number in range(3)]
     assert torch.equal(batch(2), uninterrupted[2])
     assert not torch.equal(uninterrupted[1], uninterrupted[2])
+
+
+def test_cutout_blanks_the_square_around_each_centre_and_nothing_else() -> None:
+    plain, holed = make(padding=2, flip=True), make(padding=2, flip=True, cutout=4)
+    views = holed.views(seed=3, view=1)
+    assert views.holes is not None
+    whole, blanked = (
+        plain.batch(torch.arange(COUNT), views_without_holes(views)),
+        holed.batch(torch.arange(COUNT), views),
+    )
+    for index, (row, column) in enumerate(views.holes.tolist()):
+        expected = whole[index].clone()
+        expected[:, max(row - 2, 0) : row + 2, max(column - 2, 0) : column + 2] = 0
+        assert torch.equal(blanked[index], expected)
+    assert next(iter(holed.in_order(COUNT)))[0].equal(next(iter(plain.in_order(COUNT)))[0])
+
+
+def views_without_holes(views: Views) -> Views:
+    return replace(views, holes=None)

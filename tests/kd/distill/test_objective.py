@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from kd.distill.objective import Term, WeightedTerms, make_term
+from kd.distill.teacher import LiveTeacher
 from kd.errors import SpecError
 from kd.losses.logit import ce, kd
 from kd.models.resnet import resnet8
 from kd.train.step import Batch
+from kd.train.weights import ModelCard
 
 
 def batch(size: int = 4) -> Batch:
@@ -21,6 +25,15 @@ def batch(size: int = 4) -> Batch:
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+
+
+def tapped(student: nn.Module, teacher: nn.Module, terms: list[Term]) -> WeightedTerms:
+    """An objective with a live teacher whose features are there to be asked for."""
+    card = ModelCard(
+        name="resnet8", arguments={}, classes=tuple("abcde"), in_channels=3, image_size=8, mean=(0.5,) * 3, std=(1,) * 3
+    )
+    live = LiveTeacher(teacher, own=card, student=card, features=True)
+    return WeightedTerms(terms, student=student, teacher=live, example=batch(), labels_N=torch.arange(8) % 5)
 
 
 TEACHER_LOGITS = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
@@ -52,15 +65,60 @@ def test_a_teacher_that_no_term_asks_for_is_never_run() -> None:
 
 
 def test_features_reach_a_term_that_asks_for_them() -> None:
-    def pooled_norm(student_features: dict[str, Tensor]) -> Tensor:
-        return student_features["pooled"].square().mean()
+    def squares(student_maps: list[Tensor], student_pooled_BD: Tensor) -> Tensor:
+        assert [tuple(maps.shape) for maps in student_maps] == [
+            (4, 4, 8, 8),
+            (4, 8, 4, 4),
+            (4, 16, 2, 2),
+            (4, 32, 1, 1),
+        ]
+        return student_pooled_BD.square().mean()
 
     model = resnet8(5, 3, 8, width=4)
-    term = Term(name="norm", weight=1.0, loss=pooled_norm, inputs=("student_features",))
+    term = Term(name="squares", weight=1.0, loss=squares, inputs=("student_maps", "student_pooled_BD"))
     objective = WeightedTerms([term], student=model)
     objective(model, batch()).total.backward()
     assert model.conv1.weight.grad.abs().sum() > 0
     assert model.fc.weight.grad is None
+
+
+def test_adapters_are_built_by_a_dry_run_that_leaves_no_trace() -> None:
+    student, teacher = resnet8(5, 3, 8, width=4), resnet8(5, 3, 8, width=6)
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    objective = tapped(student, teacher, [make_term("fitnet", 1.0), make_term("vid", 1.0, {"stages": [1, 3]})])
+    (hint,) = objective.adapters["fitnet"]
+    assert (hint.in_channels, hint.out_channels) == (8, 12)
+    assert [len(scale) for scale in objective.adapters["vid"].scales] == [6, 24]
+    assert all(torch.equal(student.state_dict()[name], tensor) for name, tensor in before.items())
+    assert all(module.training for module in student.modules())
+    losses = objective(student, batch())
+    losses.total.backward()
+    assert losses.parts.shape == (2,)
+    assert all(parameter.grad is not None for parameter in objective.adapters.parameters())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_losses_without_adapters_have_none() -> None:
+    student, teacher = resnet8(5, 3, 8, width=4), resnet8(5, 3, 8, width=6)
+    assert len(tapped(student, teacher, [make_term("at", 1.0), make_term("pkt", 1.0)]).adapters) == 0
+
+
+def test_the_epoch_and_the_indices_reach_a_loss() -> None:
+    def tell(indices_B: Tensor, epoch: int) -> Tensor:
+        return 100 * indices_B.float().sum() + epoch
+
+    model = network()
+    objective = WeightedTerms([Term(name="tell", weight=1.0, loss=tell, inputs=("indices_B", "epoch"))], student=model)
+    assert objective(model, replace(batch(), view=7)).parts.tolist() == [607]
+
+
+def test_a_teacher_that_gives_no_features_is_refused() -> None:
+    student = resnet8(5, 3, 8, width=4)
+    objective = WeightedTerms(
+        [make_term("at", 1.0)], student=student, teacher=lambda batch: {"teacher_logits_BC": TEACHER_LOGITS}
+    )
+    with pytest.raises(SpecError, match="asks for teacher_maps, and the teacher gives none"):
+        objective(student, batch())
 
 
 def test_losses_are_float32_under_a_bfloat16_network() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kd.losses.logit import ce, kd
+from kd.losses.logit import ce, dkd, kd, kd_standardised, nkd
 
 
 def logits(seed: int, batch: int = 5, classes: int = 7) -> Tensor:
@@ -76,3 +76,44 @@ def test_losses_are_float32_and_finite_for_extreme_half_precision_logits(dtype: 
     assert loss.dtype == torch.float32
     assert loss.isfinite()
     assert student.grad.isfinite().all()
+
+
+def test_dkd_of_two_classes_is_its_first_part_alone() -> None:
+    student, teacher, labels = logits(8, classes=2), logits(9, classes=2), torch.tensor([0, 1, 1, 0, 1])
+    torch.testing.assert_close(dkd(student, teacher, labels, 0, beta=8.0), dkd(student, teacher, labels, 0, beta=0.0))
+    torch.testing.assert_close(dkd(student, teacher, labels, 0), kd(student, teacher))
+
+
+def test_dkd_with_the_weight_of_its_own_rest_is_kd() -> None:
+    """Zhao et al. 2022, equation 7: KD = TCKD + (1 - p_target of the teacher) NCKD, sample by sample."""
+    student, teacher, labels = logits(10, batch=1), logits(11, batch=1), torch.tensor([3])
+    rest = 1 - softmax(teacher[0].tolist(), 4.0)[3]
+    torch.testing.assert_close(dkd(student, teacher, labels, 0, beta=rest), kd(student, teacher), rtol=1e-4, atol=1e-5)
+
+
+def test_standardised_logits_forget_scale_and_shift() -> None:
+    student, teacher = logits(12), logits(13)
+    once = kd_standardised(student, teacher)
+    torch.testing.assert_close(kd_standardised(5 * student + 2, 0.1 * teacher - 1), once, rtol=1e-4, atol=1e-6)
+
+
+def test_the_sharpest_standardised_target_of_ten_classes_is_what_the_docstring_says() -> None:
+    sharpest = torch.zeros(1, 10)
+    sharpest[0, 4] = 1e4
+    standardised = (sharpest - sharpest.mean()) / sharpest.std()
+    assert (standardised / 2).softmax(1).max().item() == pytest.approx(0.35, abs=0.005)
+    flat = torch.zeros(1, 10)
+    expected = 4 * (math.log(10) + sum(p * math.log(p) for p in softmax(standardised[0].tolist(), 2.0)))
+    assert kd_standardised(flat, sharpest, temperature=2.0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_nkd_is_smallest_where_the_other_classes_agree_and_the_true_one_is_certain() -> None:
+    teacher, labels = logits(14), torch.tensor([0, 6, 3, 3, 1])
+
+    def others(student: Tensor) -> float:
+        return (nkd(student, teacher, labels, gamma=1.0) - nkd(student, teacher, labels, gamma=0.0)).item()
+
+    for seed in range(5):
+        assert others(teacher + 0.1 * logits(20 + seed)) > others(teacher)
+    certain = teacher.scatter(1, labels[:, None], 40.0)
+    assert nkd(certain, teacher, labels, gamma=0.0).item() == pytest.approx(0, abs=1e-6)

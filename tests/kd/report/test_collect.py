@@ -11,6 +11,7 @@ import pytest
 from kd.errors import RunError
 from kd.files import write_json
 from kd.report.collect import collect, is_complete
+from kd.rundir import JobKey
 from tests.kd.report.builder import RunBuilder, three_stages
 
 TEACHER = {1: 0.91, 2: 0.92, 3: 0.90}
@@ -138,3 +139,25 @@ def test_provenance_is_repeated_without_its_diff(tmp_path: Path) -> None:
 def test_no_such_run_is_a_persons_mistake(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
         collect([tmp_path / "nowhere"], tmp_path)
+
+
+def test_a_cache_is_no_measurement_and_its_teacher_is_the_students(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1]).finish("teacher", {1: 0.9}).finish("baseline", {1: 0.8})
+    run.stage("views", None, [1], teacher="teacher").stage("cached", "distilled", [1], teacher="views")
+    run.jobs[JobKey("views", 1)]["kind"] = "cache"
+    run.write_plan()
+    write_json(run.folder("views", 1).result, run.jobs[JobKey("views", 1)] | {"files": {}})
+    run.finish("cached", {1: 0.85}, teacher={"stage": "teacher", "seed": 1, "cache": {"stage": "views", "seed": 1}})
+    family = collect([run.run.path], tmp_path)["cnn"]
+    assert list(family["stages"]) == ["teacher", "baseline", "distilled", "cached"]
+    assert family["stages"]["cached"]["teacher"] == "teacher"
+    assert family["comparisons"][1]["gap_closed"] == pytest.approx(0.5)
+    assert [hole["stage"] for hole in family["missing"]] == ["distilled"]
+
+
+def test_a_cache_that_failed_is_named(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1]).stage("views", None, [1], teacher="teacher")
+    run.jobs[JobKey("views", 1)]["kind"] = "cache"
+    run.write_plan().fail("views", 1, "no data")
+    missing = collect([run.run.path], tmp_path)["cnn"]["missing"]
+    assert {"stage": "views", "state": "failed", "reason": "no data"}.items() <= missing[-1].items()

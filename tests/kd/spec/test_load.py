@@ -38,6 +38,21 @@ def test_a_misspelt_key_is_one_fault_not_two(faults_of: FaultsOf) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("resources={memry: 2G}", "unknown key 'memry' (did you mean 'memory'?)"),
+        ("stages.teacher.resources={tim: 2h}", "unknown key 'tim' (did you mean 'time'?)"),
+        ("stages.teacher.augment={flp: true}", "unknown key 'flp' (did you mean 'flip'?)"),
+        ("stages.teacher.ema={decai: 0.9}", "unknown key 'decai' (did you mean 'decay'?)"),
+        ("stages.teacher.model={nme: convnet}", "unknown key 'nme' (did you mean 'name'?)"),
+        ("stages.student.loss.kd={wieght: 1}", "unknown key 'wieght' (did you mean 'weight'?)"),
+    ],
+)
+def test_the_nearest_key_is_found_at_every_depth(override: str, message: str, faults_of: FaultsOf) -> None:
+    assert faults_of(override) == (f"--set {override}: {message}",)
+
+
 def test_a_stage_named_like_its_kind_keeps_its_positions(faults_of: FaultsOf) -> None:
     text = "pipeline: x\ndata: {name: digits, validation: 9}\nseeds: [1]\nstages:\n  train: {kind: train, train: 1}\n"
     assert "job.yaml:5:24: unknown key 'train'" in "\n".join(faults_of(text=text))

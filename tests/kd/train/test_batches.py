@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
+from kd.data.mixing import Mixing
 from kd.data.store import DeviceStore
+from kd.errors import SpecError
 from kd.train.batches import AugmentedBatches
+from kd.train.distributed import Processes
 
 
-def batches(count: int = 23, size: int = 5, seed: int = 1) -> AugmentedBatches:
+def batches(count: int = 23, size: int = 5, seed: int = 1, **options: Any) -> AugmentedBatches:
     images = torch.arange(count * 3 * 4 * 4).reshape(count, 3, 4, 4).to(torch.uint8)
     store = DeviceStore(images, torch.arange(count), mean=[0.5] * 3, std=[0.5] * 3, padding=1, flip=True)
-    return AugmentedBatches(store, batch_size=size, seed=seed)
+    return AugmentedBatches(store, batch_size=size, seed=seed, **options)
 
 
 def test_an_epoch_shows_each_image_at_most_once_in_full_batches() -> None:
@@ -46,3 +52,44 @@ def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
     it = batches(count=3, size=8)
     assert it.steps == 1
     assert it.batch_size == 3
+
+
+def test_processes_share_exactly_the_batches_of_one() -> None:
+    """Order, views and mixing are those of one process; each has its run of every batch."""
+    mixing = Mixing(mixup=0.4, cutmix=1.0)
+    whole = list(batches(size=6, mixing=mixing).epoch(1))
+    shares = [
+        list(batches(size=6, mixing=mixing, processes=Processes(rank=rank, count=3)).epoch(1)) for rank in range(3)
+    ]
+    for step, expected in enumerate(whole):
+        parts = [share[step] for share in shares]
+        assert torch.equal(torch.cat([part.images for part in parts]), expected.images)
+        assert torch.equal(torch.cat([part.labels for part in parts]), expected.labels)
+        assert torch.equal(torch.cat([part.indices for part in parts]), expected.indices)
+        assert torch.equal(torch.cat([part.mixed.labels for part in parts]), expected.mixed.labels)
+        assert {part.mixed.share for part in parts} == {expected.mixed.share}
+
+
+def test_each_of_several_processes_draws_its_own_random_numbers_at_every_step() -> None:
+    drawn = []
+    for rank in range(2):
+        it = batches(size=6, processes=Processes(rank=rank, count=2))
+        drawn.append([torch.rand(1).item() for _ in it.epoch(0)])
+        torch.rand(5)
+        again = [torch.rand(1).item() for _ in it.epoch(0, first_step=1)]
+        assert again == drawn[-1][1:]
+    assert len({*drawn[0], *drawn[1]}) == len(drawn[0]) + len(drawn[1])
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
+    with pytest.raises(SpecError, match="5 images cannot be shared equally by 2"):
+        batches(size=5, processes=Processes(rank=0, count=2))
+
+
+def test_mixed_images_are_those_of_the_batch_and_their_labels_the_partners() -> None:
+    plain, mixed = next(batches(size=8).epoch(0)), next(batches(size=8, mixing=Mixing(mixup=1.0)).epoch(0))
+    assert torch.equal(plain.indices, mixed.indices)
+    assert plain.mixed is None
+    images = dict(zip(plain.labels.tolist(), plain.images, strict=True))
+    partners = torch.stack([images[label] for label in mixed.mixed.labels.tolist()])
+    torch.testing.assert_close(mixed.images, mixed.mixed.share * plain.images + (1 - mixed.mixed.share) * partners)

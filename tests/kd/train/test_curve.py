@@ -13,6 +13,7 @@ from kd.train.batches import AugmentedBatches
 from kd.train.device import prepare_runtime
 from kd.train.loop import train_step
 from kd.train.optimizers import sgd
+from kd.train.update import Update
 
 # float32, one thread; the same to 2e-5 on AVX-512, AVX2 and SSE4.1
 CURVE = """
@@ -37,7 +38,7 @@ def test_twenty_steps_give_the_pinned_losses(monkeypatch: pytest.MonkeyPatch) ->
     torch.manual_seed(0)
     model = runtime.place(convnet(4, 3, 8, width=4)).train()
     objective = WeightedTerms([make_term("ce", 1.0)], student=model, autocast=runtime.autocast)
-    optimizer = sgd(model.parameters(), lr=0.02)
+    update = Update(sgd(model.parameters(), lr=0.02))
     batches = AugmentedBatches(store, batch_size=16, seed=5)
-    losses = [train_step(model, optimizer, objective, batch)[0][0].item() for batch in batches.epoch(0)]
+    losses = [train_step(model, update, objective, batch).total.item() for batch in batches.epoch(0)]
     assert losses == pytest.approx([float(value) for value in CURVE.split()], rel=5e-5)

@@ -7,9 +7,11 @@ import math
 
 import pytest
 import torch
+from torch.amp.grad_scaler import GradScaler
 
 from kd.errors import UserError
 from kd.evaluate.metrics import Metrics
+from kd.train.average import WeightAverage
 from kd.train.state import Training
 
 COLUMNS = [
@@ -119,3 +121,49 @@ def test_a_validation_loss_that_is_not_finite_is_divergence_too(training, run) -
     bad = Metrics(accuracy=0.1, precision=0.0, recall=0.0, f1_score=0.0, loss=float("nan"))
     with pytest.raises(UserError, match="end of epoch 1: the validation loss"):
         run(training(), validate=lambda model: bad)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "epochs"),
+    [
+        ([0.5, 0.4, 0.4, 0.9], 2, 3),
+        ([0.5, 0.4, 0.6, 0.5, 0.5], 2, 5),  # the second chance began anew at 0.6
+        ([0.5, 0.6, 0.7, 0.8], 1, 4),
+        ([0.5, 0.4, 0.4, 0.4], None, 4),
+    ],
+)
+def test_patience_counts_the_epochs_since_the_best(training, run, accuracies, patience, epochs) -> None:
+    it, scores = training(), iter(accuracies)
+
+    def validate(model) -> Metrics:
+        return Metrics(accuracy=next(scores), precision=0.0, recall=0.0, f1_score=0.0, loss=1.0)
+
+    run(it, epochs=len(accuracies), validate=validate, patience=patience)
+    assert it.epoch == len(it.rows) == epochs
+    assert it.is_over(len(accuracies), patience)
+
+
+def test_validation_and_best_weights_are_of_the_averaged_weights(training, run) -> None:
+    it, seen = training(), []
+    it.average = WeightAverage(it.model, decay=0.5)
+
+    def validate(model) -> Metrics:
+        seen.append((model[1].weight.detach().clone(), it.average.weights["1.weight"].clone()))
+        return Metrics(accuracy=len(seen) / 10, precision=0.0, recall=0.0, f1_score=0.0, loss=1.0)
+
+    run(it, validate=validate)
+    assert all(torch.equal(worn, averaged) for worn, averaged in seen)
+    assert torch.equal(it.best_weights["1.weight"], seen[-1][1])
+    assert not torch.equal(it.model[1].weight, it.average.weights["1.weight"])
+
+
+def test_scaler_and_average_come_back_with_the_rest(training, run) -> None:
+    it, other = training(), training()
+    for each in (it, other):
+        each.average = WeightAverage(each.model, decay=0.5)
+        each.scaler = GradScaler("cpu")
+    run(it, epochs=1)
+    it.scaler.update(8.0)
+    other.restore(it.snapshot())
+    assert other.scaler.get_scale() == 8.0
+    assert all(torch.equal(other.average.weights[name], value) for name, value in it.average.weights.items())

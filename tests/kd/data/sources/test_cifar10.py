@@ -73,18 +73,14 @@ def test_the_genuine_images(data_root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "cifar10_images.tar.gz", "CIFAR10.tgz"])
-def test_an_archive_is_found_in_its_folder(
-    tmp_path: Path, tar: Pack, official: dict[str, bytes], name: str
-) -> None:
+def test_an_archive_is_found_in_its_folder(tmp_path: Path, tar: Pack, official: dict[str, bytes], name: str) -> None:
     folder = tmp_path / "data"
     (folder / "other").mkdir(parents=True)
     tar(official).rename(folder / name)
     assert len(cifar10(folder).train_labels) == 10
 
 
-def test_the_unpacked_folder_goes_before_the_archive_beside_it(
-    tmp_path: Path, official: dict[str, bytes]
-) -> None:
+def test_the_unpacked_folder_goes_before_the_archive_beside_it(tmp_path: Path, official: dict[str, bytes]) -> None:
     for name, data in official.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -97,16 +93,12 @@ def test_the_unpacked_folder_goes_before_the_archive_beside_it(
 def test_a_folder_of_two_asks_for_one(tmp_path: Path) -> None:
     for name in ("cifar10.zip", "cifar10_images.tar.gz"):
         (tmp_path / name).touch()
-    with pytest.raises(
-        DataError, match=r"holds cifar10.zip, cifar10_images.tar.gz; name one of them as data.root"
-    ):
+    with pytest.raises(DataError, match=r"holds cifar10.zip, cifar10_images.tar.gz; name one of them as data.root"):
         cifar10(tmp_path)
 
 
 def test_what_was_looked_for_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"holds no CIFAR-10; looked for cifar-10-batches-py/, train/, cifar-10-python"
-    ):
+    with pytest.raises(DataError, match=r"holds no CIFAR-10; looked for cifar-10-batches-py/, train/, cifar-10-python"):
         cifar10(tmp_path)
     with pytest.raises(DataError, match="no such file or folder"):
         cifar10(tmp_path / "gone")

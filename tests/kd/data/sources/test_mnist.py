@@ -62,9 +62,7 @@ def test_the_genuine_files(data_root: Path) -> None:
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     (write(tmp_path) / f"{name}.gz").unlink()
-    with pytest.raises(
-        DataError, match=rf"{tmp_path}: {name}\[.gz\] is missing; looked in ., raw, MNIST/raw"
-    ):
+    with pytest.raises(DataError, match=rf"{tmp_path}: {name}\[.gz\] is missing; looked in ., raw, MNIST/raw"):
         mnist(tmp_path)
 
 

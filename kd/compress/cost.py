@@ -1,0 +1,77 @@
+"""What a network costs: parameters, floating-point operations, bytes on disk, latency and throughput.
+
+One multiplication with its addition counts as two operations, as ``torch.utils.flop_counter`` has it. Times are wall
+time in seconds, after a warm-up, and are worth little without the number of threads beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+Run = Callable[[Tensor], object]  # images [B, C, H, W] -> anything
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latency:
+    """How long one image takes, in seconds, over ``rounds`` runs by ``threads`` threads."""
+
+    median: float
+    p95: float
+    threads: int
+    rounds: int
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of parameters, frozen ones included."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_flops(model: nn.Module, image_CHW: Tensor) -> int:
+    """Return the operations of one forward pass over one image. The model's mode and buffers stay as they are."""
+    training = model.training
+    model.eval()
+    try:
+        # not inference_mode: the counter does not see a linear layer there
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(image_CHW[None])
+    finally:
+        model.train(training)
+    return int(counter.get_total_flops())
+
+
+def file_bytes(path: Path) -> int:
+    """Return the size of a file."""
+    return path.stat().st_size
+
+
+@torch.inference_mode()
+def measure_latency(run: Run, image_CHW: Tensor, *, rounds: int = 200, warm_up: int = 20) -> Latency:
+    """Time a model on one image at a time, ``rounds`` times after ``warm_up`` runs that are not counted."""
+    assert rounds >= 2
+    seconds = [_seconds(run, image_CHW[None]) for _ in range(warm_up + rounds)][warm_up:]
+    p95 = quantiles(seconds, n=20, method="inclusive")[-1]
+    return Latency(median=median(seconds), p95=p95, threads=torch.get_num_threads(), rounds=rounds)
+
+
+@torch.inference_mode()
+def measure_throughput(run: Run, images_BCHW: Tensor, *, rounds: int = 10, warm_up: int = 2) -> float:
+    """Return images per second at the given batch: the median over ``rounds`` batches."""
+    seconds = [_seconds(run, images_BCHW) for _ in range(warm_up + rounds)][warm_up:]
+    return len(images_BCHW) / median(seconds)
+
+
+def _seconds(run: Run, images_BCHW: Tensor) -> float:
+    """Time one forward pass; on a GPU, until its queue is empty."""
+    started = time.perf_counter()
+    run(images_BCHW)
+    if images_BCHW.is_cuda:
+        torch.cuda.synchronize(images_BCHW.device)
+    return time.perf_counter() - started

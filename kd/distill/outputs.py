@@ -1,0 +1,88 @@
+"""What losses see of a batch: student and teacher run once, their outputs under the names of ``kd.losses.inputs``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from math import isqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kd.distill.features import FeatureTaps
+from kd.errors import SpecError
+from kd.losses.inputs import STUDENT, TEACHER, needs_features
+from kd.train.step import Batch
+
+# a batch -> "teacher_logits_BC" and, where a loss asks for features, "teacher_features" by tap; of several teachers
+# "teacher_logits_BMC" and "teacher_weights_BM" (see kd.distill.ensemble)
+Teacher = Callable[[Batch], Mapping[str, Any]]
+
+POOLED = "pooled"  # the tap in front of the classifier; every other tap is a stage's map
+
+
+class Outputs:
+    """Computes no more than is ``wanted``: a teacher that nobody asks is not run, nothing is tapped unasked.
+
+    Networks run under ``autocast``. Raises SpecError when the student declares no feature taps and they are wanted.
+    """
+
+    def __init__(
+        self,
+        *,
+        student: nn.Module,
+        teacher: Teacher | None,
+        wanted: Collection[str],
+        autocast: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._wanted, self._autocast = frozenset(wanted), autocast
+        self._teacher = teacher if self._wanted.intersection(TEACHER) else None
+        self._taps = FeatureTaps(student) if needs_features(self._wanted.intersection(STUDENT)) else None
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
+        """Return the wanted inputs of one batch; ``model`` is the student or its compiled form."""
+        seen: dict[str, Any] = {"labels_B": batch.labels, "indices_B": batch.indices}
+        if "epoch" in self._wanted:
+            seen["epoch"] = batch.view
+        if self._teacher:
+            given = self._teacher(batch)
+            seen |= {name: values for name, values in given.items() if name != "teacher_features"}
+            if needs_features(self._wanted.intersection(TEACHER)):
+                seen |= self._features("teacher", given.get("teacher_features", {}))
+        with self._autocast():
+            logits_BC: Tensor = model(batch.images)
+        seen["student_logits_BC"] = logits_BC.float()
+        if self._taps:
+            seen |= self._features("student", self._taps.collect())
+        return seen
+
+    def dry_run(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
+        """Return the same of a batch that leaves no trace: no gradients, no batch statistics."""
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                return self(model, batch)
+        finally:
+            model.train(training)
+
+    def _features(self, who: str, features: Mapping[str, Tensor]) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            f"{who}_maps": [_as_map(feature) for name, feature in features.items() if name != POOLED] or None,
+            f"{who}_pooled_BD": features.get(POOLED),
+        }
+        asked = {name: feature for name, feature in found.items() if name in self._wanted}
+        if lacking := [name for name, feature in asked.items() if feature is None]:
+            raise SpecError([f"a loss asks for {lacking[0]}, and the {who} gives none"])
+        return asked
+
+
+def _as_map(feature: Tensor) -> Tensor:
+    """Return a map [B, channels, H, W]; tokens [B, N, channels] are a square of patches behind any extra tokens."""
+    if feature.dim() == 4:
+        return feature
+    batch, tokens, channels = feature.shape
+    side = isqrt(tokens)
+    patches = feature[:, tokens - side * side :]
+    return patches.transpose(1, 2).reshape(batch, channels, side, side)

@@ -1,0 +1,50 @@
+"""Which models of the catalogue declare feature taps, told from their sources, without importing torch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+from kd import catalog
+
+DECLARATION = "feature_taps"  # the attribute of a model that kd.distill.features reads
+_PACKAGE = "kd.models"
+
+
+@cache
+def declares_taps(model: str) -> bool:
+    """Whether a model's module, or one of the models' package that it imports from, sets the declaration.
+
+    True of a model that the catalogue does not know: that is another fault.
+    """
+    entry = catalog.find("model", model)
+    return entry is None or any(sets_taps(tree) for tree in _trees(entry.module))
+
+
+def sets_taps(tree: ast.AST) -> bool:
+    """Whether a syntax tree gives a class or an object the attribute; to annotate it alone does not count."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets = [node.target]
+        else:
+            continue
+        if any(DECLARATION in (getattr(target, "id", None), getattr(target, "attr", None)) for target in targets):
+            return True
+    return False
+
+
+def _trees(module: str) -> Iterator[ast.Module]:
+    """Yield the syntax trees of a module of the models' package and of those it imports from, each once."""
+    waiting, met = [module], {module}
+    while waiting:
+        name = waiting.pop().removeprefix(f"{_PACKAGE}.")
+        tree = ast.parse((files(_PACKAGE) / f"{name}.py").read_text(encoding="utf-8"))
+        yield tree
+        sources = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        new = {source for source in sources if source.startswith(f"{_PACKAGE}.")} - met
+        waiting += sorted(new)
+        met |= new

@@ -1,0 +1,153 @@
+"""Stage kind "cache": run a trained teacher once over fixed views of all training images, for all students and seeds.
+
+The file it leaves is described in ``kd.distill.cache``. It depends on the teacher, the data and the augmentation, and
+on the seed of nobody but the teacher.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kd.data.augment import SHARED_SEED
+from kd.distill.cache import CACHE, LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
+from kd.distill.outputs import POOLED
+from kd.distill.teacher import LiveTeacher, load_teacher
+from kd.stages.context import Interrupted, StageContext, identity
+from kd.stages.data import Data, load_data
+from kd.stages.outcome import EVALUATION_BATCH
+from kd.stages.teachers import find_teacher, validation_logits
+from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
+from kd.train.device import prepare_runtime
+from kd.train.journal import Heartbeat
+from kd.train.state import Stopwatch
+from kd.train.step import Batch
+
+CHECKPOINT_SECONDS = 300.0
+
+
+def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the cache and return the contents of result.json.
+
+    Continues from ``work/checkpoint/resume.pt`` if there is one. Raises Interrupted when asked to stop, and UserError
+    when the data or the teacher cannot be used.
+    """
+    watch = Stopwatch()
+    settings = spec["settings"]
+    runtime = prepare_runtime(precision=settings["precision"], deterministic=settings["deterministic"])
+    data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
+    found = find_teacher(context.parents["teacher"])
+    card = data.card(found.model)
+    model, own = load_teacher(found.path, student=card)
+    teacher = LiveTeacher(
+        runtime.place(model), own=own, student=card, features=settings["pooled"], autocast=runtime.autocast
+    )
+    outputs = _Outputs(context, spec, data, teacher)
+    tensors = outputs.collect()
+    held = CacheCard(
+        teacher=found.digest,
+        images=data.content_digest(),
+        augment=settings["augment"],
+        views=settings["views"],
+        classes=data.arrays.classes,
+        precision=runtime.precision,
+    )
+    write_cache(context.work / CACHE, tensors, held)
+    return {
+        "format": 1,
+        **identity(spec),
+        "teacher": found.facts,
+        "cache": {"key": held.key, "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()}},
+        "attempts": outputs.attempt,
+        "seconds": {"total": watch.seconds},
+        "device": runtime.description,
+        "precision": runtime.precision,
+        "torch": torch.__version__,
+        "data": data.facts(spec["data"]["name"]),
+        "files": context.publish([CACHE]),
+        "job": dict(context.facts),
+        "finished": time.time(),
+    }
+
+
+class _Outputs:
+    """A teacher's outputs, view by view and batch by batch, in memory until they are all there."""
+
+    def __init__(self, context: StageContext, spec: Mapping[str, Any], data: Data, teacher: LiveTeacher) -> None:
+        self._context, self._fingerprint = context, spec["fingerprint"]
+        self._views: int = spec["settings"]["views"]
+        self._data, self._teacher = data, teacher
+        self._batches = torch.split(torch.arange(len(data.train)), EVALUATION_BATCH)
+        self._heartbeat = Heartbeat(context.folder.progress)
+        self._saved_at = time.monotonic()
+        self.attempt = 1
+        self._done = 0  # batches, over all views
+        self._tensors: dict[str, Tensor] = {}
+
+    def collect(self) -> dict[str, Tensor]:
+        """Return all tensors of the cache. Raises Interrupted when asked to stop, once everything is saved."""
+        self._resume()
+        steps = len(self._batches)
+        views, drawn = None, -1
+        while self._done < self._views * steps:
+            view, step = divmod(self._done, steps)
+            if view != drawn:
+                views, drawn = self._data.train.views(seed=SHARED_SEED, view=view), view
+            indices = self._batches[step]
+            self._keep(view, indices, self._data.train.batch(indices, views))
+            self._done += 1
+            self._after_batch(view, step + 1)
+        return {**self._tensors, VALIDATION_LOGITS: validation_logits(self._teacher, self._data.validation)}
+
+    def _keep(self, view: int, indices: Tensor, images: Tensor) -> None:
+        """Run the teacher on a batch and put what it says in its place."""
+        labels = self._data.train.labels[indices.to(self._data.device)]
+        given = self._teacher(Batch(images=images, labels=labels, indices=indices, view=view))
+        found = {LOGITS: given["teacher_logits_BC"]}
+        if "teacher_features" in given:
+            found[POOLED] = given["teacher_features"][POOLED].float()
+        for name, values in found.items():
+            if name not in self._tensors:
+                self._tensors[name] = torch.empty(self._views, len(self._data.train), values.shape[1])
+            self._tensors[name][view, indices] = values.cpu()
+
+    def _after_batch(self, view: int, step: int) -> None:
+        """Stop if asked to, save if it is time to."""
+        stop = self._context.stop_requested()
+        if stop or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+            self._save()
+        if stop:
+            raise Interrupted(f"stopped in view {view + 1} after batch {step}")
+        if self._heartbeat.due() or self._done == self._views * len(self._batches):
+            self._heartbeat.write(
+                {
+                    "epoch": view + 1,
+                    "epochs": self._views,
+                    "step": step,
+                    "steps": len(self._batches),
+                    "metric": None,
+                    "attempt": self.attempt,
+                    "host": socket.gethostname(),
+                    "job_id": self._context.facts.get("job_id"),
+                }
+            )
+
+    def _save(self) -> None:
+        folder = self._context.work / "checkpoint"
+        state = {"tensors": self._tensors, "done": self._done, "attempt": self.attempt}
+        save_resume(folder, {"fingerprint": self._fingerprint, **state})
+        self._context.publish([f"checkpoint/{name}" for name in (PREVIOUS, RESUME) if (folder / name).exists()])
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        saved = load_resume(self._context.work / "checkpoint")
+        if saved and saved["fingerprint"] != self._fingerprint:
+            print("kd: the checkpoint is of other settings; the cache starts over", file=sys.stderr)
+        elif saved:
+            self._tensors, self._done, self.attempt = saved["tensors"], saved["done"], saved["attempt"] + 1

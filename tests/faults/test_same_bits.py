@@ -1,0 +1,76 @@
+"""Every family of models: a training that was interrupted in the middle of its epochs ends with the same bits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from kd.catalog import REQUIRED, Entry, entries, load
+from kd.files import write_json
+from kd.run import run_stage
+from kd.rundir import RunFolder, StageFolder
+from kd.spec.load import load_job
+from kd.spec.plan import plan_job
+from kd.stages.context import Interrupted, in_place
+from tests.faults.trial import CHAIN, TEACHER
+
+DATA = "data={name: synthetic, size: 32, channels: 3, classes: 4, train: 64, test: 8, validation: 16}"
+STEPS, EPOCHS = 3, 2  # 48 images in batches of 16
+
+
+@cache
+def representatives() -> dict[str, str]:
+    """Return the smallest model of each module of kd/models: a new family is picked up by itself."""
+    families: dict[str, list[tuple[int, str]]] = {}
+    for entry in entries("model").values():
+        if all(argument.default is not REQUIRED for argument in entry.arguments.values()):
+            families.setdefault(entry.module.rpartition(".")[2], []).append((_parameters(entry), entry.name))
+    return {family: min(models)[1] for family, models in families.items()}
+
+
+def _parameters(entry: Entry) -> int:
+    with torch.device("meta"):
+        model = load("model", entry.name)(4, 3, 32)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def prepare(folder: Path, model: str) -> StageFolder:
+    """Write the folder of a short training of a model."""
+    settings = {"model": model, "epochs": EPOCHS, "batch_size": 16, "checkpoint_every": 1}
+    overrides = [DATA, *(f"stages.teacher.{name}={value}" for name, value in settings.items())]
+    (job,) = (job for job in plan_job(load_job(str(CHAIN), overrides=overrides)).jobs if job.key == TEACHER)
+    stage = RunFolder(folder / "run").stage(TEACHER)
+    write_json(stage.spec, job.spec)
+    return stage
+
+
+def train(stage: StageFolder, stop_after: int | None = None) -> None:
+    """Train from wherever the folder stands; ask for a stop after so many further steps."""
+    asked: Iterator[int] = iter(range(1, 1_000_000))
+    run_stage(in_place(stage, stop_requested=lambda: next(asked) == stop_after))
+
+
+def digests(stage: StageFolder) -> dict[str, str]:
+    files = sorted(stage.checkpoint.glob("*.safetensors"))
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize("family", sorted(representatives()))
+def test_an_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(family: str, tmp_path: Path) -> None:
+    model = representatives()[family]
+    undisturbed, disturbed = prepare(tmp_path / "a", model), prepare(tmp_path / "b", model)
+    train(undisturbed)
+    for stop_after in (1, 3):  # in the middle of the first epoch and of the second
+        with pytest.raises(Interrupted):
+            train(disturbed, stop_after)
+    train(disturbed)
+    result = disturbed.read_result()
+    assert result is not None
+    assert result["attempts"] == 3
+    assert len(digests(undisturbed)) == 2
+    assert digests(disturbed) == digests(undisturbed)

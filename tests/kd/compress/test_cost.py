@@ -1,0 +1,53 @@
+"""Counts against sums done by hand; times that are at least possible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency, measure_throughput
+
+
+def test_counts_agree_with_sums_by_hand() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(4 * 64, 10))
+    model[2].requires_grad_(False)
+    assert count_parameters(model) == 4 * 3 * 9 + 256 * 10 + 10
+    assert count_flops(model, torch.randn(3, 8, 8)) == 2 * (4 * 3 * 9 * 64) + 2 * (256 * 10)
+
+
+def test_counting_changes_nothing() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).train()
+    count_flops(model, torch.ones(1, 4, 4))
+    assert model.training
+    assert int(model[1].num_batches_tracked) == 0
+
+
+def test_warm_up_runs_are_not_counted() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def run(images: Tensor) -> None:
+        shapes.append(tuple(images.shape))
+
+    latency = measure_latency(run, torch.zeros(1, 4, 4), rounds=20, warm_up=3)
+    assert shapes == [(1, 1, 4, 4)] * 23
+    assert latency.rounds == 20
+    assert latency.threads == torch.get_num_threads()
+    assert 0 < latency.median <= latency.p95
+
+
+def test_percentiles_are_those_of_the_counted_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([100.0, *range(1, 22)])  # a slow warm-up, then 1 to 21
+    monkeypatch.setattr("kd.compress.cost._seconds", lambda run, images: float(next(seconds)))
+    latency = measure_latency(lambda images: None, torch.zeros(1, 1, 1), rounds=21, warm_up=1)
+    assert (latency.median, latency.p95) == (11.0, 20.0)
+    rate = iter([9.0, 2.0, 4.0, 8.0])
+    monkeypatch.setattr("kd.compress.cost._seconds", lambda run, images: next(rate))
+    assert measure_throughput(lambda images: None, torch.zeros(8, 1, 1, 1), rounds=3, warm_up=1) == 2.0
+
+
+def test_file_size(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert file_bytes(tmp_path / "file") == 5

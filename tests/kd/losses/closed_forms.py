@@ -1,0 +1,270 @@
+"""Every loss of the catalogue once more: numpy, float64, written as the papers write them, sharing no code with kd.
+
+Each takes what the loss takes (``given``: the vocabulary of kd.losses.inputs as arrays; ``weights``: its adapter's
+parameters and buffers as arrays) and its keyword arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Given = Mapping[str, Any]
+
+
+def softmax(row: Array, temperature: float = 1.0) -> Array:
+    powers = np.exp((row - row.max()) / temperature)
+    return powers / powers.sum()
+
+
+def divergence(p: Array, q: Array) -> float:
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
+def logit_rows(given: Given) -> list[tuple[Array, Array]]:
+    return list(zip(given["student_logits_BC"], given["teacher_logits_BC"], strict=True))
+
+
+def ce(given: Given, weights: Given, label_smoothing: float = 0.0) -> float:
+    total, classes = 0.0, given["student_logits_BC"].shape[1]
+    for row, label in zip(given["student_logits_BC"], given["labels_B"], strict=True):
+        wanted = np.full(classes, label_smoothing / classes)
+        wanted[label] += 1 - label_smoothing
+        total -= (wanted * np.log(softmax(row))).sum()
+    return total / len(given["labels_B"])
+
+
+def kd(given: Given, weights: Given, temperature: float = 4.0) -> float:
+    rows = [divergence(softmax(t, temperature), softmax(s, temperature)) for s, t in logit_rows(given)]
+    return temperature**2 * float(np.mean(rows))
+
+
+def dkd(
+    given: Given, weights: Given, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0, warmup: int = 0
+) -> float:
+    total = 0.0
+    for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
+        p, q = softmax(t, temperature), softmax(s, temperature)
+        own = divergence(np.array([p[label], 1 - p[label]]), np.array([q[label], 1 - q[label]]))
+        rest = divergence(np.delete(p, label) / (1 - p[label]), np.delete(q, label) / (1 - q[label]))
+        total += alpha * own + beta * rest
+    factor = min(1.0, (given["epoch"] + 1) / warmup) if warmup else 1.0
+    return factor * temperature**2 * total / len(given["labels_B"])
+
+
+def pearson(a: Array, b: Array) -> float:
+    return float(
+        ((a - a.mean()) * (b - b.mean())).sum() / math.sqrt(((a - a.mean()) ** 2).sum() * ((b - b.mean()) ** 2).sum())
+    )
+
+
+def dist(given: Given, weights: Given, temperature: float = 4.0, beta: float = 1.0, gamma: float = 1.0) -> float:
+    student, teacher = (
+        np.array([softmax(row, temperature) for row in given[name]])
+        for name in ("student_logits_BC", "teacher_logits_BC")
+    )
+    inter = np.mean([1 - pearson(student[i], teacher[i]) for i in range(len(student))])
+    intra = np.mean([1 - pearson(student[:, j], teacher[:, j]) for j in range(student.shape[1])])
+    return float(temperature**2 * (beta * inter + gamma * intra))
+
+
+def kd_standardised(given: Given, weights: Given, temperature: float = 2.0) -> float:
+    def z(row: Array) -> Array:
+        return (row - row.mean()) / (row.std(ddof=1) + 1e-7)
+
+    rows = [divergence(softmax(z(t), temperature), softmax(z(s), temperature)) for s, t in logit_rows(given)]
+    return temperature**2 * float(np.mean(rows))
+
+
+def nkd(given: Given, weights: Given, temperature: float = 1.0, gamma: float = 1.5) -> float:
+    total = 0.0
+    for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
+        total -= softmax(t)[label] * math.log(softmax(s)[label])
+        p, q = softmax(np.delete(t, label), temperature), softmax(np.delete(s, label), temperature)
+        total -= gamma * temperature**2 * (p * np.log(q)).sum()
+    return total / len(given["labels_B"])
+
+
+def average(maps: Array, height: int, width: int) -> Array:
+    """Adaptive average pooling, region by region."""
+    out = np.empty((*maps.shape[:2], height, width))
+    for i in range(height):
+        for j in range(width):
+            rows = slice(i * maps.shape[2] // height, math.ceil((i + 1) * maps.shape[2] / height))
+            columns = slice(j * maps.shape[3] // width, math.ceil((j + 1) * maps.shape[3] / width))
+            out[:, :, i, j] = maps[:, :, rows, columns].mean((2, 3))
+    return out
+
+
+def pairs(given: Given, stages: Sequence[int] | None, default: str = "all") -> list[tuple[Array, Array]]:
+    chosen = [stage - 1 for stage in stages] if stages else {"all": [0, 1, 2], "middle": [1], "last": [2]}[default]
+    return [(given["student_maps"][i], given["teacher_maps"][i]) for i in chosen]
+
+
+def resized(student: Array, teacher: Array) -> tuple[Array, Array]:
+    height, width = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
+    return average(student, height, width), average(teacher, height, width)
+
+
+def convolve(maps: Array, kernel: Array, bias: Array | None = None) -> Array:
+    """A convolution with zero padding that keeps the size, pixel by pixel."""
+    batch, _, height, width = maps.shape
+    reach = kernel.shape[2] // 2
+    padded = np.pad(maps, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    out = np.zeros((batch, len(kernel), height, width))
+    for i in range(height):
+        for j in range(width):
+            window = padded[:, :, i : i + 2 * reach + 1, j : j + 2 * reach + 1]
+            out[:, :, i, j] = np.einsum("bcij,ocij->bo", window, kernel)
+    return out if bias is None else out + bias[:, None, None]
+
+
+def fitnet(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    total = 0.0
+    for index, pair in enumerate(pairs(given, stages, "middle")):
+        student, teacher = resized(*pair)
+        predicted = convolve(student, weights[f"{index}.weight"], weights[f"{index}.bias"])
+        total += float(((predicted - teacher) ** 2).mean())
+    return total
+
+
+def at(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    def attention(one: Array) -> Array:
+        q = np.array([[np.mean(one[:, i, j] ** 2) for j in range(one.shape[2])] for i in range(one.shape[1])]).ravel()
+        return q / math.sqrt((q**2).sum())
+
+    total = 0.0
+    for pair in pairs(given, stages):
+        student, teacher = resized(*pair)
+        gaps = [(attention(s) - attention(t)) ** 2 for s, t in zip(student, teacher, strict=True)]
+        total += float(np.mean(gaps))
+    return total
+
+
+def vid(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    total = 0.0
+    for index, pair in enumerate(pairs(given, stages)):
+        student, teacher = resized(*pair)
+        hidden = np.maximum(convolve(student, weights[f"means.{index}.0.weight"]), 0)
+        hidden = np.maximum(convolve(hidden, weights[f"means.{index}.2.weight"]), 0)
+        mean = convolve(hidden, weights[f"means.{index}.4.weight"])
+        variance = np.log1p(np.exp(weights[f"scales.{index}"])) + 1e-5
+        for channel, v in enumerate(variance):
+            squared = (mean[:, channel] - teacher[:, channel]) ** 2
+            total += float((0.5 * (squared / v + math.log(v))).mean()) / len(variance)
+    return total
+
+
+def nearest(maps: Array, height: int, width: int) -> Array:
+    rows = [i * maps.shape[2] // height for i in range(height)]
+    columns = [j * maps.shape[3] // width for j in range(width)]
+    return maps[:, :, rows][:, :, :, columns]
+
+
+def normed(maps: Array, weights: Given, name: str) -> Array:
+    """A convolution and batch normalisation by the batch's own statistics."""
+    out = convolve(maps, weights[f"{name}.0.weight"])
+    mean, variance = out.mean((0, 2, 3), keepdims=True), out.var((0, 2, 3), keepdims=True)
+    scale, shift = (weights[f"{name}.1.{part}"][:, None, None] for part in ("weight", "bias"))
+    return (out - mean) / np.sqrt(variance + 1e-5) * scale + shift
+
+
+def review(given: Given, weights: Given, stages: Sequence[int] | None = None, warmup: int = 0) -> float:
+    pooled = (given["student_pooled_BD"][:, :, None, None], given["teacher_pooled_BD"][:, :, None, None])
+    every = [*pairs(given, stages), pooled]
+    total, deeper = 0.0, None
+    for stage in range(len(every) - 1, -1, -1):
+        student, teacher = every[stage]
+        here = normed(student, weights, f"reduce.{stage}")
+        if deeper is not None:
+            above = nearest(deeper, *here.shape[2:])
+            both = np.concatenate([here, above], axis=1)
+            share = 1 / (
+                1 + np.exp(-convolve(both, weights[f"attend.{stage}.weight"], weights[f"attend.{stage}.bias"]))
+            )
+            here = here * share[:, [0]] + above * share[:, [1]]
+        deeper = nearest(here, *teacher.shape[2:])
+        out = normed(deeper, weights, f"expand.{stage}")
+        loss, weight, whole = ((out - teacher) ** 2).mean(), 1.0, 1.0
+        for size in (4, 2, 1):
+            if size < teacher.shape[2]:
+                weight /= 2
+                loss += weight * ((average(out, size, size) - average(teacher, size, size)) ** 2).mean()
+                whole += weight
+        total += float(loss / whole)
+    return total * (min(1.0, (given["epoch"] + 1) / warmup) if warmup else 1.0)
+
+
+def crd(
+    given: Given, weights: Given, negatives: int = 16384, temperature: float = 0.07, momentum: float = 0.5
+) -> float:
+    """The first batch of a training: its mean score fixes Z. ``given["drawn"]`` are the negatives [B, K]."""
+    images = len(given["labels_N"])
+
+    def embedded(features: Array, layer: str) -> Array:
+        out = features @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]
+        return out / np.sqrt((out**2).sum(1, keepdims=True))
+
+    total = 0.0
+    for name, layer, bank in (
+        ("student_pooled_BD", "embed_student", "teacher_bank"),
+        ("teacher_pooled_BD", "embed_teacher", "student_bank"),
+    ):
+        anchors = embedded(given[name], layer)
+        scores = [
+            [math.exp(anchor @ weights[bank][image] / temperature) for image in (own, *drawn)]
+            for anchor, own, drawn in zip(anchors, given["indices_B"], given["drawn"], strict=True)
+        ]
+        z = np.mean(scores) * images
+        for own, *others in scores:
+            total -= math.log((own / z) / (own / z + negatives / images))
+            total -= sum(math.log(1 - (x / z) / (x / z + negatives / images)) for x in others)
+    return total / len(given["indices_B"])
+
+
+def sp(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    def rows(maps: Array) -> Array:
+        flat = [one.ravel() for one in maps]
+        gram = np.array([[a @ b for b in flat] for a in flat])
+        return np.array([row / math.sqrt((row**2).sum()) for row in gram])
+
+    return sum(float(((rows(s) - rows(t)) ** 2).sum()) / len(s) ** 2 for s, t in pairs(given, stages, "last"))
+
+
+def huber(a: float, b: float) -> float:
+    gap = abs(a - b)
+    return gap**2 / 2 if gap < 1 else gap - 0.5
+
+
+def rkd(given: Given, weights: Given, distance: float = 1.0, angle: float = 2.0) -> float:
+    def lengths(x: Array) -> Array:
+        d = np.array([[math.sqrt(((a - b) ** 2).sum()) for b in x] for a in x])
+        return d / d[d > 0].mean()
+
+    def cosine(x: Array, i: int, j: int, k: int) -> float:
+        a, b = x[i] - x[j], x[k] - x[j]
+        return float(a @ b / math.sqrt((a @ a) * (b @ b))) if i != j and k != j else 0.0
+
+    s, t = given["student_pooled_BD"], given["teacher_pooled_BD"]
+    every = range(len(s))
+    d_s, d_t = lengths(s), lengths(t)
+    distances = np.mean([huber(d_s[i, j], d_t[i, j]) for i in every for j in every])
+    angles = np.mean([huber(cosine(s, i, j, k), cosine(t, i, j, k)) for i in every for j in every for k in every])
+    return float(distance * distances + angle * angles)
+
+
+def pkt(given: Given, weights: Given) -> float:
+    def neighbours(x: Array) -> Array:
+        cosines = np.array([[a @ b / math.sqrt((a @ a) * (b @ b)) for b in x] for a in x])
+        similarities = (cosines + 1) / 2
+        return similarities / similarities.sum(1, keepdims=True)
+
+    s, t = neighbours(given["student_pooled_BD"]), neighbours(given["teacher_pooled_BD"])
+    rows = [
+        sum(b * math.log((b + 1e-7) / (a + 1e-7)) for a, b in zip(q, p, strict=True)) for q, p in zip(s, t, strict=True)
+    ]
+    return float(np.mean(rows))

@@ -1,0 +1,50 @@
+"""The papers' settings are settings that a job file can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from kd import catalog
+from kd.losses.page import page
+from kd.losses.presets import PRESETS, Preset
+from kd.spec.schema import Term
+from tests.conftest import REPOSITORY
+
+SAID = [pytest.param(preset, id=f"{preset.loss}: {preset.setting}") for preset in PRESETS]
+
+
+def faults(terms: dict[str, Any]) -> Iterator[str]:
+    for name, value in terms.items():
+        term = Term.model_validate(value, strict=False)
+        entry = catalog.find("loss", name)
+        assert entry is not None, name
+        yield from (message for _, message in catalog.check_arguments(entry, "loss", term.arguments, ["weight"]))
+
+
+@pytest.mark.parametrize("preset", SAID)
+def test_a_preset_is_a_loss_of_a_job_file_with_a_source(preset: Preset) -> None:
+    assert list(faults(dict(preset.terms))) == []
+    assert preset.loss in preset.terms
+    assert preset.source
+    assert preset.setting
+
+
+def test_every_loss_that_a_teacher_takes_part_in_has_one() -> None:
+    assert {preset.loss for preset in PRESETS} == set(catalog.entries("loss")) - {"ce"}
+
+
+def test_the_page_is_the_one_that_the_code_writes() -> None:
+    written = (REPOSITORY / "docs" / "losses.md").read_text(encoding="utf-8")
+    assert written == page(), "python -m kd.losses.page > docs/losses.md"
+
+
+def test_the_page_names_every_loss_and_its_lines_are_yaml() -> None:
+    text = page()
+    for name, entry in catalog.entries("loss").items():
+        assert f"| `{name}` | {entry.summary.replace('||', '&#124;&#124;')} |" in text
+    shown = [line.partition("`loss: ")[2].partition("`")[0] for line in text.splitlines() if "`loss: " in line]
+    assert [yaml.safe_load(line) for line in shown] == [dict(preset.terms) for preset in PRESETS]

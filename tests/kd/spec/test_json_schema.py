@@ -1,0 +1,96 @@
+"""jobs/schema.json: fresh, true for every good job file, and refusing what an editor can see is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from kd import catalog
+from kd.errors import SpecError
+from kd.spec.json_schema import job_schema
+from kd.spec.source import read_document
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+JOBS = sorted((REPOSITORY / "jobs").glob("*.yaml"))
+GOOD = sorted((REPOSITORY / "tests/specs/good").glob("*.yaml"))
+BROKEN = sorted((REPOSITORY / "tests/specs/broken").glob("*.yaml"))
+# Faults that take more than one place of the file, or its surroundings, to see.
+BEYOND_A_SCHEMA = {
+    "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
+    "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
+    "caches_of_unequal_views", "clip_infinite", "crop_beyond_image", "cutout_beyond_image", "infinite_learning_rate",
+    "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher", "milestone_past_the_end",
+    "milestones_equal", "milestones_unsorted", "mixing_with_hard_targets", "only_reports", "real_for_whole_number",
+    "seed_without_teacher", "shares_all_zero", "shares_for_others", "teacher_cycle", "teacher_cycle_of_three",
+    "teacher_is_a_report", "teacher_is_itself", "teacher_never_used", "teacher_of_other_images",
+    "teachers_of_features", "temperature_given_twice", "temperature_of_nothing", "time_beyond_a_year",
+    "unknown_teacher", "unknown_teacher_in_a_list", "validation_leaves_nothing", "variable_not_set",
+    "variable_with_default", "warmup_too_long", "weight_is_no_number", "weights_all_zero", "weights_sum", "zero_time",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft7Validator:
+    """A validator of the schema that the code makes now."""
+    schema = job_schema()
+    jsonschema.Draft7Validator.check_schema(schema)
+    return jsonschema.Draft7Validator(schema)
+
+
+def test_the_committed_schema_is_fresh() -> None:
+    committed = json.loads((REPOSITORY / "jobs/schema.json").read_text(encoding="utf-8"))
+    assert committed == job_schema(), "renew it: python -m kd.spec.json_schema > jobs/schema.json"
+
+
+@pytest.mark.parametrize("path", [*JOBS, *GOOD], ids=lambda path: path.stem)
+def test_good_job_files_fit(path: Path, validator: jsonschema.Draft7Validator) -> None:
+    validator.validate(read_document(path).data)
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+def test_broken_job_files_do_not_fit(path: Path, validator: jsonschema.Draft7Validator) -> None:
+    try:
+        data = read_document(path).data
+    except SpecError:
+        return  # no YAML that an editor would check against a schema
+    assert validator.is_valid(data) == (path.stem in BEYOND_A_SCHEMA)
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_job_files_name_their_schema_to_editors(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def with_teacher(**changes: Any) -> dict[str, Any]:
+    teacher = {"kind": "train", "model": "convnet", "epochs": 1, "optimizer": {"name": "sgd", "lr": 0.1}, **changes}
+    return {
+        "pipeline": "x",
+        "data": {"name": "digits", "validation": 9},
+        "seeds": [1],
+        "stages": {"teacher": teacher},
+    }
+
+
+@pytest.mark.parametrize("name", catalog.entries("model"))
+def test_every_model_may_be_named_alone_or_with_arguments(name: str, validator: jsonschema.Draft7Validator) -> None:
+    validator.validate(with_teacher(model=name))
+    validator.validate(with_teacher(model={"name": name}))
+    assert not validator.is_valid(with_teacher(model={"name": name, "no_such_argument": 1}))
+
+
+@pytest.mark.parametrize("name", catalog.entries("loss"))
+def test_every_loss_may_be_a_number_or_a_mapping(name: str, validator: jsonschema.Draft7Validator) -> None:
+    validator.validate(with_teacher(loss={name: 1}))
+    validator.validate(with_teacher(loss={name: {"weight": 0.5}}))
+    assert not validator.is_valid(with_teacher(loss={name: {"weight": 0.5, "no_such_argument": 1}}))
+    assert not validator.is_valid(with_teacher(loss={name: -1}))
+
+
+def test_names_bring_their_summaries_to_the_editor() -> None:
+    choices = job_schema()["$defs"]["model"]["anyOf"]
+    bare = {choice["const"]: choice["description"] for choice in choices if "const" in choice}
+    assert bare == {name: entry.summary for name, entry in catalog.entries("model").items()}

@@ -1,0 +1,30 @@
+"""Declared image shapes are the shapes of the data sets that can be read here."""
+
+from __future__ import annotations
+
+import pytest
+
+from kd.data.load import load_arrays
+from kd.spec.schema import Data
+from kd.spec.shapes import Shape, image_shape
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Data(name="digits", validation=1),
+        Data.model_validate({"name": "synthetic", "validation": 1, "train": 20, "test": 9}),
+        Data.model_validate({"name": "synthetic", "validation": 1, "classes": 3, "size": 12, "channels": 1}),
+    ],
+    ids=["digits", "synthetic", "synthetic grey"],
+)
+def test_declared_shapes_are_true(data: Data) -> None:
+    arrays = load_arrays(data.name, None, data.arguments)
+    assert image_shape(data) == Shape(len(arrays.classes), arrays.channels, arrays.image_size)
+
+
+def test_images_in_folders_declare_their_size() -> None:
+    data = Data.model_validate({"name": "image_folder", "validation": 1, "size": 64, "grey": True})
+    shape = image_shape(data)
+    assert shape
+    assert (shape.channels, shape.size) == (1, 64)

@@ -1,0 +1,64 @@
+"""Export stages: the file is what it says, its accuracy is the file's own, and its costs are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kd.errors import CheckpointError
+from kd.files import sha256_file
+from tests.kd.stages.conftest import make_spec
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture
+def student(run, shared: Path) -> Path:
+    """A finished student; trained once."""
+    if not (shared / "student/result.json").exists():
+        run(shared / "student", make_spec("student", epochs=1))
+    return shared / "student"
+
+
+def export_spec(form: str) -> dict:
+    settings = {"format": form, **({"calibration_batches": 2} if form == "static_int8" else {})}
+    parents = {"model": {"stage": "student", "seed": 7, "fingerprint": "student-1"}}
+    return {**make_spec("deployed"), "kind": "export", "parents": parents, "settings": settings}
+
+
+@pytest.mark.parametrize("form", ["onnx", "pt2", "static_int8", "dynamic_int8"])
+def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, tmp_path: Path) -> None:
+    folder = run(tmp_path / form, export_spec(form), parents={"model": student})
+    result = folder.read_result()
+    assert result is not None
+    path = folder.path / result["file"]["name"]
+    assert result["file"]["bytes"] == path.stat().st_size
+    assert result["files"] == {result["file"]["name"]: sha256_file(path)}
+    assert 0 <= result["test"]["best"]["accuracy"] <= 1
+    assert result["cost"]["flops"] > 0
+    assert result["cost"]["cpu"]["latency"]["median"] > 0
+    assert sum(result["calibration"]["counts"]) == 30  # validation images
+    if "int8" in form:
+        assert result["precision"] == "int8"
+        assert result["file"]["int8"]["layers"] == 4
+        assert result["agreement"]["top1"] > 0.8
+    else:
+        assert result["file"]["difference"] <= 1e-4
+        assert result["agreement"]["kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_float32_file_has_the_accuracy_of_the_model(run, tmp_path: Path) -> None:
+    spec = make_spec("student", epochs=1, precision="float32")
+    trained = run(tmp_path / "student", spec).read_result()
+    again = run(tmp_path / "again", export_spec("onnx"), parents={"model": tmp_path / "student"}).read_result()
+    assert again["test"]["best"] == pytest.approx(trained["test"]["best"], abs=1e-6)
+    assert again["start"]["validation_accuracy"] == trained["validation"]["best"]["accuracy"]
+
+
+def test_a_model_that_has_not_finished_is_refused(run, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="has not finished"):
+        run(tmp_path / "early", export_spec("onnx"), parents={"model": tmp_path})

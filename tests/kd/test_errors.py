@@ -1,0 +1,78 @@
+"""Errors: what a person reads, and how a command ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kd.errors import DataError, SpecError, UserError, did_you_mean, nearest, printable, run_command, shown
+
+
+def test_a_user_error_is_its_lines_on_stderr_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        raise SpecError(["a.yaml:1:2: first", "a.yaml:3:4: second"])
+
+    assert run_command(main) == 2
+    assert capsys.readouterr() == ("", "a.yaml:1:2: first\na.yaml:3:4: second\n")
+
+
+def test_a_command_s_own_code_is_returned() -> None:
+    assert [run_command(lambda code=code: code) for code in (0, 1)] == [0, 1]  # type: ignore[misc]
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def main() -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(main)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_left_is_no_mistake(lines: int) -> None:
+    code = (
+        "import sys, time; from kd.errors import run_command; "
+        f"sys.exit(run_command(lambda: [time.sleep(0.3), print('line\\n' * {lines})] and 0))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "ending"),
+    [
+        ("resent18", ["resnet18", "convnet"], " (did you mean 'resnet18'?)"),
+        ("x", ["b", "a"], " (known: a, b)"),
+        ("x", [], ""),
+        ("x", [f"n{index:02}" for index in range(15)],
+         " (known: n00, n01, n02, n03, n04, n05, n06, n07, n08, n09, n10, n11, and 3 more)"),
+    ],
+)  # fmt: skip
+def test_the_nearest_name_or_the_known_ones_end_a_line(name: str, known: list[str], ending: str) -> None:
+    assert did_you_mean(name, known) == ending
+    assert (nearest(name, known) is not None) == ("did you mean" in ending)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "nothing"), (True, "true"), (1.5, "1.5"), ("a\nb", r"'a\nb'"), ("\x1b[2J", r"'\x1b[2J'"),
+     ("ü", "'ü'"), ("x" * 99, "'" + "x" * 56 + "...")],
+)  # fmt: skip
+def test_values_are_shown_on_one_short_line(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_unprintable_characters_become_escapes() -> None:
+    assert printable("a\nb\x1b[2J\ud7fc ü") == r"a\nb\x1b[2J\ud7fc ü"
+
+
+def test_every_user_error_is_one_kind() -> None:
+    assert issubclass(SpecError, UserError)
+    assert issubclass(DataError, UserError)
