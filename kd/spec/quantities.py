@@ -23,8 +23,8 @@ _MEGABYTES = {"M": 1, "G": 1024, "T": 1024 * 1024}
 def parse_minutes(value: Any) -> int:
     """Return minutes from ``90m``, ``24h``, ``1d12h``, Slurm's ``1-12:00:00`` or ``24:00:00``, or whole minutes.
 
-    ``short`` gives SHORT. Seconds are rounded up to a minute, as Slurm does. Raises ValueError on anything else, on zero
-    and beyond a year.
+    ``short`` gives SHORT. Seconds are rounded up to a minute, as Slurm does. Raises ValueError on anything else, on
+    zero and beyond a year.
     """
     if value == "short":
         return SHORT

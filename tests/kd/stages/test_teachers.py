@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from kd.errors import SpecError
 from kd.rundir import StageFolder
 from kd.stages.context import Interrupted
+from kd.train.weights import load_weights
 from tests.kd.stages.conftest import CE_AND_KD, make_spec
 from tests.kd.stages.test_cache import cache_spec
 from tests.kd.stages.test_fit import outcome, stop_at
@@ -175,3 +177,18 @@ def test_the_mixture_of_two_equal_teachers_is_the_teacher(run, teacher: Path, tm
     assert float(rows[0]["loss_kd"]) == pytest.approx(float(rows[1]["loss_kd"]), rel=1e-4)
     assert json.loads(one.result.read_text())["teacher"] == result_of(two)["teachers"][0]
     assert not torch.is_inference_mode_enabled()
+
+
+def test_two_processes_taught_by_caches_come_to_the_result_of_one(run, parents, tmp_path: Path, monkeypatch) -> None:
+    spec = student_spec(weighting=GATE, epochs=2)
+    alone = run(tmp_path / "one", spec, parents=parents["cached"])
+    monkeypatch.setenv("KD_PROCESSES", "2")
+    with pytest.raises(Interrupted):
+        run(tmp_path / "two", spec, parents=parents["cached"], stop_requested=stop_at(3))
+    together = run(tmp_path / "two", spec, parents=parents["cached"])
+    expected, found = (load_weights(folder.checkpoint / "last.safetensors")[0] for folder in (alone, together))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-5)
+    gates = [load_file(folder.checkpoint / "gate.safetensors") for folder in (alone, together)]
+    for name, tensor in gates[0].items():
+        torch.testing.assert_close(gates[1][name], tensor, rtol=1e-5, atol=1e-5)
