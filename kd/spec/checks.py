@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from kd import catalog
 from kd.spec.components import Fault, component_faults, data_faults, declared_shape, named_faults
-from kd.spec.graph import cycle
-from kd.spec.schema import CacheStage, Data, DistillStage, Job, ReportStage, TrainStage
+from kd.spec.graph import cycle, waiting_key
+from kd.spec.lineage import lineage_faults
+from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, TrainStage
 from kd.spec.source import Address
 from kd.spec.teaching import needs_teacher, teaching_faults
 
@@ -25,10 +26,13 @@ def faults(job: Job) -> Iterator[Fault]:
             yield from _training_faults(job, stage, place)
         if isinstance(stage, (DistillStage, CacheStage)):
             yield from teaching_faults(job, name, stage, place)
+        if isinstance(stage, (TrainStage, ExportStage)):
+            yield from lineage_faults(job, name, stage, place)
     if all(isinstance(stage, ReportStage) for stage in job.stages.values()):
         yield ("stages",), "there is nothing to train: only report stages"
     if stages := cycle(job):
-        yield ("stages", stages[0], "teacher"), f"stages wait for each other: {' → '.join([*stages, stages[0]])}"
+        key = waiting_key(job, *stages[:2])
+        yield ("stages", stages[0], key), f"stages wait for each other: {' → '.join([*stages, stages[0]])}"
 
 
 def _training_faults(job: Job, stage: TrainStage, place: Address) -> Iterator[Fault]:

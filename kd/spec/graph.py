@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kd.spec.schema import CacheStage, DistillStage, Job, ReportStage, TrainStage
+from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, TrainStage
 
 
 def teachers_of(job: Job, name: str) -> Sequence[str]:
@@ -16,55 +16,73 @@ def teachers_of(job: Job, name: str) -> Sequence[str]:
 
 
 def references(job: Job, name: str) -> dict[str, str]:
-    """Return reference -> stage: ``teacher`` for one, ``teacher_1``, ``teacher_2`` ... for several."""
-    teachers = teachers_of(job, name)
+    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start`` and ``of``."""
+    stage, teachers = job.stages[name], teachers_of(job, name)
+    found = {f"teacher_{number}": teacher for number, teacher in enumerate(teachers, start=1)}
     if len(teachers) == 1:
-        return {"teacher": teachers[0]}
-    return {f"teacher_{number}": teacher for number, teacher in enumerate(teachers, start=1)}
+        found = {"teacher": teachers[0]}
+    if isinstance(stage, TrainStage) and stage.start is not None:
+        found["start"] = stage.start
+    return {"of": stage.of} if isinstance(stage, ExportStage) else found
 
 
 def seeds_of(job: Job, name: str) -> list[int]:
-    """Return the seeds that multiply a stage: a cache has those of its teacher, whoever learns from it."""
+    """Return the seeds that multiply a stage: a cache and an export have those of the model they are made of."""
     stage = job.stages[name]
-    if isinstance(stage, CacheStage):
-        teacher = job.stages.get(stage.teacher)
-        return (teacher.seeds if isinstance(teacher, TrainStage) else None) or job.seeds
+    if isinstance(stage, (CacheStage, ExportStage)):
+        made_of = job.stages.get(stage.teacher if isinstance(stage, CacheStage) else stage.of)
+        return (made_of.seeds if isinstance(made_of, TrainStage) else None) or job.seeds
     return (stage.seeds if isinstance(stage, TrainStage) else None) or job.seeds
+
+
+def data_of(job: Job, name: str) -> Data:
+    """Return the data of a stage: its own, those of the model it exports, or the pipeline's."""
+    stage = job.stages[name]
+    if isinstance(stage, ExportStage):
+        exported = job.stages.get(stage.of)
+        return (exported.data if isinstance(exported, TrainStage) else None) or job.data
+    return (stage.data if isinstance(stage, (TrainStage, CacheStage)) else None) or job.data
 
 
 def cycle(job: Job) -> list[str]:
     """Return the stages of the first cycle in the order of their waiting, or nothing."""
     cleared: set[str] = set()
     for start in job.stages:
-        path = {start: _present_teachers(job, start)}
+        path = {start: _present_parents(job, start)}
         while path:
             name = next(reversed(path))
-            teacher = next((teacher for teacher in path[name] if teacher not in cleared), None)
-            if teacher is None:
+            parent = next((parent for parent in path[name] if parent not in cleared), None)
+            if parent is None:
                 cleared.add(name)
                 del path[name]
-            elif teacher in path:
+            elif parent in path:
                 stages = list(path)
-                return stages[stages.index(teacher) :]
+                return stages[stages.index(parent) :]
             else:
-                path[teacher] = _present_teachers(job, teacher)
+                path[parent] = _present_parents(job, parent)
     return []
 
 
+def waiting_key(job: Job, name: str, parent: str | None = None) -> str:
+    """Return the key under which a stage names the parent it waits for (itself, where none is given)."""
+    named = next(reference for reference, stage in references(job, name).items() if stage == (parent or name))
+    return "teacher" if named.startswith("teacher") else named
+
+
 def in_order(job: Job) -> list[str]:
-    """Return the stages of a job without cycles: teachers before students, reports last, otherwise as written."""
+    """Return the stages of a job without cycles: parents before children, reports last, otherwise as written."""
     order: dict[str, None] = {}
     for start in job.stages:
         waiting = [start]
         while waiting:
             name = waiting[-1]
-            teacher = next((teacher for teacher in _present_teachers(job, name) if teacher not in order), None)
-            if teacher is None:
+            parent = next((parent for parent in _present_parents(job, name) if parent not in order), None)
+            if parent is None:
                 order[waiting.pop()] = None
             else:
-                waiting.append(teacher)
+                waiting.append(parent)
     return sorted(order, key=lambda name: isinstance(job.stages[name], ReportStage))
 
 
-def _present_teachers(job: Job, name: str) -> Iterator[str]:
-    return (teacher for teacher in teachers_of(job, name) if teacher in job.stages)
+def _present_parents(job: Job, name: str) -> Iterator[str]:
+    return (parent for parent in references(job, name).values() if parent in job.stages)

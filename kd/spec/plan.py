@@ -10,19 +10,30 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from kd.catalog import resolve_arguments
 from kd.rundir import JobKey
-from kd.spec.graph import in_order, references, seeds_of
+from kd.spec.graph import data_of, in_order, references, seeds_of
 from kd.spec.identity import data_identity
-from kd.spec.schema import Augment, CacheStage, Component, Data, DistillStage, Job, Resources, TrainStage
+from kd.spec.schema import (
+    Augment,
+    CacheStage,
+    Component,
+    Data,
+    DistillStage,
+    ExportStage,
+    Job,
+    Resources,
+    TrainStage,
+)
 from kd.spec.versions import versions_of
 
 FORMAT = 1
+Worker: TypeAlias = TrainStage | CacheStage | ExportStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
-OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping")
+OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune")
 # Settings that change how a stage runs but not what comes out of it.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile")
 
@@ -39,6 +50,7 @@ class Needs:
 
 
 TRAINING_NEEDS = Needs(gpus=1, cpus=4, memory_mb=16 * 1024, minutes=24 * 60)
+EXPORT_NEEDS = Needs(gpus=0, cpus=4, memory_mb=16 * 1024, minutes=60)
 REPORT_NEEDS = Needs(gpus=0, cpus=1, memory_mb=4 * 1024, minutes=30)
 
 
@@ -95,8 +107,8 @@ def plan_job(job: Job) -> Plan:
     jobs: dict[JobKey, PlannedJob] = {}
     for name in in_order(job):
         stage = job.stages[name]
-        if isinstance(stage, (TrainStage, CacheStage)):
-            data = stage.data or job.data
+        if isinstance(stage, (TrainStage, CacheStage, ExportStage)):
+            data = data_of(job, name)
             if data.root not in identities:
                 identities[data.root] = data_identity(data.root)
             expanded = _expand(job, name, stage, identities[data.root], jobs)
@@ -107,12 +119,18 @@ def plan_job(job: Job) -> Plan:
 
 
 def _expand(
-    job: Job, name: str, stage: TrainStage | CacheStage, identity: str, planned: Mapping[JobKey, PlannedJob]
+    job: Job,
+    name: str,
+    stage: TrainStage | CacheStage | ExportStage,
+    identity: str,
+    planned: Mapping[JobKey, PlannedJob],
 ) -> list[PlannedJob]:
-    """Return the jobs of a stage that trains or caches, one per seed."""
-    settings = _settings(stage) if isinstance(stage, TrainStage) else _cache_settings(stage)
-    data = _data_json(stage.data or job.data)
-    needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
+    """Return the jobs of a stage that trains, caches or exports, one per seed."""
+    settings = _settings(stage)
+    data = _data_json(data_of(job, name))
+    needs = _needs(EXPORT_NEEDS, stage.resources)
+    if not isinstance(stage, ExportStage):
+        needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
     same_content = {"settings": _deciding(settings), "data": {**data, "root": identity}}
     jobs = []
     for seed in seeds_of(job, name):
@@ -125,7 +143,7 @@ def _expand(
             "stage": name,
             "seed": seed,
             "kind": stage.kind,
-            "role": stage.role if isinstance(stage, TrainStage) else None,
+            "role": None if isinstance(stage, CacheStage) else stage.role,
             "fingerprint": fingerprint,
             "parents": {
                 reference: {**parent._asdict(), "fingerprint": lineage[reference]}
@@ -181,8 +199,14 @@ def _planned(spec: Mapping[str, Any], parents: Mapping[str, JobKey], needs: Need
     )
 
 
-def _settings(stage: TrainStage) -> dict[str, Any]:
+def _settings(stage: Worker) -> dict[str, Any]:
     """Return what a stage does, with the catalogue's defaults filled in, so that a spec.json says all."""
+    if isinstance(stage, CacheStage):
+        return _cache_settings(stage)
+    return _export_settings(stage) if isinstance(stage, ExportStage) else _training_settings(stage)
+
+
+def _training_settings(stage: TrainStage) -> dict[str, Any]:
     return {
         "model": _component("model", stage.model),
         "epochs": stage.epochs,
@@ -195,6 +219,7 @@ def _settings(stage: TrainStage) -> dict[str, Any]:
         },
         "augment": _augment(stage.augment),
         **stage.model_dump(include=set(OPTIONS), exclude_none=True),
+        **({"int8_aware": True} if stage.int8_aware else {}),
         **(_teaching(stage) if isinstance(stage, DistillStage) else {}),
         "precision": stage.precision,
         "deterministic": stage.deterministic,
@@ -217,6 +242,14 @@ def _cache_settings(stage: CacheStage) -> dict[str, Any]:
         "augment": _augment(stage.augment),
         "precision": stage.precision,
         "deterministic": stage.deterministic,
+    }
+
+
+def _export_settings(stage: ExportStage) -> dict[str, Any]:
+    calibrated = stage.format == "static_int8"
+    return {
+        "format": stage.format,
+        **({"calibration_batches": stage.calibration_batches} if calibrated else {}),
     }
 
 

@@ -204,6 +204,9 @@ class TrainStage(Stage):
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
     early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
+    start: str | None = Field(default=None, description="The stage whose model is trained on, instead of a fresh one")
+    prune: float | None = Field(default=None, gt=0, lt=1, description="First remove this share of its channels")
+    int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
     precision: Precision = "auto"
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
@@ -234,17 +237,30 @@ class CacheStage(Stage):
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
 
 
+class ExportStage(Stage):
+    """Write a trained model as a file to deploy, read it back, and measure its accuracy, size and speed."""
+
+    kind: Literal["export"]
+    role: Name | None = Field(default=None, description="static_int8, portable … : its place in the report")
+    of: str = Field(description="The stage whose model is written")
+    format: Literal["onnx", "pt2", "static_int8", "dynamic_int8"]
+    calibration_batches: int = Field(
+        default=100, gt=0, le=100_000, description="For static_int8, of 64 training images each"
+    )
+
+
 class ReportStage(Stage):
     """Assemble the report from whatever finished."""
 
     kind: Literal["report"]
 
 
-AnyStage = Annotated[TrainStage | DistillStage | CacheStage | ReportStage, Field(discriminator="kind")]
+AnyStage = Annotated[TrainStage | DistillStage | CacheStage | ExportStage | ReportStage, Field(discriminator="kind")]
 STAGE_KINDS: Mapping[str, type[Stage]] = {
     "train": TrainStage,
     "distill": DistillStage,
     "cache": CacheStage,
+    "export": ExportStage,
     "report": ReportStage,
 }
 

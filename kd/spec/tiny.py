@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kd.spec.graph import in_order, seeds_of, teachers_of
-from kd.spec.schema import Augment, CacheStage, Component, Data, Job, Resources, Stage, TrainStage
+from kd.spec.graph import in_order, references, seeds_of
+from kd.spec.schema import Augment, CacheStage, Component, Data, ExportStage, Job, Resources, Stage, TrainStage
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
@@ -36,20 +36,23 @@ def shrink(job: Job) -> Job:
 
 
 def _kept_seeds(job: Job) -> dict[str, list[int]]:
-    """Return the seeds each stage keeps: the first two of a stage that teaches nobody, else those its students keep."""
+    """Return the seeds each stage keeps: the first two of a stage without children, else those these keep."""
     wanted: dict[str, set[int]] = {name: set() for name in job.stages}
     kept: dict[str, list[int]] = {}
-    for name in reversed(in_order(job)):  # students before their teachers
+    for name in reversed(in_order(job)):  # children before their parents
         own = seeds_of(job, name)
         kept[name] = [seed for seed in own if seed in wanted[name]] or own[:SEEDS]
-        for teacher in teachers_of(job, name):
-            wanted[teacher].update(kept[name])
+        for parent in references(job, name).values():
+            wanted[parent].update(kept[name])
     return kept
 
 
 def _shrink_stage(job: Job, stage: Stage, seeds: list[int]) -> Stage:
     if isinstance(stage, TrainStage):
         return _shrink_training(job, stage, seeds)
+    if isinstance(stage, ExportStage):
+        update = {"calibration_batches": 1, "resources": _shrink_resources(stage.resources)}
+        return stage.model_copy(update=update)
     return _shrink_cache(stage) if isinstance(stage, CacheStage) else stage
 
 

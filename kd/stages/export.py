@@ -48,7 +48,7 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     runtime = prepare_runtime(precision="float32")
     data = load_data(spec["data"], {"crop": 0, "flip": False}, staged=context.data_root, device=CPU)
-    found = find_teacher(context.parents["model"])
+    found = find_teacher(context.parents["of"])
     model, card = load_teacher(found.path, student=data.card(found.model))
     model.eval()
     name = f"checkpoint/model.{EXTENSIONS[spec['settings']['format']]}"

@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Place:
-    """Where teachers are put to work: for which student, on which data, where."""
+    """Where teachers are put to work: beside which student, on which data, on which machine."""
 
     card: ModelCard
     data: Data

@@ -55,8 +55,9 @@ def team(context: StageContext, gpus: int) -> Iterator[Processes]:
         _await(followers, store)
         with joined(store, rank=0, count=count) as processes:
             yield processes
-    except RuntimeError as error:  # torch's words for a connection that broke
-        _raise_lost(followers, _END_SECONDS, error)
+    except RuntimeError as error:
+        if "Connection" in str(error):  # torch has no type of its own for one that broke
+            _raise_lost(followers, _END_SECONDS, error)
         raise
     finally:
         _end(followers)

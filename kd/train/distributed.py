@@ -141,5 +141,9 @@ def joined(store: Store, *, rank: int, count: int) -> Iterator[Processes]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     try:
         yield Processes(rank=rank, count=count)
+    except RuntimeError:  # another process is lost
+        if gpu and dist.group.WORLD is not None:
+            dist.group.WORLD.abort()  # else the end would wait for what the lost one will never send
+        raise
     finally:
         dist.destroy_process_group()

@@ -1,7 +1,7 @@
 """Fixtures of the fault suite: runs to disturb, the undisturbed one, and faults that happen side by side.
 
-A test that is marked ``fault(by=function)`` gets, as ``trial``, the run that the function has disturbed. The functions of a
-module all start with its first test, in threads: most of their time is waiting for Slurm.
+A test that is marked ``fault(by=function)`` gets, as ``trial``, the run that the function has disturbed. The functions
+of a module all start with its first test, in threads: most of their time is waiting for Slurm.
 """
 
 from __future__ import annotations

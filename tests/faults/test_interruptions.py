@@ -82,3 +82,26 @@ def preempt(trial: Trial) -> Trial:
 def test_a_preempted_training_goes_on_when_its_place_is_free_again(trial: Trial, undisturbed: dict[str, Any]) -> None:
     assert trial.outcome() == undisturbed
     assert trial.starts() == {"teacher": 2, "distilled": 1, "report": 1}
+
+
+def use_up_the_restarts(trial: Trial) -> Trial:
+    trial = trial.paced(1.0, max_restarts=1)
+    trial.submit()
+    for attempt in (1, 2):
+        trial.wait_training(attempt=attempt)
+        trial.testbed.run("scancel", "--signal=USR2", trial.job_id(TEACHER))  # as before a time limit
+        if attempt == 1:
+            wait_until(lambda: trial.slurm_state(TEACHER) == "PENDING", "the requeue")
+    trial.wait_ended()
+    assert "after 1 restarts (max_restarts: 1)" in trial.why(TEACHER)
+    trial.submit()
+    trial.wait_ended()
+    return trial
+
+
+@pytest.mark.fault(by=use_up_the_restarts)
+def test_a_job_that_used_up_its_restarts_says_so_and_can_be_continued(
+    trial: Trial, undisturbed: dict[str, Any]
+) -> None:
+    assert trial.outcome() == undisturbed
+    assert trial.starts()["teacher"] == 3

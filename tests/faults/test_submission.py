@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 import shutil
 import signal
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kd.rundir import JobKey
 from slurm.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.faults.conftest import MakeTrial
-from tests.faults.trial import DISTILLED, TEACHER, Trial
+from tests.faults.trial import TEACHER, Trial
+from tests.slurm.launching import wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
@@ -125,8 +123,6 @@ def accept_the_second_late(trial: Trial) -> Trial:
     keep = 'cp "${@: -1}" "$0.kept"; set -- "$0.kept"'
     broken = with_sbatch(trial, 2, f"{keep}\n{late}")
     broken.submit(code=2)
-    from tests.slurm.launching import wait_until
-
     wait_until(lambda: len(trial.queued()) == 1, "the job that Slurm accepts late")
     trial.submit()
     trial.wait_ended()

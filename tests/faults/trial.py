@@ -134,7 +134,9 @@ class Trial:
 
         def reached() -> bool:
             progress = read_object(self.stage(key).progress) or {}
-            return (progress.get("attempt", 0), progress.get("epoch", 0)) >= (attempt, epoch) and progress["step"] >= step
+            return (progress.get("attempt", 0), progress.get("epoch", 0)) >= (attempt, epoch) and progress[
+                "step"
+            ] >= step
 
         wait_until(reached, f"{self.name}: {key} to train in epoch {epoch}", seconds=200)
 
@@ -145,7 +147,7 @@ class Trial:
         return found
 
     def queued(self) -> list[str]:
-        """Return the ids of this run's jobs that squeue lists, waiting or running; a silent controller has everything."""
+        """Return the ids of this run's jobs that squeue lists; of a silent controller, that."""
         answer = self.testbed.run("squeue", "-h", "--array", "-o", "%i|%j", check=False)
         lines = [line.split("|") for line in answer.stdout.splitlines()]
         mine = [job_id for job_id, name in lines if name.startswith(f"{self.name}.")]

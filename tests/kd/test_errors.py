@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
@@ -20,6 +21,25 @@ def test_a_user_error_is_its_lines_on_stderr_and_exit_code_2(capsys: pytest.Capt
 
 def test_a_command_s_own_code_is_returned() -> None:
     assert [run_command(lambda code=code: code) for code in (0, 1)] == [0, 1]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("file", [None, "/results/.lock"])
+def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], file: str | None) -> None:
+    def main() -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", file)
+
+    assert run_command(main) == 2
+    said = capsys.readouterr().err
+    assert "the disk is full or your quota is used up; make room" in said
+    assert said.startswith(f"{file}: " if file else "the disk")
+
+
+def test_another_failure_of_the_system_keeps_its_traceback() -> None:
+    def main() -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        run_command(main)
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from kd.errors import RunError
 from slurm.journal import Journal, parse_key
 from tests.slurm.made_runs import REPORT, student, teacher
 
@@ -84,6 +87,30 @@ def test_a_line_cut_by_a_crash_is_passed_over(tmp_path: Path) -> None:
     with open(written.path, "a") as file:
         file.write('{"event": "submitted", "tok')
     assert set(written.submissions()) == {teacher()}
+
+
+def test_a_line_after_one_cut_by_a_crash_is_whole(tmp_path: Path) -> None:
+    written = journal(tmp_path)
+    written.intend("lost", [teacher()])
+    written.path.write_bytes(written.path.read_bytes()[:-5])
+    written.submitted("token", "slurm", {teacher(): "7"})
+    assert written.submissions()[teacher()].job_id == "7"
+    assert written.open_intents() == {}
+
+
+def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    written = journal(tmp_path)
+    written.path.mkdir()
+    with pytest.raises(RunError, match=r"journal.jsonl: cannot be written \(Is a directory\)"):
+        written.intend("a", [teacher()])
+
+
+def test_every_id_that_was_ever_given_is_known(tmp_path: Path) -> None:
+    written = journal(tmp_path)
+    written.submitted("a", "slurm", {teacher(1): "7_0", teacher(2): "7_1"})
+    written.withdrawn(["7_0", "7_1"], "replaced")
+    written.submitted("b", "slurm", {teacher(1): "9"})
+    assert written.known_ids() == {"7", "9"}
 
 
 def test_names_of_jobs_are_read_back() -> None:

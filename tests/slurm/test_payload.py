@@ -390,6 +390,34 @@ def test_scratch_that_fills_up_during_training_is_left(
     assert os.listdir(base) == []
 
 
+def test_a_full_disk_is_told_in_words_even_when_torch_hides_it(
+    make_stage: MakeStage,
+    launch: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    launch(scratch=[])
+    stage = make_stage()
+
+    def fail(context: StageContext) -> dict[str, Any]:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(kd.run, "run_stage", fail)
+    monkeypatch.setenv("SLURM_JOB_ID", "15")
+    with pytest.raises(SystemExit):
+        StageJob(stage.path, "slurm")()
+    assert "Traceback" in capsys.readouterr().err, "with room on the disk it is a bug"
+    monkeypatch.setattr("slurm.payload.is_full", lambda folder: True)
+    with pytest.raises(SystemExit):
+        StageJob(stage.path, "slurm")()
+    said = capsys.readouterr().err
+    assert "the disk is full or your quota is used up" in said
+    assert "Traceback" not in said
+    failure = read_object(stage.failure) or {}
+    assert failure["error"] == "RunError"
+    assert "inline_container" in failure["traceback"]
+
+
 def test_a_folder_that_was_removed_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such stage folder; was the run moved or removed"):
         StageJob(tmp_path / "gone", "local")()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import RunError
-from slurm.publish import Publisher, free_bytes
+from slurm.publish import Publisher, free_bytes, hit_full_disk, is_full
 
 
 @pytest.fixture
@@ -120,3 +121,13 @@ def test_room_that_is_made_in_time_is_used(work: Path, small_disk: Path, monkeyp
     Publisher(work, small_disk).publish(["checkpoint/resume.pt"])
     assert (small_disk / "checkpoint" / "resume.pt").stat().st_size == 500 << 10
     assert pauses == [1.0]
+
+
+def test_a_full_disk_is_known_by_its_number_and_by_its_room(small_disk: Path) -> None:
+    told = RunError("in words")
+    told.__cause__ = OSError(errno.EDQUOT, "Disk quota exceeded")
+    assert hit_full_disk(told)
+    assert not hit_full_disk(OSError(errno.EIO, "Input/output error"))
+    assert not is_full(small_disk)
+    (small_disk / "much").write_bytes(bytes(free_bytes(small_disk) - 8192))
+    assert is_full(small_disk)

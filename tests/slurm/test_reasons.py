@@ -93,6 +93,8 @@ def test_a_job_on_its_way_back_to_the_queue_is_told_by_its_state() -> None:
         ("PREEMPTED", "0:0", "preempted"),
         ("FAILED", "3:0", "exit code 3"),
         ("FAILED", "0:9", "killed by signal 9"),
+        ("FAILED", "137:0", "killed by signal 9"),
+        ("FAILED", "128:0", "exit code 128"),
         ("FAILED", "0:53", "its log file could not be opened"),
         ("COMPLETED", "0:0", "ended without a result"),
     ],

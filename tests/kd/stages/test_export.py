@@ -26,13 +26,13 @@ def student(run, shared: Path) -> Path:
 
 def export_spec(form: str) -> dict:
     settings = {"format": form, **({"calibration_batches": 2} if form == "static_int8" else {})}
-    parents = {"model": {"stage": "student", "seed": 7, "fingerprint": "student-1"}}
+    parents = {"of": {"stage": "student", "seed": 7, "fingerprint": "student-1"}}
     return {**make_spec("deployed"), "kind": "export", "parents": parents, "settings": settings}
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2", "static_int8", "dynamic_int8"])
 def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, tmp_path: Path) -> None:
-    folder = run(tmp_path / form, export_spec(form), parents={"model": student})
+    folder = run(tmp_path / form, export_spec(form), parents={"of": student})
     result = folder.read_result()
     assert result is not None
     path = folder.path / result["file"]["name"]
@@ -54,11 +54,11 @@ def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, 
 def test_a_float32_file_has_the_accuracy_of_the_model(run, tmp_path: Path) -> None:
     spec = make_spec("student", epochs=1, precision="float32")
     trained = run(tmp_path / "student", spec).read_result()
-    again = run(tmp_path / "again", export_spec("onnx"), parents={"model": tmp_path / "student"}).read_result()
+    again = run(tmp_path / "again", export_spec("onnx"), parents={"of": tmp_path / "student"}).read_result()
     assert again["test"]["best"] == pytest.approx(trained["test"]["best"], abs=1e-6)
     assert again["start"]["validation_accuracy"] == trained["validation"]["best"]["accuracy"]
 
 
 def test_a_model_that_has_not_finished_is_refused(run, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has not finished"):
-        run(tmp_path / "early", export_spec("onnx"), parents={"model": tmp_path})
+        run(tmp_path / "early", export_spec("onnx"), parents={"of": tmp_path})

@@ -71,3 +71,16 @@ def test_a_checkpoint_is_made_within_an_epoch_that_takes_long(write_spec, spec, 
 
     run_stage(replace(context, publish=publish))
     assert sum("checkpoint/resume.pt" in names for names in published) == 4 + 1  # each step, and the end
+
+
+def test_a_heartbeat_that_cannot_be_written_costs_a_line_and_not_the_training(
+    write_spec, spec, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    def full(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kd.train.journal.write_json", full)
+    folder = write_spec(tmp_path, spec(epochs=1))
+    run_stage(in_place(folder))
+    assert folder.read_result() is not None
+    assert "progress.json cannot be written (No space left on device)" in capsys.readouterr().err

@@ -163,6 +163,14 @@ def test_a_mistake_that_all_processes_meet_is_told_as_ever(run, spec, tmp_path: 
         run(tmp_path / "odd", spec(batch_size=15))
 
 
+def test_a_bug_that_all_processes_meet_is_not_hidden_by_the_end_of_the_others(run, spec, tmp_path: Path, two) -> None:
+    def stop_requested() -> bool:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(tmp_path, spec(), stop_requested=stop_requested)
+
+
 @pytest.mark.parametrize(
     ("gpus", "environment", "available", "count"),
     [
