@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -83,11 +82,7 @@ class _Order:
 def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     order = _order(options)
     if options.dry_run or options.check:
-        requests = build_requests(order.plan, order.run, order.profile, pending=order.chosen)
-        code = _check(requests) if options.check else 0
-        if options.dry_run:
-            _print_dry_run(order, requests, as_json=options.json)
-        return code
+        return _show(order, options)
     deny_others_to_write()
     _require_data(order.job)
     from slurm.resume import locked, stand
@@ -115,6 +110,16 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
         _send(order, standing)
     print(order.run.path)
     return _follow(order) if options.follow else 0
+
+
+def _show(order: _Order, options: argparse.Namespace) -> int:
+    from slurm.dry_run import check_scripts, print_scripts
+
+    requests = build_requests(order.plan, order.run, order.profile, pending=order.chosen)
+    code = check_scripts(requests) if options.check else 0
+    if options.dry_run:
+        print_scripts(order.plan, order.run, order.cluster, requests, as_json=options.json)
+    return code
 
 
 def _order(options: argparse.Namespace) -> _Order:
@@ -169,8 +174,14 @@ def _require_data(job: Job) -> None:
 
 def _set_aside(order: _Order) -> None:
     """Move the chosen stages of an earlier run, and those planned otherwise, out of the way; nothing is deleted."""
+    from slurm.snapshot import snapshot
+
+    doomed = {*order.chosen, *changed_jobs(order.run, order.plan)}
+    states = snapshot(order.run, order.profile) if order.run.journal.is_file() else []
+    if alive := [str(state.key) for state in states if state.alive and state.key in doomed]:
+        raise RunError(f"--again: {', '.join(alive)} still wait or run; kd-cancel {order.run.name} first")
     aside = order.run.path / "replaced" / time.strftime("%Y%m%d-%H%M%S")
-    for key in sorted({*order.chosen, *changed_jobs(order.run, order.plan)}, key=str):
+    for key in sorted(doomed, key=str):
         folder = order.run.stage(key).path
         if folder.is_dir():
             target = aside / key.stage / folder.name
@@ -260,38 +271,3 @@ def _follow(order: _Order) -> int:
     from slurm.status import main as status
 
     return status([str(order.run.path), "--watch"])
-
-
-def _print_dry_run(order: _Order, requests: Sequence[Request], *, as_json: bool) -> None:
-    from slurm.executors import script
-
-    ids: dict[JobKey, str] = {}
-    shown: list[tuple[Request, str]] = []
-    for request in requests:
-        shown.append((request, script(request, ids)))
-        ids.update(request.symbolic_ids())
-    if as_json:
-        scripts = [
-            {"request": request.name, "jobs": [str(job.key) for job in request.jobs], "script": text}
-            for request, text in shown
-        ]
-        print(json.dumps({**order.plan.to_json(), "run": order.run.name, "requests": scripts}, indent=1))
-        return
-    for request, text in shown:
-        print(f"# ── {request.name}: {len(request.jobs)} × {request.stage}, cluster {order.cluster} ──")
-        print(text)
-
-
-def _check(requests: Sequence[Request]) -> int:
-    """Ask ``sbatch --test-only`` about each script; print its answers. Returns 2 when one is refused."""
-    from slurm.commands import call
-    from slurm.executors import script
-
-    worst = 0
-    for request in requests:
-        ids = dict.fromkeys(request.edge.parents if request.edge else (), "1")
-        text = "\n".join(line for line in script(request, ids).splitlines() if "--dependency" not in line)
-        answer = call("sbatch", "--test-only", text=text)
-        print(f"{request.name}: {' '.join(answer.stderr.split())}", file=sys.stderr)
-        worst = max(worst, 2 * (answer.returncode != 0))
-    return worst

@@ -180,3 +180,22 @@ def test_the_shells_sbatch_variables_do_not_leak_in(testbed: Testbed, desk: Desk
     assert {row["State"] for row in rows.values()} == {"COMPLETED"}
     answer = testbed.run("sacct", "-X", "-n", "-P", "-o", "Partition", "-j", rows["baseline/seed-1"]["JobID"])
     assert answer.stdout.strip() == "a100"
+
+
+def test_again_does_not_pull_the_folder_from_under_a_running_job(testbed: Testbed, desk: Desk) -> None:
+    long = ("--only", "teacher", "--seeds", "1", "--set", "stages.teacher.epochs=500")
+    desk.submit(*CLUSTER, *long)
+    wait_until(desk.folder().stage(JobKey("teacher", 1)).progress.is_file, "a heartbeat")
+    said = desk.submit(*CLUSTER, *long, "--again", code=2)
+    assert "--again: teacher/seed-1 still wait or run; kd-cancel small first" in said
+    desk.run("kd-cancel", "small")
+    wait_ended(testbed, "small")
+
+
+def test_check_asks_slurm_about_every_script(testbed: Testbed, desk: Desk) -> None:
+    said = desk.submit(*CLUSTER, "--check")
+    assert [line.split(":")[0] for line in said.splitlines()] == ["teacher", "baseline", "distilled", "report"]
+    assert said.count("to start at") == 4
+    assert not desk.folder().path.exists()
+    refused = desk.submit(*CLUSTER, "--check", "--set", "resources.gpus=7", code=2)
+    assert "7" in refused or "not available" in refused
