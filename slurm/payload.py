@@ -162,6 +162,9 @@ class _Attempt:
         )
         try:
             run_stage(context)
+        except UserError as error:
+            error.args = (staging.durable_names(str(error)),)
+            raise
         except Exception as error:
             if _is_expected(error) or not staging.scratch_is_full(error):
                 raise

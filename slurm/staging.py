@@ -63,8 +63,10 @@ class Staging:
             self.parents = {name: verify_parent(parent) for name, parent in parents.items()}
             self._publisher = Publisher(folder.path, folder.path, still_ours)
         self._data = StagedData()
+        self._names = {str(self.parents[name]): str(parent.path) for name, parent in parents.items()}
         if data_root is not None and self.scratch is not None:
             self._data = stage_data(data_root, self.scratch, reserve_bytes, warn)
+            self._names[str(self._data.root)] = str(data_root)
         self._seconds = time.monotonic() - begin
 
     @property
@@ -75,6 +77,12 @@ class Staging:
     def publish(self, names: Sequence[str]) -> dict[str, str]:
         """Make these files of ``work`` durable; see :meth:`slurm.publish.Publisher.publish`."""
         return self._publisher.publish(names)
+
+    def durable_names(self, text: str) -> str:
+        """Return text with the names of staged copies replaced by those of what was copied: scratch does not last."""
+        for staged, durable in self._names.items():
+            text = text.replace(staged, durable)
+        return text
 
     def scratch_is_full(self, error: BaseException) -> bool:
         """Tell whether ``error`` may come of a full scratch disk, so that working in place may help."""
