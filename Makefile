@@ -28,7 +28,7 @@ quickstart: install
 	@$(VENV)/bin/kd-submit jobs/quickstart.yaml --executor local
 
 test: install
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup
+	@OMP_NUM_THREADS=1 KD_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup
 
 lint: install
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
