@@ -66,6 +66,7 @@ class Staging:
         self._names = {str(self.parents[name]): str(parent.path) for name, parent in parents.items()}
         if data_root is not None and self.scratch is not None:
             self._data = stage_data(data_root, self.scratch, reserve_bytes, warn)
+        if self._data.root is not None:
             self._names[str(self._data.root)] = str(data_root)
         self._seconds = time.monotonic() - begin
 

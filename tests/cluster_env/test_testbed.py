@@ -11,6 +11,8 @@ import pytest
 
 from tests.testbed import SCRIPTS, Testbed, free_ports, start, wait_until
 
+pytestmark = pytest.mark.slurm
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

@@ -3,7 +3,7 @@
 A small job then lasts long enough to be disturbed, at no cost in processor time, and computes the same numbers.
 
 KD_TEST_PACE    seconds to sleep at every training step of the stage "teacher"
-KD_TEST_CLOCKS  seconds by which the clock is wrong, at the first start and at each restart, as on other nodes: 60 -60
+KD_TEST_CLOCKS  seconds by which the clock is wrong at the first start and at each restart: ``60 -60``
 """
 
 from __future__ import annotations

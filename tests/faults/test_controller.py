@@ -12,7 +12,7 @@ from tests.faults.test_submission import ONCE, with_sbatch
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 def at_the_second_sbatch(trial: Trial) -> tuple[Trial, Path]:

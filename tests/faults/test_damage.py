@@ -14,7 +14,7 @@ from tests.faults.test_submission import ONCE
 from tests.faults.trial import DISTILLED, TEACHER, Trial
 from tests.slurm.launching import kill, wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 def truncate_the_checkpoint(trial: Trial) -> Trial:
@@ -94,7 +94,8 @@ def corrupt_the_archive(trial: Trial) -> Trial:
     assert str(images) in trial.why(TEACHER)
     assert "Traceback" not in trial.log(TEACHER)
     images.write_bytes(whole)
-    trial.submit()
+    assert "--again" in trial.submit(code=2), "other data are another plan"
+    trial.submit("--again")
     other = trial.with_(name=f"{trial.name}-whole", folder=trial.folder / "whole")
     other.submit()
     for one in (trial, other):

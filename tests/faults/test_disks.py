@@ -11,7 +11,7 @@ from tests.faults.test_submission import ONCE
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 ROOMY = 3 << 30  # a job leaves a GiB of scratch free for its checkpoints
 PAGE = 4096

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import kill, wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 def kill_the_training(trial: Trial) -> Trial:

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 def lose_the_node(trial: Trial) -> Trial:

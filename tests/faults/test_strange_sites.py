@@ -11,7 +11,7 @@ import pytest
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import kill
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 HOURS = 7200
 

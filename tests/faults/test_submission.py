@@ -17,7 +17,7 @@ from tests.faults.conftest import MakeTrial
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 ONCE = {"teacher": 1, "distilled": 1, "report": 1}
 REQUESTS = ("teacher", "distilled", "report")

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.slurm.launching import STAGES, Desk, wait_until, weights
 from tests.testbed import Testbed
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 CLUSTER = ("--executor", "slurm", "--cluster", "testbed")
 
 

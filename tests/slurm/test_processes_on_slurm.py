@@ -11,7 +11,7 @@ from slurm.journal import Journal
 from tests.slurm.launching import Desk, wait_until, weights
 from tests.testbed import Testbed
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 TEACHER = JobKey("teacher", 1)
 LONGER = ("--seeds", "1", "--only", "teacher", "--set", "stages.teacher.epochs=300")
 

@@ -62,7 +62,6 @@ def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
 
 
 @pytest.mark.slurm
-@pytest.mark.xdist_group("slurm")
 def test_four_pipelines_submitted_at_once_train_one_teacher_once(testbed: Testbed, desk: Desk) -> None:
     person = Desk(results=desk.results, environment=testbed.environment)
     names = [f"pipeline-{number}" for number in range(4)]

@@ -158,3 +158,16 @@ def test_a_nearly_full_scratch_is_suspected_where_the_library_hides_the_error(
     assert not staging.scratch_is_full(RuntimeError("a bug"))
     (small_disk / "filled").write_bytes(bytes(900 << 10))
     assert staging.scratch_is_full(RuntimeError("writer failed"))
+
+
+def test_errors_name_what_was_copied_and_not_the_copy(folder: Path, make_stage: MakeStage) -> None:
+    data = folder / "images.tar"
+    data.write_bytes(b"not an archive")
+    parent = make_stage("teacher", files={"checkpoint/best.safetensors": b"weights"})
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    staged = Staging(make_stage("student"), scratch, {"teacher": parent}, data, warn=lambda text: None, reserve_bytes=0)
+    said = f"{staged.data_root}: damaged; {staged.parents['teacher']}/result.json: odd"
+    assert staged.durable_names(said) == f"{data}: damaged; {parent.path}/result.json: odd"
+    in_place = Staging(make_stage("student"), None, {}, data, warn=lambda text: None, reserve_bytes=0)
+    assert in_place.durable_names(f"{data}: None") == f"{data}: None"
