@@ -17,7 +17,7 @@ from tests.faults.trial import Trial
 from tests.testbed import Testbed
 
 AT_ONCE = 6  # runs in flight: more would only wait for processors
-PATIENCE_SECONDS = 290
+PATIENCE_SECONDS = 800
 
 Fault: TypeAlias = Callable[[Trial], Trial]
 MakeTrial: TypeAlias = Callable[[str], Trial]

@@ -39,7 +39,7 @@ def test_a_restart_of_the_controller_goes_by_unnoticed(
     trial.testbed.stop_slurmctld()
     gate.unlink()  # sbatch finds nobody, and tries again for some seconds
     trial.testbed.start_slurmctld()
-    said, _ = shell.communicate(timeout=120)
+    said, _ = shell.communicate(timeout=300)
     assert shell.returncode == 0, said
     assert "running" in training.why(TEACHER)
     trial.wait_ended()
@@ -56,11 +56,11 @@ def test_without_a_controller_nothing_is_lost_and_everything_is_said(
     trial.testbed.stop_slurmctld()
     gate.unlink()
     seen = training.desk.start("kd-status", training.name)
-    said, _ = shell.communicate(timeout=120)
+    said, _ = shell.communicate(timeout=300)
     assert shell.returncode == 2
     assert "sbatch refused stage 'distilled'" in said
     assert "roll-back incomplete" in said
-    seen_said, _ = seen.communicate(timeout=120)
+    seen_said, _ = seen.communicate(timeout=300)
     assert "Slurm is silent" in seen_said
     trial.testbed.start_slurmctld()
     assert "held: run kd-submit again to release it" in trial.why(TEACHER)

@@ -42,10 +42,10 @@ def crash(point: str, trial: Trial) -> Trial:
     """Kill kd-submit at a point, look at the run, and submit it again."""
     for where in filter(None, (AFTER.get(point), point)):
         armed = trial.with_(environment={"KD_FAULT_POINT": where}).start_submit()
-        output, _ = armed.communicate(timeout=120)
+        output, _ = armed.communicate(timeout=300)
         assert armed.returncode == -signal.SIGKILL, f"kd-submit does not come by {where}: {output}"
     seen = trial.desk.start("kd-status", trial.name)
-    said, _ = seen.communicate(timeout=120)
+    said, _ = seen.communicate(timeout=300)
     assert any(words in said for words in SEEN), said
     again = trial.submit()
     assert "submitted" in again or "waiting or running already" in again or "done already" in again, again
@@ -141,7 +141,7 @@ def test_a_job_accepted_late_never_runs_and_goes_at_the_next_submission(
 
 def submit_twice_at_once(trial: Trial) -> Trial:
     shells = [trial.start_submit() for _ in range(2)]
-    said = [shell.communicate(timeout=120)[0] for shell in shells]
+    said = [shell.communicate(timeout=300)[0] for shell in shells]
     codes = sorted(shell.returncode for shell in shells)
     if codes != [0, 0]:  # the second came after the first was through, and found its jobs
         assert codes == [0, 2], said
@@ -163,7 +163,7 @@ def collect_twice_at_once(trial: Trial) -> Trial:
     trial.run.report_json.unlink()
     collectors = [trial.desk.start("kd-collect", str(trial.run.path)) for _ in range(2)]
     for collector in collectors:
-        said, _ = collector.communicate(timeout=120)
+        said, _ = collector.communicate(timeout=300)
         assert collector.returncode == 0, said
     return trial
 

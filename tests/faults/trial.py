@@ -103,7 +103,7 @@ class Trial:
     def why(self, key: JobKey) -> str:
         """Return the phase of a job and why, as kd-status gives them now."""
         process = self.desk.start("kd-status", self.name, "--json")
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode in (0, 1), output
         (found,) = (job for job in yaml.safe_load(output)["jobs"] if job["job"] == str(key))
         return f"{found['phase']}: {found['why']}"
@@ -138,7 +138,7 @@ class Trial:
                 "step"
             ] >= step
 
-        wait_until(reached, f"{self.name}: {key} to train in epoch {epoch}", seconds=200)
+        wait_until(reached, f"{self.name}: {key} to train in epoch {epoch}", seconds=500)
 
     def process(self, key: JobKey = TEACHER) -> int:
         """Return the process that trains."""
@@ -153,7 +153,7 @@ class Trial:
         mine = [job_id for job_id, name in lines if name.startswith(f"{self.name}.")]
         return mine if answer.returncode == 0 else ["slurmctld is silent"]
 
-    def wait_ended(self, seconds: float = 280) -> None:
+    def wait_ended(self, seconds: float = 600) -> None:
         """Wait until no job of the run is in the queue."""
         wait_until(lambda: not self.queued(), f"{self.name}: the jobs to end", seconds=seconds)
 

@@ -41,7 +41,7 @@ class Desk:
     def run(self, command: str, *arguments: str, code: int = 0) -> str:
         """Run a command to its end, check its exit code and return what it printed."""
         process = self.start(command, *arguments)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=400)
         assert process.returncode == code, output
         return output
 
@@ -78,7 +78,7 @@ def weights(run: RunFolder, seeds: tuple[int, ...] = (1, 2)) -> dict[str, str]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
     """Wait for something that takes as long as the machine needs; fail with its name."""
     deadline = time.monotonic() + seconds
     while not condition():

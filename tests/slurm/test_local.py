@@ -90,7 +90,7 @@ def test_a_killed_training_is_reported_and_continued_to_the_same_weights(desk: D
     training = training_process(folder.path)
     assert training is not None
     kill(training)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 1, output
     assert "teacher/seed-1: failed" in output
 
@@ -107,7 +107,7 @@ def test_ctrl_c_stops_the_children_and_leaves_a_run_that_continues(desk: Desk) -
     folder = desk.folder().stage(JobKey("teacher", 1))
     wait_until(folder.progress.is_file, "a heartbeat")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
     assert "the same command continues the run" in output
     assert training_process(folder.path) is None, "no child is left"
@@ -124,7 +124,7 @@ def test_two_at_once_one_wins_and_the_other_is_told(desk: Desk) -> None:
     wait_until(desk.folder().lock.exists, "the lock")
     said = desk.submit("--executor", "local", "--only", "baseline", code=2)
     assert "another kd-submit is at work on this run" in said
-    output, _ = first.communicate(timeout=120)
+    output, _ = first.communicate(timeout=300)
     assert first.returncode == 0, output
 
 

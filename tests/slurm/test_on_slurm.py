@@ -29,7 +29,7 @@ def queued(testbed: Testbed, name: str) -> list[str]:
 
 
 def wait_ended(testbed: Testbed, name: str) -> None:
-    wait_until(lambda: not queued(testbed, name), f"the jobs of {name} to end", seconds=280)
+    wait_until(lambda: not queued(testbed, name), f"the jobs of {name} to end", seconds=600)
 
 
 def accounting(testbed: Testbed, desk: Desk, name: str) -> dict[str, dict[str, str]]:

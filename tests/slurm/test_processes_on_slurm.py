@@ -33,7 +33,7 @@ def test_a_stage_of_two_processes_is_handed_over_within_an_epoch_and_ends_the_sa
     wait_until(lambda: (read_object(folder.progress) or {}).get("epoch", 0) > 2, "a few epochs")
     job_id = Journal(there.folder().journal).submissions()[TEACHER].job_id
     testbed.run("scancel", "--signal=USR2", job_id)
-    wait_until(lambda: folder.read_result() is not None, "the stage to end", seconds=280)
+    wait_until(lambda: folder.read_result() is not None, "the stage to end", seconds=600)
 
     result = folder.read_result()
     assert result is not None

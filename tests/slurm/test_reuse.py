@@ -79,7 +79,7 @@ def test_four_pipelines_submitted_at_once_train_one_teacher_once(testbed: Testbe
         )
         for number, name in enumerate(names)
     ]
-    said = "".join(process.communicate(timeout=240)[0] for process in started)
+    said = "".join(process.communicate(timeout=400)[0] for process in started)
     assert [process.returncode for process in started] == [0] * 4, said
     for name in names:
         wait_ended(testbed, name)
