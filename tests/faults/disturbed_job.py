@@ -2,8 +2,10 @@
 
 A small job then lasts long enough to be disturbed, at no cost in processor time, and computes the same numbers.
 
-KD_TEST_PACE    seconds to sleep at every training step of the stage "teacher"
-KD_TEST_CLOCKS  seconds by which the clock is wrong at the first start and at each restart: ``60 -60``
+Both variables have a number for the first start and, if they differ, for every restart: ``60 -60``.
+
+KD_TEST_PACE   seconds to sleep at every training step of the stage "teacher"
+KD_TEST_CLOCK  seconds by which the clock is wrong
 """
 
 from __future__ import annotations
@@ -13,8 +15,12 @@ import runpy
 import sys
 import time
 
-PACE = float(os.environ.get("KD_TEST_PACE", "0"))
-CLOCKS = [float(word) for word in os.environ.get("KD_TEST_CLOCKS", "0").split()]
+
+def number(variable: str) -> float:
+    """Return this start's number of a variable; the last one stands for all further restarts."""
+    numbers = os.environ.get(variable, "0").split()
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+    return float(numbers[min(restarts, len(numbers) - 1)])
 
 
 def shift_clock(seconds: float) -> None:
@@ -38,9 +44,9 @@ def slow_down(seconds: float) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]  # this folder: the job imports the frozen code and nothing of the tests
-    shift_clock(CLOCKS[min(int(os.environ.get("SLURM_RESTART_COUNT") or 0), len(CLOCKS) - 1)])
+    shift_clock(number("KD_TEST_CLOCK"))
     if os.environ["SLURM_JOB_NAME"].endswith(".teacher"):
-        slow_down(PACE)
+        slow_down(number("KD_TEST_PACE"))
     assert sys.argv[1:3] == ["-m", "submitit.core._submit"], sys.argv
     sys.argv = sys.argv[2:]
     runpy.run_module("submitit.core._submit", run_name="__main__", alter_sys=True)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.test_submission import ONCE, with_sbatch
-from tests.faults.trial import TEACHER, Trial
+from tests.faults.trial import ONCE, TEACHER, Trial, with_sbatch
 from tests.slurm.launching import wait_until
 
 pytestmark = pytest.mark.slurm

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.faults.test_submission import ONCE
-from tests.faults.trial import DISTILLED, TEACHER, Trial
+from tests.faults.trial import DISTILLED, ONCE, TEACHER, Trial
 from tests.slurm.launching import kill, wait_until
 
 pytestmark = pytest.mark.slurm

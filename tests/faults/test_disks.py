@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.faults.disks import disk
-from tests.faults.test_submission import ONCE
-from tests.faults.trial import TEACHER, Trial
+from tests.faults.trial import ONCE, TEACHER, Trial
 from tests.slurm.launching import wait_until
 
 pytestmark = pytest.mark.slurm

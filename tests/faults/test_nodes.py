@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slurm
 
 def lose_the_node(trial: Trial) -> Trial:
     """Kill the node's daemon and give the node up: its training runs on, unheard, while Slurm restarts the job."""
-    trial = trial.paced(4.0)
+    trial = trial.paced(4.0, 0.0)
     trial.submit()
     trial.wait_training(epoch=2)
     node = trial.node(TEACHER)
@@ -40,7 +40,7 @@ def test_a_lost_node_s_training_goes_on_elsewhere_and_its_old_process_gives_way(
 
 
 def take_the_node_down(trial: Trial) -> Trial:
-    trial = trial.paced(1.0, partitions=[{"name": "v100", "gpu_type": "v100"}])
+    trial = trial.paced(1.0, 0.0, partitions=[{"name": "v100", "gpu_type": "v100"}])
     trial.submit()
     trial.wait_training(epoch=2)
     trial.testbed.set_node("gpu3", "down")

@@ -61,7 +61,7 @@ def test_a_site_without_accounting_is_served_too(trial: Trial, undisturbed: dict
 
 def skew_the_clocks(trial: Trial) -> Trial:
     """The first start is on a node that is two hours ahead, the second on one that is two hours late."""
-    trial = trial.paced(1.0, environment={"KD_TEST_CLOCKS": f"{HOURS} -{HOURS}"})
+    trial = trial.paced(1.0, environment={"KD_TEST_CLOCK": f"{HOURS} -{HOURS}"})
     trial.submit()
     trial.wait_training(epoch=2)
     assert trial.why(TEACHER) == "running: "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
-import shutil
 import signal
 from functools import partial
 from typing import Any
@@ -14,12 +12,11 @@ import pytest
 from slurm.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.faults.conftest import MakeTrial
-from tests.faults.trial import TEACHER, Trial
+from tests.faults.trial import ONCE, TEACHER, Trial, with_sbatch
 from tests.slurm.launching import wait_until
 
 pytestmark = pytest.mark.slurm
 
-ONCE = {"teacher": 1, "distilled": 1, "report": 1}
 REQUESTS = ("teacher", "distilled", "report")
 SEEN = ("holds no plan.json", "not submitted", "held: run kd-submit again", "running", "queued")  # after a crash
 # Points that a first submission does not come by: where kd-submit must have been killed before.
@@ -67,21 +64,6 @@ def test_kd_submit_killed_at_any_step_loses_and_doubles_nothing(
 def test_the_sweep_knows_the_steps_of_the_journal() -> None:
     steps = {point.partition(" ")[0] for point in fault_points()}
     assert {"after-intent", "after-sbatch", "after-submitted", "after-release", "after-released"} <= steps
-
-
-def with_sbatch(trial: Trial, number: int, instead: str) -> Trial:
-    """Return the trial in a shell whose sbatch does something else at its n-th call; ``$real`` is the true one."""
-    programs = trial.folder / "programs"
-    programs.mkdir()
-    script = programs / "sbatch"
-    real = shutil.which("sbatch")
-    script.write_text(
-        f'#!/bin/bash\nreal={real}\ncase " $* " in *" --test-only "*) exec "$real" "$@" ;; esac\n'
-        f"echo call >> {programs}/calls\n"
-        f'if [ "$(wc -l < {programs}/calls)" = {number} ]; then\n{instead}\nfi\nexec "$real" "$@"\n'
-    )
-    script.chmod(0o755)
-    return trial.with_(environment={"PATH": f"{programs}:{os.environ['PATH']}"})
 
 
 NO_ANSWER = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"

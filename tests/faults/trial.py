@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -24,7 +26,7 @@ from tests.testbed import Testbed
 CHAIN = REPOSITORY / "tests" / "jobs" / "chain.yaml"
 INTERPRETER = REPOSITORY / "tests" / "faults" / "disturbed_job.py"
 TEACHER, DISTILLED, REPORT = JobKey("teacher", 1), JobKey("distilled", 1), JobKey("report", None)
-MEASURED = ("accuracy", "loss", "precision", "recall", "f1_score")
+ONCE = {"teacher": 1, "distilled": 1, "report": 1}  # Slurm started every job a single time
 NOT_LEARNT = ("epoch_time_sec", "images_per_second", "gpu_memory_mb")  # columns that tell of the machine
 PLACE: Mapping[str, Any] = {
     "partitions": [{"name": "a100", "gpu_type": "a100"}],
@@ -51,9 +53,12 @@ class Trial:
         """Return the trial with other options, profile or environment."""
         return replace(self, **changes)
 
-    def paced(self, seconds: float, **profile: Any) -> Trial:
-        """Return the trial with a teacher whose steps take so much longer, and further lines of the profile."""
-        environment = {"KD_TEST_PACE": str(seconds), **profile.pop("environment", {})}
+    def paced(self, *seconds: float, **profile: Any) -> Trial:
+        """Return the trial with a teacher whose steps take so much longer, and further lines of the profile.
+
+        Several numbers are for the first start and for the restarts.
+        """
+        environment = {"KD_TEST_PACE": " ".join(map(str, seconds)), **profile.pop("environment", {})}
         return self.with_(profile={**self.profile, **profile, "environment": environment, "venv": self._interpreter()})
 
     def _interpreter(self) -> str:
@@ -192,3 +197,18 @@ def learnt(metrics: Path) -> list[dict[str, str]]:
     with open(metrics, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{name: value for name, value in row.items() if name not in NOT_LEARNT} for row in rows]
+
+
+def with_sbatch(trial: Trial, number: int, instead: str) -> Trial:
+    """Return the trial in a shell whose sbatch does something else at its n-th call; ``$real`` is the true one."""
+    programs = trial.folder / "programs"
+    programs.mkdir()
+    script = programs / "sbatch"
+    real = shutil.which("sbatch")
+    script.write_text(
+        f'#!/bin/bash\nreal={real}\ncase " $* " in *" --test-only "*) exec "$real" "$@" ;; esac\n'
+        f"echo call >> {programs}/calls\n"
+        f'if [ "$(wc -l < {programs}/calls)" = {number} ]; then\n{instead}\nfi\nexec "$real" "$@"\n'
+    )
+    script.chmod(0o755)
+    return trial.with_(environment={"PATH": f"{programs}:{os.environ['PATH']}"})
