@@ -67,9 +67,9 @@ def stand(
 
     With ``reuse``, jobs that other runs have finished are taken over; with ``lend_live``, also those that wait or run.
     """
-    finished, damaged = _finished(run, plan)
     settle(run)
     states = {state.key: state for state in snapshot(run, profile)} if run.journal.is_file() else {}
+    finished, damaged = _finished(run, plan)  # read last: a job that has just ended is then found done, not missing
     alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = [key for key in chosen if key not in finished and key not in healthy]
