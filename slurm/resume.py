@@ -73,8 +73,8 @@ def stand(
     alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = [key for key in chosen if key not in finished and key not in healthy]
-    borrowed = [found for found in find_lenders(run, plan, lacking, profile) if lend_live or not found.job_id]
-    borrowed = borrowed if reuse else []
+    lenders = find_lenders(run, plan, lacking, profile) if reuse else []
+    borrowed = [found for found in lenders if lend_live or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
     pending = _pending(plan, chosen, {*finished, *lent}, alive)

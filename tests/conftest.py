@@ -49,7 +49,7 @@ def data_root() -> Path:
     candidates = [Path(os.environ["KD_DATA"])] if os.environ.get("KD_DATA") else []
     candidates.append(REPOSITORY.parent / "shared" / "data")
     for candidate in candidates:
-        if (candidate / "cifar10_images.tar.gz").is_file():
+        if (candidate / "cifar10_images.tar.gz").is_file() and (candidate / "MNIST" / "raw").is_dir():
             return candidate
     need(False, "no real images: set KD_DATA to a folder with cifar10_images.tar.gz and MNIST/raw")
     raise AssertionError

@@ -1,9 +1,8 @@
-"""Where the genuine data sets are, and small trees and archives made on the spot."""
+"""Small trees and archives of images, made on the spot."""
 
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,16 +14,6 @@ from PIL import Image
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 Pack = Callable[[Path, Mapping[str, bytes]], Path]
-
-
-@pytest.fixture(scope="session")
-def data_root() -> Path:
-    """Return the folder of genuine data sets: $KD_DATA, else shared/data beside the repository."""
-    beside = Path(__file__).parents[4] / "shared" / "data"
-    root = Path(os.environ.get("KD_DATA", beside))
-    if not (root / "MNIST" / "raw").is_dir() or not (root / "cifar10_images.tar.gz").is_file():
-        pytest.skip(f"MNIST/raw and cifar10_images.tar.gz are not in {root}; set KD_DATA to their folder")
-    return root
 
 
 def png(colour: int | tuple[int, int, int], size: tuple[int, int] = (32, 32), kind: str = "PNG") -> bytes:
