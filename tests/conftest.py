@@ -29,18 +29,25 @@ def need(present: bool, message: str) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that uses the testbed, so that none is forgotten when they are run apart from the others."""
     for item in items:
-        if "testbed" in getattr(item, "fixturenames", ()):
+        if "running_testbed" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slurm)
 
 
 @pytest.fixture(scope="session")
-def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[testbeds.Testbed]:
-    """A real Slurm, started once for the session and shared by all xdist workers."""
+def running_testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[testbeds.Testbed]:
+    """A real Slurm, started once for the session and shared by all xdist workers, as the last test left it."""
     need(testbeds.available(), "no Slurm on this machine; `make testbed` installs one (Debian or Ubuntu, root)")
     base = tmp_path_factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with testbeds.shared(folder / "testbed") as running:
         yield running
+
+
+@pytest.fixture
+def testbed(running_testbed: testbeds.Testbed) -> testbeds.Testbed:
+    """The real Slurm with no job on it and every node idle: what partition is best depends on that."""
+    running_testbed.clear()
+    return running_testbed
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,23 @@ class Testbed:
 
         wait_until(idle, f"{' '.join(nodes or NODES)} to be idle", timeout)
 
+    def clear(self) -> None:
+        """Cancel every job, bring back nodes that a test or a failed epilog has left out of service, wait for idle.
+
+        Raises TimeoutError with what Slurm says of jobs and nodes when they are not idle within five minutes.
+        """
+        jobs = self.run("squeue", "--noheader", "--format=%A").stdout.split()
+        if jobs:
+            self.run("scancel", *sorted(set(jobs)), check=False)  # one may end meanwhile
+        for node in NODES:
+            if "DRAIN" in self.node(node)["State"] or "DOWN" in self.node(node)["State"]:
+                self.set_node(node, "resume")
+        try:
+            self.wait_idle(timeout=300)
+        except TimeoutError as error:
+            said = [self.run(*argv).stdout for argv in (("squeue", "--long"), ("sinfo", "-N", "-o", "%N %T %E"))]
+            raise TimeoutError("\n".join([str(error), *said])) from None
+
     def processes(self) -> dict[int, str]:
         """Process id and name of what was started with this testbed's slurm.conf: daemons, jobs, clients."""
         mark = f"SLURM_CONF={self.environment['SLURM_CONF']}".encode()

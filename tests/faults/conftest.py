@@ -28,9 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_trial(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> MakeTrial:
+def make_trial(running_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> MakeTrial:
     """A function that returns a new run of chain.yaml by name, in a results folder of its own."""
-    return lambda name: Trial(name=name, folder=tmp_path_factory.mktemp(name), testbed=testbed)
+    return lambda name: Trial(name=name, folder=tmp_path_factory.mktemp(name), testbed=running_testbed)
 
 
 @pytest.fixture(scope="session")

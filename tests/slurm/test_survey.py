@@ -133,7 +133,6 @@ def test_on_a_real_slurm_a_busy_a100_loses_short_work_and_wins_long_work(
     testbed: Testbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", testbed.environment["SLURM_CONF"])
-    testbed.wait_idle("gpu1", "gpu2", "gpu3")
     _, site = load_profile("testbed")
     small = needs(cpus=1)
     assert choose(site, survey(site, [small]), small).candidates[0].gpu_type == "a100"
@@ -159,4 +158,3 @@ def test_on_a_real_slurm_a_busy_a100_loses_short_work_and_wins_long_work(
         assert patient.partition in ("a100,markov_gpu", "markov_gpu,a100")
     finally:
         testbed.run("scancel", *map(str, jobs))
-        testbed.wait_idle("gpu1", "gpu2")
