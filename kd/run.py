@@ -20,6 +20,7 @@ STAGES: Mapping[str, str] = {
     "distill": "kd.stages.distill",
     "cache": "kd.stages.cache",
     "export": "kd.stages.export",
+    "search": "kd.stages.search",
     "report": "kd.stages.report",
 }
 

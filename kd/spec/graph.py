@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, TrainStage
+from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, SearchStage, TrainStage
 
 
 def teachers_of(job: Job, name: str) -> Sequence[str]:
@@ -16,19 +16,43 @@ def teachers_of(job: Job, name: str) -> Sequence[str]:
 
 
 def references(job: Job, name: str) -> dict[str, str]:
-    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start`` and ``of``."""
-    stage, teachers = job.stages[name], teachers_of(job, name)
+    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start``, ``of``, ...
+
+    A search has the teachers and the start of the stage that it searches for, and its memory as ``memory_1`` ...
+    """
+    stage = job.stages[name]
+    if isinstance(stage, ExportStage):
+        return {"of": stage.of}
+    if isinstance(stage, SearchStage):
+        memory = {f"memory_{number}": search for number, search in enumerate(stage.memory, start=1)}
+        return {**_training_references(job, stage.searched), **memory}
+    found = _training_references(job, name)
+    if isinstance(stage, TrainStage) and stage.configuration is not None:
+        found["configuration"] = stage.configuration
+    return found
+
+
+def _training_references(job: Job, name: str) -> dict[str, str]:
+    """Return the references by which a stage names the models it trains with; none for a stage that is not there."""
+    stage = job.stages.get(name)
+    teachers = teachers_of(job, name) if stage else []
     found = {f"teacher_{number}": teacher for number, teacher in enumerate(teachers, start=1)}
     if len(teachers) == 1:
         found = {"teacher": teachers[0]}
     if isinstance(stage, TrainStage) and stage.start is not None:
         found["start"] = stage.start
-    return {"of": stage.of} if isinstance(stage, ExportStage) else found
+    return found
 
 
 def seeds_of(job: Job, name: str) -> list[int]:
-    """Return the seeds that multiply a stage: a cache and an export have those of the model they are made of."""
+    """Return the seeds that multiply a stage.
+
+    A cache and an export have those of the model they are made of, a search those of the stage it searches for.
+    """
     stage = job.stages[name]
+    if isinstance(stage, SearchStage):
+        searched = job.stages.get(stage.searched)
+        return stage.seeds or (searched.seeds if isinstance(searched, TrainStage) else None) or job.seeds
     if isinstance(stage, (CacheStage, ExportStage)):
         made_of = job.stages.get(stage.teacher if isinstance(stage, CacheStage) else stage.of)
         return (made_of.seeds if isinstance(made_of, TrainStage) else None) or job.seeds
@@ -36,11 +60,11 @@ def seeds_of(job: Job, name: str) -> list[int]:
 
 
 def data_of(job: Job, name: str) -> Data:
-    """Return the data of a stage: its own, those of the model it exports, or the pipeline's."""
+    """Return the data of a stage: its own, those of the stage it exports or searches for, or the pipeline's."""
     stage = job.stages[name]
-    if isinstance(stage, ExportStage):
-        exported = job.stages.get(stage.of)
-        return (exported.data if isinstance(exported, TrainStage) else None) or job.data
+    if isinstance(stage, (ExportStage, SearchStage)):
+        other = job.stages.get(stage.of if isinstance(stage, ExportStage) else stage.searched)
+        return (other.data if isinstance(other, TrainStage) else None) or job.data
     return (stage.data if isinstance(stage, (TrainStage, CacheStage)) else None) or job.data
 
 
@@ -66,7 +90,8 @@ def cycle(job: Job) -> list[str]:
 def waiting_key(job: Job, name: str, parent: str | None = None) -> str:
     """Return the key under which a stage names the parent it waits for (itself, where none is given)."""
     named = next(reference for reference, stage in references(job, name).items() if stage == (parent or name))
-    return "teacher" if named.startswith("teacher") else named
+    key = named.partition("_")[0]
+    return "for" if isinstance(job.stages[name], SearchStage) and key != "memory" else key
 
 
 def in_order(job: Job) -> list[str]:

@@ -25,17 +25,19 @@ from kd.spec.schema import (
     ExportStage,
     Job,
     Resources,
+    SearchStage,
     TrainStage,
 )
+from kd.spec.searching import search_settings
 from kd.spec.versions import versions_of
 
 FORMAT = 1
-Worker: TypeAlias = TrainStage | CacheStage | ExportStage  # every stage but the report
+Worker: TypeAlias = TrainStage | CacheStage | ExportStage | SearchStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
 OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune")
 # Settings that change how a stage runs but not what comes out of it.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile")
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +109,7 @@ def plan_job(job: Job) -> Plan:
     jobs: dict[JobKey, PlannedJob] = {}
     for name in in_order(job):
         stage = job.stages[name]
-        if isinstance(stage, (TrainStage, CacheStage, ExportStage)):
+        if isinstance(stage, Worker):
             data = data_of(job, name)
             if data.root not in identities:
                 identities[data.root] = data_identity(data.root)
@@ -121,12 +123,12 @@ def plan_job(job: Job) -> Plan:
 def _expand(
     job: Job,
     name: str,
-    stage: TrainStage | CacheStage | ExportStage,
+    stage: Worker,
     identity: str,
     planned: Mapping[JobKey, PlannedJob],
 ) -> list[PlannedJob]:
-    """Return the jobs of a stage that trains, caches or exports, one per seed."""
-    settings = _settings(stage)
+    """Return the jobs of a stage that is not the report, one per seed."""
+    settings = _settings(job, stage)
     data = _data_json(data_of(job, name))
     needs = _needs(EXPORT_NEEDS, stage.resources)
     if not isinstance(stage, ExportStage):
@@ -143,7 +145,7 @@ def _expand(
             "stage": name,
             "seed": seed,
             "kind": stage.kind,
-            "role": None if isinstance(stage, CacheStage) else stage.role,
+            "role": None if isinstance(stage, (CacheStage, SearchStage)) else stage.role,
             "fingerprint": fingerprint,
             "parents": {
                 reference: {**parent._asdict(), "fingerprint": lineage[reference]}
@@ -199,8 +201,12 @@ def _planned(spec: Mapping[str, Any], parents: Mapping[str, JobKey], needs: Need
     )
 
 
-def _settings(stage: Worker) -> dict[str, Any]:
+def _settings(job: Job, stage: Worker) -> dict[str, Any]:
     """Return what a stage does, with the catalogue's defaults filled in, so that a spec.json says all."""
+    if isinstance(stage, SearchStage):
+        searched = job.stages[stage.searched]
+        assert isinstance(searched, TrainStage)
+        return search_settings(stage, searched, _training_settings(searched))
     if isinstance(stage, CacheStage):
         return _cache_settings(stage)
     return _export_settings(stage) if isinstance(stage, ExportStage) else _training_settings(stage)
@@ -273,8 +279,12 @@ def _data_json(data: Data) -> dict[str, Any]:
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide what comes out of a stage."""
-    return {key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}
+    """Return the settings that decide what comes out of a stage; those of a search hold the stage's it is for."""
+    return {
+        key: _deciding(value) if key == "training" else value
+        for key, value in settings.items()
+        if key not in NOT_IN_FINGERPRINT
+    }
 
 
 def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:
