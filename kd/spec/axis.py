@@ -17,7 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 _JSON_SCHEMA = {
     "anyOf": [
-        {"type": "array", "minItems": 1, "items": {"type": ["number", "string", "boolean"]}},
+        {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": ["number", "string", "boolean"]}},
         {
             "type": "object",
             "properties": {"low": {"type": "number"}, "high": {"type": "number"}, "log": {"type": "boolean"}},

@@ -62,7 +62,8 @@ def search_faults(job: Job, name: str, stage: SearchStage, place: Address) -> It
     elif not isinstance(searched, TrainStage):
         yield where, f"stage '{stage.searched}' trains no model; there is nothing to search"
     else:
-        if searched.configuration not in (None, name):
+        other = job.stages.get(searched.configuration or name)
+        if isinstance(other, SearchStage) and other != stage:
             own = "a search is for a stage with settings of its own"
             yield where, f"stage '{stage.searched}' has its settings from '{searched.configuration}'; {own}"
         yield from _space_faults(stage, searched, (*place, "space"))
@@ -85,8 +86,8 @@ def configuration_faults(job: Job, name: str, stage: TrainStage, place: Address)
     searched = job.stages.get(search.searched) if isinstance(search, SearchStage) else None
     if not isinstance(search, SearchStage) or not isinstance(searched, TrainStage):
         return
-    known = searchable(stage)
-    chosen = {key: partner_of(searched, key) for key in search.space}
+    known, searched_settings = searchable(stage), searchable(searched)
+    chosen = {key: partner_of(searched, key) for key in search.space if key in searched_settings}
     for key in dict.fromkeys([*chosen, *filter(None, chosen.values())]):
         if key not in known:
             yield where, f"search '{stage.configuration}' chooses '{key}', which stage '{name}' does not have"
@@ -120,7 +121,7 @@ def _space_faults(stage: SearchStage, searched: TrainStage, place: Address) -> I
 def _range_faults(axis: Axis, annotation: str, where: Address) -> Iterator[Fault]:
     whole = _is_whole(annotation)
     if whole is None:
-        yield where, "takes no range; list the choices"
+        yield where, f"{where[-1]} takes no range; list its choices"
         return
     for bound in ("low", "high"):
         value = getattr(axis, bound)
@@ -135,7 +136,7 @@ def _range_faults(axis: Axis, annotation: str, where: Address) -> Iterator[Fault
 def _choice_faults(choices: list[Any], annotation: str, where: Address) -> Iterator[Fault]:
     for index, choice in enumerate(choices):
         if fault := argument_fault(annotation, choice):
-            yield (*where, index), f"choices: {fault[1]}"
+            yield (*where, index), f"{where[-1]}: {fault[1]}"
         elif choice in choices[:index]:
             yield (*where, index), f"{shown(choice)} is given twice"
 
