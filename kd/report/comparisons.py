@@ -18,6 +18,7 @@ Stages = Mapping[str, dict[str, Any]]  # by name, in the plan's order
 SIGNIFICANT = 0.05
 BUDGET = (  # what must be equal for two accuracies to be ranked: a key of the summary, and what it is called
     ("epochs", "epochs"),
+    ("search_epochs", "epochs of search"),
     ("test_images", "test images"),
     ("split_digest", "train/validation split"),
     ("data", "data settings"),
