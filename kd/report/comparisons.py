@@ -18,7 +18,6 @@ Stages = Mapping[str, dict[str, Any]]  # by name, in the plan's order
 SIGNIFICANT = 0.05
 BUDGET = (  # what must be equal for two accuracies to be ranked: a key of the summary, and what it is called
     ("epochs", "epochs"),
-    ("search_epochs", "epochs of search"),
     ("test_images", "test images"),
     ("split_digest", "train/validation split"),
     ("data", "data settings"),
@@ -117,6 +116,9 @@ def _notes(stage: Stage, baseline: Stage) -> list[str]:
     notes = []
     if stage["model"] != baseline["model"]:
         notes.append(f"different models: {stage['model']} against {baseline['model']}")
+    one, two = stage["search_epochs"], baseline["search_epochs"]
+    if None not in (one, two) and one != two:
+        notes.append(f"settings searched for in {one} against {two} epochs of trials")
     one, two = stage["device"], baseline["device"]
     if one and two and sorted(one) != sorted(two):
         notes.append(f"different devices: {', '.join(one)} against {', '.join(two)}")
