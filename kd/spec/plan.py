@@ -273,8 +273,12 @@ def _data_json(data: Data) -> dict[str, Any]:
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide what comes out of a stage."""
-    return {key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}
+    """Return the settings that decide what comes out of a stage; a file of weights counts by what is in it."""
+    kept = {key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}
+    arguments = kept.get("model", {}).get("arguments", {})
+    if isinstance(file := arguments.get("pretrained"), str):
+        kept["model"] = {**kept["model"], "arguments": {**arguments, "pretrained": data_identity(file)}}
+    return kept
 
 
 def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:
