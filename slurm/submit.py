@@ -20,9 +20,10 @@ from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
 from kd.spec.schema import CacheStage, TrainStage
 from slurm.cluster import Profile, load_profile
+from slurm.difference import changed_jobs, refuse_other_plan
 from slurm.faults import fault_point
 from slurm.placement import place, see, see_if_there
-from slurm.prepare import Launch, changed_jobs, open_run, refuse_other_plan, write_run
+from slurm.prepare import Launch, open_run, write_run
 from slurm.request import Request, in_slots
 
 if TYPE_CHECKING:
