@@ -42,7 +42,8 @@ def see_if_there(
         if known.isdisjoint(seen[1].partitions):
             raise ClusterError(f"this machine's Slurm has none of its partitions ({', '.join(sorted(known))})")
     except ClusterError as error:
-        print(f"cluster {cluster}: {error}; partitions are chosen by the profile alone", file=sys.stderr)
+        reason = str(error).partition(": ")[0]  # what follows is Slurm's own complaint, often several lines of it
+        print(f"cluster {cluster}: {reason}; partitions are chosen by the profile alone", file=sys.stderr)
         return None
     return seen
 
