@@ -8,7 +8,8 @@ from kd import catalog
 from kd.spec.components import Fault, component_faults, data_faults, declared_shape, named_faults
 from kd.spec.graph import cycle, waiting_key
 from kd.spec.lineage import lineage_faults
-from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, TrainStage
+from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, SelectStage, TrainStage
+from kd.spec.selection import comparison_faults, selection_faults
 from kd.spec.source import Address
 from kd.spec.teaching import needs_teacher, teaching_faults
 
@@ -28,6 +29,10 @@ def faults(job: Job) -> Iterator[Fault]:
             yield from teaching_faults(job, name, stage, place)
         if isinstance(stage, (TrainStage, ExportStage)):
             yield from lineage_faults(job, name, stage, place)
+        if isinstance(stage, SelectStage):
+            yield from selection_faults(job, name, stage, place)
+        if isinstance(stage, ReportStage):
+            yield from comparison_faults(job, stage, (*place, "compare"))
     if all(isinstance(stage, ReportStage) for stage in job.stages.values()):
         yield ("stages",), "there is nothing to train: only report stages"
     if stages := cycle(job):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, TrainStage
+from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, SelectStage, TrainStage
 
 
 def teachers_of(job: Job, name: str) -> Sequence[str]:
@@ -16,32 +16,49 @@ def teachers_of(job: Job, name: str) -> Sequence[str]:
 
 
 def references(job: Job, name: str) -> dict[str, str]:
-    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start`` and ``of``."""
+    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start``; ``of``; ``by_1`` ..."""
     stage, teachers = job.stages[name], teachers_of(job, name)
-    found = {f"teacher_{number}": teacher for number, teacher in enumerate(teachers, start=1)}
-    if len(teachers) == 1:
-        found = {"teacher": teachers[0]}
+    if isinstance(stage, SelectStage):
+        return {**_numbered("of", stage.of), **_numbered("by", stage.by)}
+    found = {"teacher": teachers[0]} if len(teachers) == 1 else _numbered("teacher", teachers)
     if isinstance(stage, TrainStage) and stage.start is not None:
         found["start"] = stage.start
     return {"of": stage.of} if isinstance(stage, ExportStage) else found
 
 
 def seeds_of(job: Job, name: str) -> list[int]:
-    """Return the seeds that multiply a stage: a cache and an export have those of the model they are made of."""
-    stage = job.stages[name]
-    if isinstance(stage, (CacheStage, ExportStage)):
-        made_of = job.stages.get(stage.teacher if isinstance(stage, CacheStage) else stage.of)
-        return (made_of.seeds if isinstance(made_of, TrainStage) else None) or job.seeds
-    return (stage.seeds if isinstance(stage, TrainStage) else None) or job.seeds
+    """Return the seeds that multiply a stage: what is made of a model has those of its training."""
+    training = training_of(job, name)
+    return (training.seeds if training else None) or job.seeds
 
 
 def data_of(job: Job, name: str) -> Data:
-    """Return the data of a stage: its own, those of the model it exports, or the pipeline's."""
+    """Return the data of a stage: its own, those of the model it exports or judges, or the pipeline's."""
     stage = job.stages[name]
-    if isinstance(stage, ExportStage):
-        exported = job.stages.get(stage.of)
-        return (exported.data if isinstance(exported, TrainStage) else None) or job.data
-    return (stage.data if isinstance(stage, (TrainStage, CacheStage)) else None) or job.data
+    source = stage if isinstance(stage, CacheStage) else training_of(job, name)
+    return (source.data if source else None) or job.data
+
+
+def training_of(job: Job, name: str) -> TrainStage | None:
+    """Return the training that a stage is, or is made of: a cache's and an export's model, a selection's student."""
+    for _ in job.stages:  # a chain of references is no longer; one that never ends is told as a cycle
+        stage = job.stages.get(name)
+        if isinstance(stage, CacheStage):
+            name = stage.teacher
+        elif isinstance(stage, ExportStage):
+            name = stage.of
+        elif isinstance(stage, SelectStage) and stage.by:
+            name = stage.by[0]
+        else:
+            return stage if isinstance(stage, TrainStage) else None
+    return None
+
+
+def trainings_of(job: Job, name: str) -> Sequence[TrainStage]:
+    """Return the trainings of which one's model is a stage's: the one it is, or those of a selection's candidates."""
+    stage = job.stages.get(name)
+    named = [job.stages.get(each) for each in stage.of] if isinstance(stage, SelectStage) else [stage]
+    return [each for each in named if isinstance(each, TrainStage)]
 
 
 def cycle(job: Job) -> list[str]:
@@ -66,7 +83,7 @@ def cycle(job: Job) -> list[str]:
 def waiting_key(job: Job, name: str, parent: str | None = None) -> str:
     """Return the key under which a stage names the parent it waits for (itself, where none is given)."""
     named = next(reference for reference, stage in references(job, name).items() if stage == (parent or name))
-    return "teacher" if named.startswith("teacher") else named
+    return named.rstrip("_0123456789")
 
 
 def in_order(job: Job) -> list[str]:
@@ -82,6 +99,10 @@ def in_order(job: Job) -> list[str]:
             else:
                 waiting.append(parent)
     return sorted(order, key=lambda name: isinstance(job.stages[name], ReportStage))
+
+
+def _numbered(reference: str, stages: Sequence[str]) -> dict[str, str]:
+    return {f"{reference}_{number}": stage for number, stage in enumerate(stages, start=1)}
 
 
 def _present_parents(job: Job, name: str) -> Iterator[str]:

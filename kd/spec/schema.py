@@ -35,6 +35,10 @@ StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=64)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+TWO_OR_MORE: dict[str, Any] = {
+    "minItems": 2,
+    "uniqueItems": True,
+}  # said better than pydantic would by kd.spec.selection
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
 
 
@@ -249,17 +253,35 @@ class ExportStage(Stage):
     )
 
 
+class SelectStage(Stage):
+    """Choose a teacher: of candidates that each follow from the one before, how far is it worth going?"""
+
+    kind: Literal["select"]
+    role: Name | None = Field(default=None, description="Its place in the report")
+    of: list[str] = Field(description="The stages whose models may teach, in order", json_schema_extra=TWO_OR_MORE)
+    by: list[str] = Field(description="The students they taught, one each, in order", json_schema_extra=TWO_OR_MORE)
+    minimum_gain: float = Field(
+        default=0.05, ge=0, lt=1, description="The least share of the student's validation error that a step must save"
+    )
+
+
 class ReportStage(Stage):
     """Assemble the report from whatever finished."""
 
     kind: Literal["report"]
+    compare: dict[StageName, Names] = Field(
+        default={}, description="Which stages are compared, each with one or several; default: distilled with baseline"
+    )
 
 
-AnyStage = Annotated[TrainStage | DistillStage | CacheStage | ExportStage | ReportStage, Field(discriminator="kind")]
+AnyStage = Annotated[
+    TrainStage | DistillStage | CacheStage | SelectStage | ExportStage | ReportStage, Field(discriminator="kind")
+]
 STAGE_KINDS: Mapping[str, type[Stage]] = {
     "train": TrainStage,
     "distill": DistillStage,
     "cache": CacheStage,
+    "select": SelectStage,
     "export": ExportStage,
     "report": ReportStage,
 }

@@ -10,7 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from kd.spec.graph import in_order, references, seeds_of
-from kd.spec.schema import Augment, CacheStage, Component, Data, ExportStage, Job, Resources, Stage, TrainStage
+from kd.spec.schema import (
+    Augment,
+    CacheStage,
+    Component,
+    Data,
+    ExportStage,
+    Job,
+    Resources,
+    SelectStage,
+    Stage,
+    TrainStage,
+)
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
@@ -53,6 +64,8 @@ def _shrink_stage(job: Job, stage: Stage, seeds: list[int]) -> Stage:
     if isinstance(stage, ExportStage):
         update = {"calibration_batches": 1, "resources": _shrink_resources(stage.resources)}
         return stage.model_copy(update=update)
+    if isinstance(stage, SelectStage):
+        return stage.model_copy(update={"resources": _shrink_resources(stage.resources)})
     return _shrink_cache(stage) if isinstance(stage, CacheStage) else stage
 
 
