@@ -21,6 +21,7 @@ STAGES: Mapping[str, str] = {
     "cache": "kd.stages.cache",
     "select": "kd.stages.select",
     "export": "kd.stages.export",
+    "search": "kd.stages.search",
     "report": "kd.stages.report",
 }
 

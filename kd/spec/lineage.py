@@ -32,10 +32,15 @@ def parent_faults(job: Job, name: str, parent: str, where: Address) -> Iterator[
     elif not isinstance(stage, (TrainStage, SelectStage)):
         yield where, f"stage '{parent}' trains no model"
     else:
-        has = seeds_of(job, parent)
-        lacking = sorted(set(seeds_of(job, name)).difference(has))
-        if lacking and len(has) > 1:
-            yield where, f"stage '{parent}' has no seed {lacking[0]} (it has {', '.join(map(str, has[:5]))})"
+        yield from seed_faults(job, name, parent, where)
+
+
+def seed_faults(job: Job, name: str, parent: str, where: Address) -> Iterator[Fault]:
+    """Yield the first seed of a stage for which its parent, which has several seeds, has none."""
+    has = seeds_of(job, parent) if parent in job.stages else []
+    lacking = sorted(set(seeds_of(job, name)).difference(has))
+    if lacking and len(has) > 1:
+        yield where, f"stage '{parent}' has no seed {lacking[0]} (it has {', '.join(map(str, has[:5]))})"
 
 
 def _start_faults(job: Job, stage: TrainStage, start: str, place: Address) -> Iterator[Fault]:

@@ -26,18 +26,20 @@ from kd.spec.schema import (
     Job,
     ReportStage,
     Resources,
+    SearchStage,
     SelectStage,
     TrainStage,
 )
+from kd.spec.searching import search_settings
 from kd.spec.versions import versions_of
 
 FORMAT = 1
-Worker: TypeAlias = TrainStage | CacheStage | SelectStage | ExportStage  # every stage but the report
+Worker: TypeAlias = TrainStage | CacheStage | SelectStage | ExportStage | SearchStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
 OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune")
 # Settings that change how a stage runs but not what comes out of it.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile")
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,11 +137,11 @@ def _expand(
     identity: str,
     planned: Mapping[JobKey, PlannedJob],
 ) -> list[PlannedJob]:
-    """Return the jobs of a stage that trains, caches, selects or exports, one per seed."""
-    settings = _settings(stage)
+    """Return the jobs of a stage that is not the report, one per seed."""
+    settings = _settings(job, stage)
     data = _data_json(data_of(job, name))
     needs = _needs(MEASURING_NEEDS, stage.resources)
-    if isinstance(stage, (TrainStage, CacheStage)):
+    if isinstance(stage, (TrainStage, CacheStage, SearchStage)):
         needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
     same_content = {"settings": _deciding(settings), "data": {**data, "root": identity}}
     jobs = []
@@ -153,7 +155,7 @@ def _expand(
             "stage": name,
             "seed": seed,
             "kind": stage.kind,
-            "role": None if isinstance(stage, CacheStage) else stage.role,
+            "role": None if isinstance(stage, (CacheStage, SearchStage)) else stage.role,
             "fingerprint": fingerprint,
             "parents": {
                 reference: {**parent._asdict(), "fingerprint": lineage[reference]}
@@ -219,8 +221,12 @@ def _planned(spec: Mapping[str, Any], parents: Mapping[str, JobKey], needs: Need
     )
 
 
-def _settings(stage: Worker) -> dict[str, Any]:
+def _settings(job: Job, stage: Worker) -> dict[str, Any]:
     """Return what a stage does, with the catalogue's defaults filled in, so that a spec.json says all."""
+    if isinstance(stage, SearchStage):
+        searched = job.stages[stage.searched]
+        assert isinstance(searched, TrainStage)
+        return search_settings(stage, searched, _training_settings(searched))
     if isinstance(stage, CacheStage):
         return _cache_settings(stage)
     if isinstance(stage, SelectStage):
@@ -295,8 +301,12 @@ def _data_json(data: Data) -> dict[str, Any]:
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide what comes out of a stage."""
-    return {key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}
+    """Return the settings that decide what comes out of a stage; those of a search hold the stage's it is for."""
+    return {
+        key: _deciding(value) if key == "training" else value
+        for key, value in settings.items()
+        if key not in NOT_IN_FINGERPRINT
+    }
 
 
 def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from kd.spec.schema import (
     ExportStage,
     Job,
     Resources,
+    SearchStage,
     SelectStage,
     Stage,
     TrainStage,
@@ -29,6 +30,7 @@ TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are
 BATCH = 16  # per GPU
 SEEDS = 2
 VIEWS = 2  # of a cache
+TRIALS = 3  # of a search
 MINUTES = 10
 
 
@@ -66,6 +68,9 @@ def _shrink_stage(job: Job, stage: Stage, seeds: list[int]) -> Stage:
         return stage.model_copy(update=update)
     if isinstance(stage, SelectStage):
         return stage.model_copy(update={"resources": _shrink_resources(stage.resources)})
+    if isinstance(stage, SearchStage):
+        few = {"trials": min(stage.trials, TRIALS), "epochs": min(stage.epochs, EPOCHS), "seeds": seeds}
+        return stage.model_copy(update={**few, "resources": _shrink_resources(stage.resources)})
     return _shrink_cache(stage) if isinstance(stage, CacheStage) else stage
 
 

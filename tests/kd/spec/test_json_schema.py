@@ -34,6 +34,12 @@ BEYOND_A_SCHEMA = {
     "time_beyond_a_year", "unknown_teacher", "unknown_teacher_in_a_list", "validation_leaves_nothing",
     "variable_not_set", "variable_with_default", "warmup_too_long", "weight_is_no_number", "weights_all_zero",
     "weights_sum", "zero_time",
+    "configuration_cycle", "configuration_does_not_fit", "configuration_of_a_stage", "configuration_unknown",
+    "search_choice_out_of_range", "search_for_a_search", "search_for_unknown_stage", "search_log_of_zero",
+    "search_of_a_missing_term", "search_of_both_weights", "search_of_the_model", "search_of_unknown_key",
+    "search_on_two_gpus", "search_range_of_a_switch", "search_range_out_of_range", "search_range_upside_down",
+    "search_remembers_a_stage", "search_remembers_itself", "search_remembers_unknown", "search_without_the_seed",
+    "searches_of_one_stage",
 }  # fmt: skip
 
 
