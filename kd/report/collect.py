@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
 from kd.report.merge import merge_cells
@@ -24,7 +25,10 @@ HEADLINE = (  # key of report.json, and the role whose first stage in the plan g
     ("student_accuracy_without_kd", "baseline"),
     ("student_accuracy_with_kd", "distilled"),
 )
-UNMEASURED = ("cache",)  # kinds of stages that leave no model to measure: of these only the missing are reported
+UNMEASURED = (
+    "cache",
+    "search",
+)  # kinds of stages that leave no model to measure: of these only the missing are reported
 LONGEST_FACT = 200  # characters of a provenance entry that report.json repeats
 
 
@@ -52,14 +56,22 @@ def _family(runs: Sequence[Run], base: Path) -> dict[str, Any]:
     cells = merge_cells([cell for run in runs for cell in run.cells])
     names = unique([cell.key.stage for cell in cells if cell.kind not in UNMEASURED])
     stages = {name: summarise([cell for cell in cells if cell.key.stage == name], base) for name in names}
+    for name, stage in stages.items():
+        stage["preparation"] = preparation(name, cells)
     headline: dict[str, Any] = {key: _first_mean(stages, role) for key, role in HEADLINE}
     return headline | {
         "seeds": unique([cell.key.seed for cell in cells]),
         "stages": stages,
-        "comparisons": comparisons(stages),
+        "comparisons": comparisons(stages, _asked(runs)),
         "missing": [_missing(cell, base) for cell in cells if not cell.done],
         "runs": [_provenance(run, base) for run in runs],
     }
+
+
+def _asked(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return the pairs of stages that the job files asked to compare."""
+    asked = [run.plan.get("comparisons", {}) for run in runs]
+    return list(dict.fromkeys((name, other) for each in asked for name in each for other in each[name]))
 
 
 def _first_mean(stages: dict[str, dict[str, Any]], role: str) -> float | None:

@@ -8,11 +8,22 @@ from kd import catalog
 from kd.spec.components import Fault, component_faults, data_faults, declared_shape, named_faults
 from kd.spec.graph import cycle, waiting_key
 from kd.spec.lineage import lineage_faults
-from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, TrainStage
+from kd.spec.schema import (
+    CacheStage,
+    Data,
+    DistillStage,
+    ExportStage,
+    Job,
+    ReportStage,
+    SearchStage,
+    SelectStage,
+    TrainStage,
+)
+from kd.spec.searching import configuration_faults, search_faults
+from kd.spec.selection import comparison_faults, selection_faults
 from kd.spec.source import Address
 from kd.spec.teaching import needs_teacher, teaching_faults
 
-HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
 LINEAR_IN_LABELS = ("ce",)  # of mixed images, the loss is the mean of what each label alone would cost
 
 
@@ -28,6 +39,15 @@ def faults(job: Job) -> Iterator[Fault]:
             yield from teaching_faults(job, name, stage, place)
         if isinstance(stage, (TrainStage, ExportStage)):
             yield from lineage_faults(job, name, stage, place)
+        if isinstance(stage, SelectStage):
+            yield from selection_faults(job, name, stage, place)
+        if isinstance(stage, ReportStage):
+            yield from comparison_faults(job, stage, (*place, "compare"))
+        if isinstance(stage, TrainStage):
+            yield from configuration_faults(job, name, stage, place)
+        if isinstance(stage, SearchStage):
+            yield from _seed_faults(stage.seeds or [], (*place, "seeds"))
+            yield from search_faults(job, name, stage, place)
     if all(isinstance(stage, ReportStage) for stage in job.stages.values()):
         yield ("stages",), "there is nothing to train: only report stages"
     if stages := cycle(job):
@@ -98,7 +118,7 @@ def _loss_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
     total = sum(weights.values())
     if total == 0:
         yield place, "the weights of the loss sum to 0: nothing would be learned"
-    elif set(weights) == set(HINTON) and abs(total - 1) > 1e-6 and not stage.free_weights:
+    elif stage.weights_share_one and abs(total - 1) > 1e-6:
         yield place, f"the weights of ce and kd sum to {total:g}, not 1 (set 'free_weights: true' to mean it)"
     if isinstance(stage, DistillStage) and total and not any(_teaches(name, weights[name]) for name in weights):
         yield place, "no term with a weight above 0 uses the teacher; add 'kd', or use 'kind: train'"

@@ -86,7 +86,7 @@ def _known_keys(address: Address, data: dict[str, Any]) -> list[str]:
     if address:
         field = model.model_fields.get(str(address[0]))
         model = next(_models_in(field.annotation), BaseModel) if field else BaseModel
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from kd.errors import shown
+from kd.spec.axis import Axis
 from kd.spec.quantities import (
     MEMORY_PATTERN,
     MOST_MINUTES,
@@ -35,6 +46,10 @@ StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=64)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+TWO_OR_MORE: dict[str, Any] = {
+    "minItems": 2,
+    "uniqueItems": True,
+}  # said better than pydantic would by kd.spec.selection
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
 
 
@@ -185,6 +200,9 @@ class Stage(Strict):
     resources: Resources = Resources()
 
 
+HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
+
+
 class TrainStage(Stage):
     """Train a model on labels."""
 
@@ -205,6 +223,7 @@ class TrainStage(Stage):
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
     early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
     start: str | None = Field(default=None, description="The stage whose model is trained on, instead of a fresh one")
+    configuration: str | None = Field(default=None, description="The search whose best settings are used")
     prune: float | None = Field(default=None, gt=0, lt=1, description="First remove this share of its channels")
     int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
@@ -212,6 +231,11 @@ class TrainStage(Stage):
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
+
+    @property
+    def weights_share_one(self) -> bool:
+        """Whether the loss is ``ce`` and ``kd`` with weights that are to sum to 1."""
+        return set(self.loss) == set(HINTON) and not self.free_weights
 
 
 class DistillStage(TrainStage):
@@ -249,18 +273,56 @@ class ExportStage(Stage):
     )
 
 
+class SelectStage(Stage):
+    """Choose a teacher: of candidates that each follow from the one before, how far is it worth going?"""
+
+    kind: Literal["select"]
+    role: Name | None = Field(default=None, description="Its place in the report")
+    of: list[str] = Field(description="The stages whose models may teach, in order", json_schema_extra=TWO_OR_MORE)
+    by: list[str] = Field(description="The students they taught, one each, in order", json_schema_extra=TWO_OR_MORE)
+    minimum_gain: float = Field(
+        default=0.05, ge=0, lt=1, description="The least share of the student's validation error that a step must save"
+    )
+
+
+class SearchStage(Stage):
+    """Choose settings of a stage by short trainings, judged on the validation images."""
+
+    kind: Literal["search"]
+    searched: str = Field(alias="for", description="The stage whose settings are searched; trials train as it does")
+    seeds: Seeds | None = Field(default=None, description="Instead of the seeds of that stage")
+    trials: int = Field(gt=0, le=10_000, description="Configurations to try; the first is the stage's own")
+    epochs: int = Field(gt=0, le=1_000_000, description="Of the longest trials; most are shorter")
+    space: dict[str, Axis] = Field(
+        min_length=1, description="Dotted keys of that stage, each with a list of choices or a range"
+    )
+    memory: Names = Field(default=[], description="Other searches whose trials count as experience")
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"for" if key == "searched" else key: value for key, value in whole(self).items()}
+
+
 class ReportStage(Stage):
     """Assemble the report from whatever finished."""
 
     kind: Literal["report"]
+    compare: dict[StageName, Names] = Field(
+        default={}, description="Which stages are compared, each with one or several; default: distilled with baseline"
+    )
 
 
-AnyStage = Annotated[TrainStage | DistillStage | CacheStage | ExportStage | ReportStage, Field(discriminator="kind")]
+AnyStage = Annotated[
+    TrainStage | DistillStage | CacheStage | SelectStage | ExportStage | SearchStage | ReportStage,
+    Field(discriminator="kind"),
+]
 STAGE_KINDS: Mapping[str, type[Stage]] = {
     "train": TrainStage,
     "distill": DistillStage,
     "cache": CacheStage,
+    "select": SelectStage,
     "export": ExportStage,
+    "search": SearchStage,
     "report": ReportStage,
 }
 

@@ -10,7 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from kd.spec.graph import in_order, references, seeds_of
-from kd.spec.schema import Augment, CacheStage, Component, Data, ExportStage, Job, Resources, Stage, TrainStage
+from kd.spec.schema import (
+    Augment,
+    CacheStage,
+    Component,
+    Data,
+    ExportStage,
+    Job,
+    Resources,
+    SearchStage,
+    SelectStage,
+    Stage,
+    TrainStage,
+)
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
@@ -18,6 +30,7 @@ TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are
 BATCH = 16  # per GPU
 SEEDS = 2
 VIEWS = 2  # of a cache
+TRIALS = 3  # of a search
 MINUTES = 10
 
 
@@ -53,6 +66,11 @@ def _shrink_stage(job: Job, stage: Stage, seeds: list[int]) -> Stage:
     if isinstance(stage, ExportStage):
         update = {"calibration_batches": 1, "resources": _shrink_resources(stage.resources)}
         return stage.model_copy(update=update)
+    if isinstance(stage, SelectStage):
+        return stage.model_copy(update={"resources": _shrink_resources(stage.resources)})
+    if isinstance(stage, SearchStage):
+        few = {"trials": min(stage.trials, TRIALS), "epochs": min(stage.epochs, EPOCHS), "seeds": seeds}
+        return stage.model_copy(update={**few, "resources": _shrink_resources(stage.resources)})
     return _shrink_cache(stage) if isinstance(stage, CacheStage) else stage
 
 

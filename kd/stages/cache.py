@@ -63,6 +63,7 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
         "format": 1,
         **identity(spec),
         "teacher": found.facts,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),  # of the teacher
         "cache": {"key": held.key, "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()}},
         "attempts": outputs.attempt,
         "seconds": {"total": watch.seconds},

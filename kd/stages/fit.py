@@ -16,7 +16,7 @@ from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms, make_term
 from kd.losses.inputs import ADAPTER, needs_features
 from kd.stages.context import StageContext
-from kd.stages.data import load_data
+from kd.stages.data import Data, load_data
 from kd.stages.keeper import make_keeper, patience_of
 from kd.stages.outcome import Trained, conclude, measure_store
 from kd.stages.start import starting_point
@@ -29,6 +29,7 @@ from kd.train.device import free_memory, prepare_runtime
 from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.meter import Meter
+from kd.train.schedules import Schedule, stretched
 from kd.train.state import Row, Stopwatch, Training
 
 
@@ -48,18 +49,29 @@ def fit_stage(context: StageContext, spec: Mapping[str, Any], *, teachers: Teach
 def _train_and_conclude(context: StageContext, spec: Mapping[str, Any], teachers: Teachers | None) -> dict[str, Any]:
     """Train with all processes; then the first one alone measures and writes."""
     with team(context, spec["resources"].get("gpus", 1)) as processes:
-        trained = _train(context, spec, teachers, processes)
+        trained = train_model(context, spec, teachers, processes)
     return conclude(context, spec, trained, processes=processes.count) if processes.rank == 0 else {}
 
 
-def _train(context: StageContext, spec: Mapping[str, Any], teachers: Teachers | None, processes: Processes) -> Trained:
-    """Train the model of ``spec`` to its end, on this process's share of every batch."""
+def train_model(
+    context: StageContext,
+    spec: Mapping[str, Any],
+    teachers: Teachers | None,
+    processes: Processes,
+    *,
+    data: Data | None = None,
+) -> Trained:
+    """Train the model of ``spec`` to its end, on this process's share of every batch.
+
+    ``data`` are those of the spec where they were loaded before. Raises as ``fit_stage``.
+    """
     watch = Stopwatch()
     settings, seed = spec["settings"], spec["seed"]
     runtime = prepare_runtime(
         precision=settings["precision"], deterministic=settings["deterministic"], processes=processes.count
     )
-    data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
+    if data is None:
+        data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
     start = starting_point(context, settings, data)
     card = start.card
     seed_generators("model", seed)  # by the seed alone: all arms with this model start from the same weights
@@ -86,7 +98,7 @@ def _train(context: StageContext, spec: Mapping[str, Any], teachers: Teachers | 
         epochs=settings["epochs"],
         batches=batches,
         objective=objective,
-        schedule=_from_catalogue("schedule", settings["schedule"], settings["epochs"]),
+        schedule=_schedule(settings),
         validate=partial(
             measure_store, store=data.validation, classes=len(card.classes), runtime=runtime, processes=processes
         ),
@@ -131,6 +143,13 @@ def seed_generators(purpose: str, seed: int) -> None:
 
 def _from_catalogue(kind: str, entry: Mapping[str, Any], *inputs: Any) -> Any:
     return load(kind, entry["name"])(*inputs, **entry["arguments"])
+
+
+def _schedule(settings: Mapping[str, Any]) -> Schedule:
+    """Return the learning-rate schedule; a trial of a search goes through its stage's whole one in fewer epochs."""
+    whole = settings.get("schedule_epochs", settings["epochs"])
+    schedule: Schedule = _from_catalogue("schedule", settings["schedule"], whole)
+    return schedule if whole == settings["epochs"] else stretched(schedule, whole / settings["epochs"])
 
 
 def _mixing(settings: Mapping[str, Any]) -> Mixing | None:

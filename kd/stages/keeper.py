@@ -36,6 +36,14 @@ def patience_of(settings: Mapping[str, Any]) -> int | None:
     return None if stopping is None else int(stopping["patience"])
 
 
+def beat(heartbeat: Heartbeat, values: Mapping[str, Any]) -> None:
+    """Write a heartbeat, or a line on stderr: checkpoints and results say themselves when the disk is full."""
+    try:
+        heartbeat.write(values)
+    except OSError as error:
+        print(f"kd: no heartbeat: {heartbeat.path} cannot be written ({error.strerror})", file=sys.stderr)
+
+
 class Follower:
     """What a further process of a stage does of this: go back to the checkpoint, and stop with the others."""
 
@@ -130,7 +138,4 @@ class Keeper(Follower):
             "host": socket.gethostname(),
             "job_id": self._context.facts.get("job_id"),
         }
-        try:
-            self._heartbeat.write(values)
-        except OSError as error:  # it only tells; checkpoints and results say themselves when the disk is full
-            print(f"kd: no heartbeat: {self._heartbeat.path} cannot be written ({error.strerror})", file=sys.stderr)
+        beat(self._heartbeat, values)

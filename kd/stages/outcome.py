@@ -66,6 +66,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
         "format": 1,
         **identity(spec),
         "model": dict(spec["settings"]["model"]),
+        **({"configuration": spec["configuration"]} if "configuration" in spec else {}),
         **_training_facts(training),
         **trained.facts,
         "test": test,

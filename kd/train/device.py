@@ -141,9 +141,12 @@ def peak_gpu_memory_mb(device: torch.device) -> float:
 
 
 def free_memory() -> None:
-    """Let go of what nobody uses any more, on GPUs too, and begin to measure its peak anew."""
-    gc.collect()
+    """Let go of what nobody uses any more on GPUs, and begin to measure the peak anew.
+
+    Without a GPU nothing is done: there Python's own collector does in time, and a full collection takes 0.3 s.
+    """
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 

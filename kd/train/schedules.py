@@ -45,6 +45,11 @@ def step(epochs: int, *, every: PositiveInt, gamma: Fraction = 0.1, warmup: NonN
     return _warmed(lambda epoch: gamma ** int(epoch // every), warmup)
 
 
+def stretched(schedule: Schedule, factor: float) -> Schedule:
+    """Return a schedule that passes ``factor`` times as fast."""
+    return lambda epoch: schedule(epoch * factor)
+
+
 def _warmed(factor: Schedule, warmup: float) -> Schedule:
     """Return ``factor`` multiplied by a linear rise over the first ``warmup`` epochs."""
     return lambda epoch: factor(epoch) * (epoch / warmup if epoch < warmup else 1.0)

@@ -21,17 +21,25 @@ BROKEN = sorted((REPOSITORY / "tests/specs/broken").glob("*.yaml"))
 # Faults that take more than one place of the file, or its surroundings, to see.
 BEYOND_A_SCHEMA = {
     "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
-    "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
-    "caches_of_unequal_views", "clip_infinite", "crop_beyond_image", "cutout_beyond_image", "export_of_nothing",
-    "infinite_learning_rate", "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher",
+    "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled", "caches_of_unequal_views",
+    "clip_infinite", "compare_unknown_stage", "compare_with_a_cache", "crop_beyond_image", "cutout_beyond_image",
+    "export_of_nothing", "infinite_learning_rate", "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher",
     "milestone_past_the_end", "milestones_equal", "milestones_unsorted", "mixing_with_hard_targets", "only_reports",
-    "prune_without_start", "real_for_whole_number", "seed_without_teacher", "shares_all_zero", "shares_for_others",
+    "prune_without_start", "real_for_whole_number", "seed_without_teacher", "select_by_a_stranger",
+    "select_by_another_model", "select_by_other_data", "select_cycle", "select_of_a_report", "select_of_a_selection",
+    "select_seed_missing", "select_unequal_lengths", "select_unknown_student", "shares_all_zero", "shares_for_others",
     "start_of_another_model", "start_of_itself", "start_of_other_data", "start_unknown", "start_without_the_seed",
     "teacher_cycle", "teacher_cycle_of_three", "teacher_is_a_report", "teacher_is_itself", "teacher_never_used",
     "teacher_of_other_images", "teachers_of_features", "temperature_given_twice", "temperature_of_nothing",
     "time_beyond_a_year", "unknown_teacher", "unknown_teacher_in_a_list", "validation_leaves_nothing",
     "variable_not_set", "variable_with_default", "warmup_too_long", "weight_is_no_number", "weights_all_zero",
     "weights_sum", "zero_time",
+    "configuration_cycle", "configuration_does_not_fit", "configuration_of_a_stage", "configuration_unknown",
+    "search_choice_out_of_range", "search_for_a_search", "search_for_unknown_stage", "search_log_of_zero",
+    "search_of_a_missing_term", "search_of_both_weights", "search_of_the_model", "search_of_unknown_key",
+    "search_on_two_gpus", "search_range_of_a_switch", "search_range_out_of_range", "search_range_upside_down",
+    "search_remembers_a_stage", "search_remembers_itself", "search_remembers_unknown", "search_without_the_seed",
+    "searches_of_one_stage",
 }  # fmt: skip
 
 

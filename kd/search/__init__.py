@@ -1,0 +1,1 @@
+"""Choosing hyperparameters by short trainings: spaces, budgets, proposals. Trains nothing itself."""

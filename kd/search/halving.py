@@ -1,0 +1,76 @@
+"""The budget of a search: many short trials, few long ones (successive halving, arXiv:1502.07943).
+
+A trial trains a configuration from its first step: what a schedule or a temperature does over a whole training happens
+in a short trial too, so trials of one length compare like with like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kd.search.space import Configuration
+
+FACTOR = 3  # a third of the configurations goes on, and trains three times as long
+DEFAULT = 1  # the number of the configuration that is the stage's own
+
+
+class Rung(NamedTuple):
+    """``configurations`` trained for ``epochs`` each."""
+
+    configurations: int
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """A finished training of configuration ``number`` (from 1). ``accuracy`` and ``loss`` are those of the validation
+    images at the best epoch, None when the training diverged. ``seconds`` are all that it took.
+    """
+
+    number: int
+    epochs: int
+    configuration: Configuration
+    accuracy: float | None
+    loss: float | None
+    seconds: float
+
+
+def rungs(trials: int, epochs: int) -> list[Rung]:
+    """Return the rungs of a search of so many configurations, the longest trials of ``epochs``.
+
+    The last rungs have two configurations at least, so that the default is measured against another at full length.
+    """
+    levels = 0
+    while FACTOR ** (levels + 1) <= min(trials, epochs):
+        levels += 1
+    least = min(trials, 2)
+    return [
+        Rung(max(least, trials // FACTOR**level), round(epochs / FACTOR ** (levels - level)))
+        for level in range(levels + 1)
+    ]
+
+
+def cost(ladder: Sequence[Rung]) -> int:
+    """Return the epochs that a search trains in all."""
+    return sum(rung.configurations * rung.epochs for rung in ladder)
+
+
+def promoted(trials: Sequence[Trial], count: int) -> list[int]:
+    """Return the numbers of the ``count`` configurations to train longer: the default, and the best of the others."""
+    others = sorted((trial for trial in trials if trial.number != DEFAULT), key=rank, reverse=True)
+    return sorted([DEFAULT, *(trial.number for trial in others[: count - 1])])
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """Return the best trial, the earliest number of equal ones; None when all diverged."""
+    finished = [trial for trial in trials if trial.accuracy is not None]
+    return max(finished, key=rank, default=None)
+
+
+def rank(trial: Trial) -> tuple[float, float, int]:
+    """Higher is better: validation accuracy, then lower loss, then the earlier number; diverged ones come last."""
+    if trial.accuracy is None or trial.loss is None:
+        return -1.0, 0.0, -trial.number
+    return trial.accuracy, -trial.loss, -trial.number

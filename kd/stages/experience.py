@@ -1,0 +1,61 @@
+"""What a search knows of its task, and what it remembers of the trials of other searches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kd.errors import CheckpointError
+from kd.rundir import StageFolder
+from kd.search.proposals import Experience
+from kd.search.space import with_configuration
+from kd.stages.context import StageContext
+from kd.stages.data import Data
+from kd.stages.start import starting_point
+from kd.stages.teachers import find_teacher
+
+
+def task_features(context: StageContext, spec: Mapping[str, Any], data: Data) -> dict[str, float]:
+    """Return what describes a search's task (``kd.search.proposals.FEATURES``), from its data, student and teachers.
+
+    Nothing of the test part is among it. Raises CheckpointError when a teacher has not finished.
+    """
+    student = starting_point(context, spec["settings"]["training"], data).build()
+    folders = [context.parents[reference] for reference in spec["parents"] if reference.startswith("teacher")]
+    accuracies = [find_teacher(folder).facts["validation_accuracy"] for folder in folders]
+    sizes = [(StageFolder(folder).read_result() or {}).get("parameters", 0) for folder in folders]
+    images = data.train.labels.bincount(minlength=len(data.arrays.classes))
+    return {
+        "log_images": math.log10(len(data.train)),
+        "log_classes": math.log10(len(data.arrays.classes)),
+        "log_pixels": math.log10(data.arrays.channels * data.arrays.image_size**2),
+        "imbalance": float(images.max()) / max(1.0, float(images.min())),
+        "log_parameters": math.log10(sum(parameter.numel() for parameter in student.parameters())),
+        "log_teacher_parameters": math.log10(max(1, sum(sizes))),
+        "teacher_accuracy": max(accuracies, default=0.0),
+        "teachers": float(len(folders)),
+    }
+
+
+def remembered(context: StageContext, spec: Mapping[str, Any]) -> list[Experience]:
+    """Return all trials of the searches that a spec names as its memory. Raises CheckpointError when one is missing."""
+    found = []
+    for reference in spec["parents"]:
+        if reference.startswith("memory"):
+            folder = context.parents[reference]
+            result = StageFolder(folder).read_result()
+            if result is None:
+                raise CheckpointError(f"{folder}: the search has no result.json, so it has not finished; run it first")
+            found += [experience(result["features"], result["training"], trial) for trial in result["trials"]]
+    return found
+
+
+def experience(features: Mapping[str, float], training: Mapping[str, Any], trial: Mapping[str, Any]) -> Experience:
+    """Return what a finished trial teaches; ``training`` are the settings of the stage it was done for."""
+    return Experience(
+        features=features,
+        settings=with_configuration(training, trial["configuration"]),
+        epochs=trial["epochs"],
+        accuracy=trial["accuracy"] or 0.0,
+    )
