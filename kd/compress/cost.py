@@ -29,9 +29,9 @@ class Latency:
     rounds: int
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Return the number of parameters, frozen ones included."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def count_parameters(model: nn.Module, *, trainable: bool = False) -> int:
+    """Return the number of parameters: all, or only the ``trainable`` ones, which are not frozen."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
 
 
 def count_flops(model: nn.Module, image_CHW: Tensor) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kd.compress.cost import count_parameters
 from kd.compress.fake_int8 import ordinary_weights
 from kd.data.store import DeviceStore
 from kd.evaluate.measure import measure
@@ -99,7 +100,8 @@ def _measure_test(training: Training, data: Data, runtime: Runtime) -> dict[str,
 def _training_facts(training: Training) -> dict[str, Any]:
     assert training.best_epoch is not None
     return {
-        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "parameters": count_parameters(training.model),
+        "trainable_parameters": count_parameters(training.model, trainable=True),
         "epochs": training.epoch,
         "best_epoch": training.best_epoch + 1,
         "attempts": training.attempt,
