@@ -47,6 +47,8 @@ def _start_faults(job: Job, stage: TrainStage, start: str, place: Address) -> It
             (*place, "model"),
             f"stage '{start}' trains another model ({before.model.name}); give both the same",
         )
+    if before.modalities != stage.modalities:
+        yield (*place, "start"), f"stage '{start}' sees other modalities of an image; give both the same"
     ours, theirs = stage.data or job.data, data_of(job, start)
     if (ours.name, ours.root) != (theirs.name, theirs.root):
         kind = "distilled" if isinstance(stage, DistillStage) else "trained"
