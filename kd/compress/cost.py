@@ -7,13 +7,15 @@ time in seconds, after a warm-up, and are worth little without the number of thr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 Run = Callable[[Tensor], object]  # images [B, C, H, W] -> anything
@@ -29,9 +31,9 @@ class Latency:
     rounds: int
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Return the number of parameters, frozen ones included."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def count_parameters(model: nn.Module, *, trainable: bool = False) -> int:
+    """Return the number of parameters: all, or only the ``trainable`` ones, which are not frozen."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
 
 
 def count_flops(model: nn.Module, image_CHW: Tensor) -> int:
@@ -40,11 +42,23 @@ def count_flops(model: nn.Module, image_CHW: Tensor) -> int:
     model.eval()
     try:
         # not inference_mode: the counter does not see a linear layer there
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _plain_attention(), FlopCounterMode(display=False) as counter:
             model(image_CHW[None])
     finally:
         model.train(training)
     return int(counter.get_total_flops())
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Let attention run as matrix products; the counter does not see into all of its fused forms."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def file_bytes(path: Path) -> int:

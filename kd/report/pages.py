@@ -56,6 +56,7 @@ def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Seq
     context = {
         "mean_sd": words.mean_sd,
         "interval": words.interval,
+        "parameters": words.parameters,
         "points": words.points,
         "DASH": words.DASH,
     }

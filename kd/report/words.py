@@ -60,6 +60,11 @@ def count(number: float | None, unit: str = "") -> str:
     return f"{number:.0f} {unit}".strip()
 
 
+def parameters(total: float | None, trainable: float | None) -> str:
+    """Return ``103 M``, or ``103 M, 98.3 M of them trained`` where some were frozen."""
+    return count(total) if trainable in (None, total) else f"{count(total)}, {count(trainable)} of them trained"
+
+
 def listed(values: Sequence[object]) -> str:
     """Return values joined by commas, or a dash."""
     return ", ".join(str(value) for value in values) or DASH

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from kd.compress.cost import count_parameters
 from kd.compress.fake_int8 import ordinary_weights
 from kd.data.store import DeviceStore
-from kd.evaluate.measure import measure
+from kd.evaluate.measure import ignore, measure
 from kd.evaluate.metrics import Metrics
+from kd.evaluate.multi_label import LabelScores
 from kd.stages.context import StageContext, identity
 from kd.stages.data import Data
 from kd.train.device import Runtime
@@ -40,17 +42,25 @@ class Trained:
 
 
 def measure_store(
-    model: nn.Module, *, store: DeviceStore, classes: int, runtime: Runtime, processes: Processes = ALONE
+    model: nn.Module,
+    *,
+    store: DeviceStore,
+    card: ModelCard,
+    runtime: Runtime,
+    processes: Processes = ALONE,
+    also: Callable[[Tensor, Tensor], None] = ignore,
 ) -> Metrics:
     """Return the metrics of a model on one part of the data, not augmented, each process measuring its share."""
     batches = islice(store.in_order(EVALUATION_BATCH), processes.rank, None, processes.count)
     return measure(
         model,
         batches,
-        num_classes=classes,
+        num_classes=len(card.classes),
         device=runtime.device,
+        multi_label=card.multi_label,
         autocast=runtime.autocast,
         add_up=processes.add_up,
+        also=also,
     )
 
 
@@ -61,7 +71,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), card)
     files = context.publish([BEST, LAST, "metrics.csv"])
     watch = Stopwatch()
-    test = _measure_test(training, data, runtime)
+    test = _measure_test(trained)
     return {
         "format": 1,
         **identity(spec),
@@ -69,6 +79,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
         **({"configuration": spec["configuration"]} if "configuration" in spec else {}),
         **_training_facts(training),
         **trained.facts,
+        "metric": training.metric,
         "test": test,
         "seconds": {
             "total": training.total_watch.seconds,
@@ -87,20 +98,32 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     }
 
 
-def _measure_test(training: Training, data: Data, runtime: Runtime) -> dict[str, dict[str, float]]:
+def _measure_test(trained: Trained) -> dict[str, dict[str, Any]]:
     """Measure the last and the best weights on the test part, the only time it is read."""
-    store, classes = data.test_store(), len(data.arrays.classes)
-    training.model.load_state_dict(training.weights())
-    last = measure_store(training.model, store=store, classes=classes, runtime=runtime)
-    training.model.load_state_dict(training.best_weights)
-    best = measure_store(training.model, store=store, classes=classes, runtime=runtime)
-    return {"best": best.as_dict(), "last": last.as_dict()}
+    training, store = trained.training, trained.data.test_store()
+
+    def measured(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        training.model.load_state_dict(weights)
+        return measure_test(training.model, store, trained.card, trained.runtime)
+
+    last = measured(training.weights())
+    return {"best": measured(training.best_weights), "last": last}
+
+
+def measure_test(model: nn.Module, store: DeviceStore, card: ModelCard, runtime: Runtime) -> dict[str, Any]:
+    """Return the metrics of a model on the test part; of several labels also those that take all scores."""
+    scores = LabelScores(card.classes)
+    metrics = measure_store(
+        model, store=store, card=card, runtime=runtime, also=scores.add if card.multi_label else ignore
+    )
+    return {**metrics.as_dict(), **(scores.summary() if card.multi_label else {})}
 
 
 def _training_facts(training: Training) -> dict[str, Any]:
     assert training.best_epoch is not None
     return {
-        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "parameters": count_parameters(training.model),
+        "trainable_parameters": count_parameters(training.model, trainable=True),
         "epochs": training.epoch,
         "best_epoch": training.best_epoch + 1,
         "attempts": training.attempt,

@@ -51,3 +51,18 @@ def test_percentiles_are_those_of_the_counted_rounds(monkeypatch: pytest.MonkeyP
 def test_file_size(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     assert file_bytes(tmp_path / "file") == 5
+
+
+def test_attention_is_counted_with_its_projections_scores_and_values() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+            return attended
+
+    projections = 2 * 5 * 4 * 8 * 8
+    scores_and_values = 2 * 2 * 5 * 5 * 8
+    assert count_flops(Attention(), torch.randn(5, 8)) == projections + scores_and_values
