@@ -6,7 +6,10 @@ Images are uint8 [N, C, H, W] in any memory layout; labels int64 [N]; ``mean`` a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -78,6 +81,15 @@ def _check_part(part: str, images: Tensor, labels: Tensor, num_classes: int) -> 
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise DataError(f"{part} labels run from {low} to {high}, but there are {num_classes} classes")
+
+
+@contextmanager
+def faults_named(source: Path) -> Iterator[None]:
+    """Put the file's name before the DataError of a data set that is made of it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
 
 
 def channel_statistics(images_NCHW: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -47,8 +47,7 @@ def rungs(trials: int, epochs: int) -> list[Rung]:
         levels += 1
     least = min(trials, 2)
     return [
-        Rung(max(least, trials // FACTOR**level), round(epochs / FACTOR ** (levels - level)))
-        for level in range(levels + 1)
+        Rung(max(least, trials // FACTOR**level), epochs // FACTOR ** (levels - level)) for level in range(levels + 1)
     ]
 
 

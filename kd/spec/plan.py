@@ -301,12 +301,19 @@ def _data_json(data: Data) -> dict[str, Any]:
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide what comes out of a stage; those of a search hold the stage's it is for."""
-    return {
+    """Return the settings that decide what comes out of a stage; those of a search hold the stage's it is for.
+
+    A file of weights counts by what is in it.
+    """
+    kept = {
         key: _deciding(value) if key == "training" else value
         for key, value in settings.items()
         if key not in NOT_IN_FINGERPRINT
     }
+    arguments = kept.get("model", {}).get("arguments", {})
+    if isinstance(file := arguments.get("pretrained"), str):
+        kept["model"] = {**kept["model"], "arguments": {**arguments, "pretrained": data_identity(file)}}
+    return kept
 
 
 def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:

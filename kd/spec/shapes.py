@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kd import catalog
+from kd.data.medmnist_flags import FLAGS
 from kd.spec.schema import Data
 
 
@@ -32,6 +33,11 @@ def image_shape(data: Data) -> Shape | None:
     if data.name in SHAPES:
         return SHAPES[data.name]
     arguments = catalog.resolve_arguments("dataset", data.name, data.arguments)
+    if data.name == "cifar100":
+        return Shape(classes=20 if arguments["coarse"] else 100, channels=3, size=32)
+    if data.name == "medmnist":
+        flag = FLAGS[arguments["flag"]]
+        return Shape(classes=flag.classes, channels=flag.channels, size=arguments["size"])
     if "size" not in arguments:
         return None
     channels = 1 if arguments.get("grey") else USUAL.channels

@@ -52,7 +52,6 @@ def run_trial(
         work=context.work / FOLDER,
         publish=lambda names: _publish(context, names),
     )
-    free_memory()
     accuracy = loss = None
     try:
         teachers = find_teachers(surroundings, trial) if trial["kind"] == "distill" else None
@@ -63,7 +62,7 @@ def run_trial(
     except TrainingDiverged:
         seconds = watch.seconds
     finally:
-        free_memory()
+        free_memory()  # the next trial has the whole device
     return Trial(
         number=number, epochs=epochs, configuration=configuration, accuracy=accuracy, loss=loss, seconds=seconds
     )
