@@ -32,7 +32,10 @@ STYLE: Any = {
     "axes.labelcolor": "#344054",
     "text.parse_math": False,  # a stage's name is shown as it is
 }
+LINES = ("-", "--", ":")  # where colours begin again
 WIDTH_INCHES = 6.4
+MOST_INSIDE = 8  # entries of a legend that leave room for the curves beside them
+LEGEND_COLUMNS = 3
 ACCURACY = "Test accuracy. A dot is a seed, the tick their mean, the bar its 95 % interval."
 DIFFERENCES = "Paired differences. A dot is a seed, the tick their mean, the bar its 95 % interval."
 CURVES = "Validation accuracy of the finished jobs: mean, and band from the lowest to the highest seed."
@@ -134,14 +137,25 @@ def _curves(family: Mapping[str, Any], base: Path) -> Figure | None:
         if band.epochs:
             percent = [[100 * value for value in line] for line in band[1:]]
             marker = "o" if len(band.epochs) == 1 else ""
-            axes.plot(band.epochs, percent[0], color=colour(index), linewidth=1.8, label=name, marker=marker)
+            line = LINES[index // len(COLOURS) % len(LINES)]
+            axes.plot(band.epochs, percent[0], line, color=colour(index), linewidth=1.8, label=name, marker=marker)
             axes.fill_between(band.epochs, percent[1], percent[2], color=colour(index), alpha=0.18, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation accuracy (%)")
     axes.margins(x=0.02)
-    axes.legend(frameon=False, loc="best")
+    _add_legend(figure, axes)
     return figure
+
+
+def _add_legend(figure: Figure, axes: Axes) -> None:
+    """Name the curves where they leave room, or below them."""
+    curves, _ = axes.get_legend_handles_labels()
+    if len(curves) <= MOST_INSIDE:
+        axes.legend(frameon=False, loc="best")
+        return
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(curves) // LEGEND_COLUMNS))
+    figure.legend(handles=curves, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=8)
 
 
 def _axes(height: float) -> tuple[Figure, Axes]:
