@@ -14,8 +14,8 @@ from kd.spec.schema import Augment, CacheStage, Component, Data, ExportStage, Jo
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
-TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are more classes
-BATCH = 16  # per GPU
+TRAIN, VALIDATION, TEST = 16, 8, 8  # images
+BATCH = 4  # per GPU
 SEEDS = 2
 VIEWS = 2  # of a cache
 MINUTES = 10
@@ -77,7 +77,7 @@ def _shrink_training(job: Job, stage: TrainStage, seeds: list[int]) -> TrainStag
         "batch_size": min(stage.batch_size, BATCH * (gpus or 1)),
         "schedule": _shrink_schedule(stage.schedule),
         "augment": _shrink_augment(stage.augment),
-        "checkpoint_every": 1,
+        "checkpoint_every": EPOCHS,
         "resources": _shrink_resources(stage.resources),
     }
     if stage.data is not None:
@@ -97,9 +97,8 @@ def _shrink_model(model: Component) -> Component:
 
 def _shrink_data(data: Data) -> Data:
     shape = image_shape(data) or USUAL
-    validation, train, test = (max(images, shape.classes) for images in (VALIDATION, TRAIN, TEST))
-    arguments: dict[str, Any] = {**shape._asdict(), "train": train + validation, "test": test}
-    return Data(name="synthetic", validation=validation, **arguments)
+    arguments: dict[str, Any] = {**shape._asdict(), "train": TRAIN + VALIDATION, "test": TEST}
+    return Data(name="synthetic", validation=VALIDATION, **arguments)
 
 
 def _shrink_schedule(schedule: Component) -> Component:
