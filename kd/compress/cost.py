@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+ENOUGH_SECONDS = 2.0  # of timing; a ResNet-152 would take most of a minute on a processor
+
 Run = Callable[[Tensor], object]  # images [B, C, H, W] -> anything
 
 
@@ -66,20 +68,31 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-@torch.inference_mode()
 def measure_latency(run: Run, image_CHW: Tensor, *, rounds: int = 200, warm_up: int = 20) -> Latency:
-    """Time a model on one image at a time, ``rounds`` times after ``warm_up`` runs that are not counted."""
+    """Time a model on one image at a time, ``rounds`` times after ``warm_up`` runs that are not counted.
+
+    A slow model is run less often: no more once it has taken two seconds, but 20 times at least.
+    """
     assert rounds >= 2
-    seconds = [_seconds(run, image_CHW[None]) for _ in range(warm_up + rounds)][warm_up:]
+    seconds = _timed(run, image_CHW[None], rounds=rounds, least=20, warm_up=warm_up)
     p95 = quantiles(seconds, n=20, method="inclusive")[-1]
-    return Latency(median=median(seconds), p95=p95, threads=torch.get_num_threads(), rounds=rounds)
+    return Latency(median=median(seconds), p95=p95, threads=torch.get_num_threads(), rounds=len(seconds))
+
+
+def measure_throughput(run: Run, images_BCHW: Tensor, *, rounds: int = 10, warm_up: int = 2) -> float:
+    """Return images per second at the given batch: the median over ``rounds`` batches, three at least if it is slow."""
+    return len(images_BCHW) / median(_timed(run, images_BCHW, rounds=rounds, least=3, warm_up=warm_up))
 
 
 @torch.inference_mode()
-def measure_throughput(run: Run, images_BCHW: Tensor, *, rounds: int = 10, warm_up: int = 2) -> float:
-    """Return images per second at the given batch: the median over ``rounds`` batches."""
-    seconds = [_seconds(run, images_BCHW) for _ in range(warm_up + rounds)][warm_up:]
-    return len(images_BCHW) / median(seconds)
+def _timed(run: Run, images_BCHW: Tensor, *, rounds: int, least: int, warm_up: int) -> list[float]:
+    """Return the seconds of each of ``rounds`` runs, or of ``least`` or more that took ENOUGH_SECONDS together."""
+    for _ in range(warm_up):
+        _seconds(run, images_BCHW)
+    seconds: list[float] = []
+    while len(seconds) < rounds and (len(seconds) < least or sum(seconds) < ENOUGH_SECONDS):
+        seconds.append(_seconds(run, images_BCHW))
+    return seconds
 
 
 def _seconds(run: Run, images_BCHW: Tensor) -> float:

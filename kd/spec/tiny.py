@@ -27,10 +27,10 @@ from kd.spec.schema import (
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
-FRAMES, FRAME_SIZE = 140, 64  # of data sets with several modalities and labels: 70 % of these train and validate
+TRAIN, VALIDATION, TEST = 16, 8, 8  # images
+BATCH = 4  # per GPU
+FRAMES, FRAME_SIZE = 40, 64  # of data sets with several modalities and labels: 70 % of these train and validate
 SCENE_LABELS = ("fire", "smoke", "fog", "tarp", "engine")
-TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are more classes
-BATCH = 16  # per GPU
 SEEDS = 2
 VIEWS = 2  # of a cache
 TRIALS = 3  # of a search
@@ -98,7 +98,7 @@ def _shrink_training(job: Job, stage: TrainStage, seeds: list[int]) -> TrainStag
         "batch_size": min(stage.batch_size, BATCH * (gpus or 1)),
         "schedule": _shrink_schedule(stage.schedule),
         "augment": _shrink_augment(stage.augment),
-        "checkpoint_every": 1,
+        "checkpoint_every": EPOCHS,
         "resources": _shrink_resources(stage.resources),
     }
     if stage.data is not None:
@@ -121,9 +121,8 @@ def _shrink_data(data: Data) -> Data:
     if shape.multi_label:
         size, labels = min(shape.size, FRAME_SIZE), list(SCENE_LABELS[: shape.classes])
         return Data(name="synthetic_rgb_ir", validation=VALIDATION, images=FRAMES, size=size, labels=labels)
-    validation, train, test = (max(images, shape.classes) for images in (VALIDATION, TRAIN, TEST))
     shown: dict[str, Any] = {"classes": shape.classes, "channels": shape.channels, "size": shape.size}
-    return Data(name="synthetic", validation=validation, train=train + validation, test=test, **shown)
+    return Data(name="synthetic", validation=VALIDATION, train=TRAIN + VALIDATION, test=TEST, **shown)
 
 
 def _shrink_schedule(schedule: Component) -> Component:

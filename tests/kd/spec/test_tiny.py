@@ -43,10 +43,10 @@ def test_the_images_keep_their_shape_and_need_no_files(load_text: LoadText) -> N
     assert {key: data.arguments[key] for key in shape} == shape
 
 
-def test_many_classes_have_an_image_each(load_text: LoadText) -> None:
+def test_many_classes_stay_and_cost_no_further_images(load_text: LoadText) -> None:
     data = load_text("data={name: synthetic, classes: 200, validation: 500}", tiny=True).data
-    assert data.validation == data.arguments["test"] == 200
-    assert data.arguments["train"] == 400
+    assert data.arguments["classes"] == 200
+    assert (data.validation, data.arguments["train"]) == (tiny.VALIDATION, tiny.TRAIN + tiny.VALIDATION)
 
 
 @pytest.mark.parametrize(
