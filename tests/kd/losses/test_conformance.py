@@ -152,17 +152,22 @@ def test_a_loss_is_a_mean_over_samples(make_loss, given, name: str) -> None:
 def test_the_names_of_the_classes_do_not_matter(make_loss, given, name: str) -> None:
     it = given()
     order = torch.tensor([6, 2, 0, 1, 5, 3, 4])
-    renamed = it | {
-        "student_logits_BC": it["student_logits_BC"][:, order],
-        "teacher_logits_BC": it["teacher_logits_BC"][:, order],
-        "labels_B": torch.argsort(order)[it["labels_B"]],
-    } | {name: it[name][:, order] for name in ("student_logits_BK", "teacher_logits_BK", "labels_BK")}
+    renamed = (
+        it
+        | {
+            "student_logits_BC": it["student_logits_BC"][:, order],
+            "teacher_logits_BC": it["teacher_logits_BC"][:, order],
+            "labels_B": torch.argsort(order)[it["labels_B"]],
+        }
+        | {name: it[name][:, order] for name in ("student_logits_BK", "teacher_logits_BK", "labels_BK")}
+    )
     loss = make_loss(name, it)
     torch.testing.assert_close(loss(renamed), loss(it))
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("kd", {}), ("binary_kd", {}), ("dkd", {}), ("kd_standardised", {}), ("nkd", {"gamma": 1e6})]
+    ("name", "arguments"),
+    [("kd", {}), ("binary_kd", {}), ("dkd", {}), ("kd_standardised", {}), ("nkd", {"gamma": 1e6})],
 )
 def test_the_squared_temperature_keeps_the_size_of_the_gradient(make_loss, given, name: str, arguments: dict) -> None:
     it = given()
