@@ -15,7 +15,6 @@ from kd.rundir import read_object
 
 NAMES = {"f1_score": "f1"}  # the other metrics are called as in result.json
 MACRO = ("precision", "recall", "f1_score", "average_precision")
-MEGABYTE = 1e6
 
 Stages = Mapping[str, Mapping[str, Any]]  # summaries by name, in the plan's order, of stages that have results
 Results = Mapping[str, Mapping[str, dict[str, Any]]]  # by stage and seed
@@ -33,7 +32,7 @@ def aggregate(family: Mapping[str, Any], base: Path) -> dict[str, dict[str, Any]
 
     ``teacher``, ``student``, ``student_without_kd``, ``student_pruned`` and ``student_quantized`` are there as far as
     they finished. Each has, by metric, mean, std, min, max, the values in the order of the seeds, and ci95 (a 95 % t
-    interval). Operations, bytes and latency are those of a stage's exported file, of the float32 one if it has several.
+    interval). Operations, bytes and latency are those of a stage's file exported in float32, where there is one.
     """
     read = {name: _read(stage, base) for name, stage in family["stages"].items()}
     results = {name: by_seed for name, by_seed in read.items() if by_seed}
@@ -88,7 +87,7 @@ def _metrics(name: str, stages: Stages, results: Results) -> dict[str, dict[str,
     """Describe every number of a stage over its seeds, and those of its float32 file where it has one."""
     file = next(_files(name, stages, results, int8=False), None)
     per_seed = [
-        {**_costs(results[file].get(seed, {}) if file else {}), **_scores(result), **_costs(result)}
+        {**_scores(result), **_costs(result), **_costs(results[file].get(seed, {}) if file else {})}
         for seed, result in results[name].items()
     ]
     names = dict.fromkeys(metric for numbers in per_seed for metric in numbers)
@@ -115,21 +114,29 @@ def _scores(result: Mapping[str, Any]) -> dict[str, float]:
 
 def _costs(result: Mapping[str, Any]) -> dict[str, float]:
     """Return what a model costs, as far as its stage measured it."""
-    cost, file, parameters = result.get("cost", {}), result.get("file", {}), finite(result.get("parameters"))
+    cost, parameters = result.get("cost", {}), finite(result.get("parameters"))
     trainable = finite(result.get("trainable_parameters"))
-    latency, flops, size = cost.get("cpu", {}).get("latency", {}), finite(cost.get("flops")), finite(file.get("bytes"))
-    median = finite(latency.get("median"))
     return _finite(
         {
             "parameters": parameters,
             "trainable_parameters": trainable,
             "frozen_parameters": None if parameters is None or trainable is None else parameters - trainable,
-            "gflops": None if flops is None else flops / 1e9,
-            "model_size_mb": None if size is None else size / MEGABYTE,
-            "inference_ms": None if median is None else 1000 * median,
+            "gflops": _scaled(cost.get("flops"), 1e-9),
+            "model_size_mb": _scaled(result.get("file", {}).get("bytes"), 1e-6),
+            "inference_ms": _scaled(_latency(cost, "cpu"), 1e3),
+            "inference_ms_gpu": _scaled(_latency(cost, "gpu"), 1e3),
             "training_seconds": result.get("seconds", {}).get("train"),
         }
     )
+
+
+def _latency(cost: Mapping[str, Any], place: str) -> object:
+    return cost.get(place, {}).get("latency", {}).get("median")
+
+
+def _scaled(value: object, factor: float) -> float | None:
+    number = finite(value)
+    return None if number is None else number * factor
 
 
 def _finite(values: Mapping[str, object]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """``--tiny``: the same job graph with seconds-sized work, so that a pipeline can be tried before it is paid for.
 
 What stays: stages, edges, models, losses, optimizers, the kind of schedule, the shape of the images and the number of
-classes (of frames the modalities and labels, five at most, at 64 pixels). What shrinks: two epochs of a few synthetic
+classes (of frames the modalities and labels, five at most, at 32 pixels). What shrinks: two epochs of a few synthetic
 images, two seeds, ten minutes of wall time. What a tiny run reports is no result; it shows that every stage runs on
 this machine.
 """
@@ -29,7 +29,7 @@ from kd.spec.shapes import USUAL, image_shape
 EPOCHS = 2
 TRAIN, VALIDATION, TEST = 16, 8, 8  # images
 BATCH = 4  # per GPU
-FRAMES, FRAME_SIZE = 40, 64  # of data sets with several modalities and labels: 70 % of these train and validate
+FRAMES, FRAME_SIZE = 40, 32  # of data sets with several modalities and labels: 70 % of these train and validate
 SCENE_LABELS = ("fire", "smoke", "fog", "tarp", "engine")
 SEEDS = 2
 VIEWS = 2  # of a cache

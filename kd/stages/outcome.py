@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kd.compress.cost import count_parameters
+from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency
 from kd.compress.fake_int8 import ordinary_weights
 from kd.data.store import DeviceStore
 from kd.evaluate.measure import ignore, measure
@@ -28,6 +28,7 @@ from kd.train.weights import ModelCard, save_weights
 BEST, LAST = "checkpoint/best.safetensors", "checkpoint/last.safetensors"
 # images per batch where no gradient is kept; larger ones gain nothing
 EVALUATION_BATCH = 512
+LATENCY_ROUNDS = 20  # of one image; a file to deploy is timed more often, in kd.stages.export
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -81,6 +82,8 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
         **trained.facts,
         "metric": training.metric,
         "test": test,
+        "file": {"name": BEST, "bytes": file_bytes(context.work / BEST)},
+        "cost": _cost(trained),
         "seconds": {
             "total": training.total_watch.seconds,
             "train": sum(row["epoch_time_sec"] for row in training.rows),
@@ -96,6 +99,16 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
         "job": dict(context.facts),
         "finished": time.time(),
     }
+
+
+def _cost(trained: Trained) -> dict[str, Any]:
+    """Return the operations of one image, and its latency on the device and in the precision of the training."""
+    model, runtime, store = trained.training.model.eval(), trained.runtime, trained.data.validation
+    image_CHW = store.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
+    with runtime.autocast():
+        latency = measure_latency(model, image_CHW, rounds=LATENCY_ROUNDS, warm_up=LATENCY_ROUNDS // 4)
+    place = "gpu" if runtime.device.type == "cuda" else "cpu"
+    return {"flops": count_flops(model, image_CHW), place: {"latency": asdict(latency)}}
 
 
 def _measure_test(trained: Trained) -> dict[str, dict[str, Any]]:

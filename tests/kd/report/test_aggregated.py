@@ -61,7 +61,8 @@ def test_every_metric_has_mean_deviation_extremes_values_and_interval(tmp_path: 
 def test_student_pruned_and_quantized_are_found_by_what_they_were_made_of(tmp_path: Path) -> None:
     run = planned(tmp_path / "run")
     for name, f1 in (("teacher", 0.9), ("baseline", 0.6), ("distilled", 0.8), ("pruned", 0.75)):
-        run.finish(name, {1: 0.9, 2: 0.9}, **scored(f1))
+        own = {"cost": {"flops": 1_000_000_000, "gpu": {"latency": {"median": 0.002}}}, "file": {"bytes": 7_000_000}}
+        run.finish(name, {1: 0.9, 2: 0.9}, **scored(f1), **own)
     run.finish("teacher_file", {1: 0.9, 2: 0.9}, **exported("float32", size=9_000_000, seconds=0.05))
     run.finish("file", {1: 0.9, 2: 0.9}, **exported("float32", size=6_000_000, seconds=0.01))
     run.finish("int8", {1: 0.9, 2: 0.9}, **exported("int8", size=1_500_000, seconds=0.005))
@@ -79,11 +80,15 @@ def test_student_pruned_and_quantized_are_found_by_what_they_were_made_of(tmp_pa
     assert means == pytest.approx(
         {"teacher": 0.9, "student": 0.8, "student_without_kd": 0.6, "student_pruned": 0.75, "student_quantized": 0.7}
     )
-    sizes = {key: content[key]["model_size_mb"]["mean"] for key in ("teacher", "student", "student_quantized")}
-    assert sizes == {"teacher": 9.0, "student": 6.0, "student_quantized": 1.5}
+    costs = {
+        key: {name: content[key][name]["mean"] for name in ("model_size_mb", "gflops")} for key in content["stages"]
+    }
+    assert costs["student_pruned"] == {"model_size_mb": 7.0, "gflops": 1.0}, "that of its weights: it has no file"
+    assert costs["student"] == {"model_size_mb": 6.0, "gflops": 2.0}, "that of its file"
+    assert costs["student_quantized"] == {"model_size_mb": 1.5, "gflops": 2.0}
     assert content["student"]["inference_ms"]["mean"] == 10.0
-    assert content["student"]["gflops"]["mean"] == 2.0
-    assert "gflops" not in content["student_pruned"], "its file was not written"
+    assert content["student"]["inference_ms_gpu"]["mean"] == 2.0
+    assert "inference_ms" not in content["student_pruned"], "it was timed on a GPU only"
 
 
 def test_each_teacher_has_its_own_students(tmp_path: Path) -> None:
