@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 DASH = "–"
+METRICS = {"accuracy": "accuracy", "f1_score": "macro F1"}  # what stages are compared by, as it reads
 MINUS = "\N{MINUS SIGN}"
 
 
