@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-QUICK = ("startup", "data_path", "train_step", "teacher_cost", "staging")
+QUICK = ("startup", "data_path", "train_step", "staging")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ STAGES: Mapping[str, str] = {
     "train": "kd.stages.train",
     "distill": "kd.stages.distill",
     "cache": "kd.stages.cache",
+    "select": "kd.stages.select",
     "export": "kd.stages.export",
     "search": "kd.stages.search",
     "report": "kd.stages.report",

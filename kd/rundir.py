@@ -4,6 +4,7 @@ results/<run>/
     job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
     launch.json                                        what a job must know of the place it runs in
     code.zip                                           the code that runs, frozen at submission
+    digests.json                                       checksums of finished artefacts, remembered
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
     stages/<stage>/seed-<seed>/                        one job: see StageFolder
     report.json report/                                what kd-collect assembled
@@ -12,7 +13,7 @@ results/<run>/
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,14 +97,14 @@ class StageFolder:
         """Return result.json, or None when the job is not done."""
         return read_object(self.result)
 
-    def damaged_artefacts(self) -> list[str]:
+    def damaged_artefacts(self, digest_of: Callable[[Path], str] = sha256_file) -> list[str]:
         """Return the artefacts named in result.json that are missing or whose bytes changed."""
         result = self.read_result() or {}
         files: Mapping[str, str] = result.get("files", {})
         return [
             name
             for name, digest in files.items()
-            if not (self.path / name).is_file() or sha256_file(self.path / name) != digest
+            if not (self.path / name).is_file() or digest_of(self.path / name) != digest
         ]
 
 
@@ -154,6 +155,11 @@ class RunFolder:
         return self.path / ".lock"
 
     @property
+    def digests(self) -> Path:
+        """Checksums of finished artefacts, so that they are not read again at every submission."""
+        return self.path / "digests.json"
+
+    @property
     def stages(self) -> Path:
         """Folder of all stage folders."""
         return self.path / "stages"
@@ -182,6 +188,8 @@ class RunFolder:
         if not self.path.is_dir():
             raise RunError(f"{self.path}: no such run folder")
         if not self.plan.is_file():
+            if self.code.is_file() or self.launch.is_file():
+                raise RunError(f"{self.path}: kd-submit was interrupted before it had planned this run; run it again")
             raise RunError(f"{self.path}: not a run folder (it holds no plan.json)")
         return self
 

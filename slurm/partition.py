@@ -6,6 +6,7 @@ Without the cluster's state the choice is the profile's own order; ``slurm.ranki
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kd.spec.plan import Needs
@@ -16,6 +17,8 @@ from slurm.declared import declared_refusal
 if TYPE_CHECKING:
     from slurm.live import LiveState
 
+NONE_AHEAD: Mapping[tuple[str, str | None], int] = MappingProxyType({})
+
 
 def choose(
     profile: Profile,
@@ -24,9 +27,11 @@ def choose(
     *,
     jobs: int = 1,
     spec: Mapping[str, Any] | None = None,
+    ahead: Mapping[tuple[str, str | None], int] = NONE_AHEAD,
 ) -> Choice:
     """Rank the partitions for ``jobs`` equal jobs. ``spec`` (spec.json of one) finds what earlier stages measured.
 
+    ``ahead`` counts the jobs of this submission that start beside these, by partition and GPU type.
     ``live`` None: the first partition of the profile that fits. A job without GPUs goes to the profile's CPU partition.
     """
     if not needs.gpus:
@@ -37,7 +42,7 @@ def choose(
         return _declared_choice(profile, needs, jobs)
     from slurm.ranking import rank  # late: a dry run needs nothing of it
 
-    return rank(profile, live, needs, jobs=jobs, spec=spec)
+    return rank(profile, live, needs, jobs=jobs, spec=spec, ahead=ahead)
 
 
 def gpu_options(needs: Needs, profile: Profile) -> dict[str, str]:

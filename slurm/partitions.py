@@ -13,12 +13,12 @@ from typing import Any
 
 from kd.errors import ClusterError, SpecError, did_you_mean, run_command
 from kd.rundir import results_folder
-from kd.spec.plan import TRAINING_NEEDS, Needs
+from kd.spec.plan import TRAINING_NEEDS
 from kd.spec.quantities import parse_megabytes, parse_minutes
 from slurm.candidate import Choice
 from slurm.cluster import Profile, load_profile
 from slurm.explain import needs_in_words, table, to_json
-from slurm.partition import choose
+from slurm.together import Asking, choose_together
 
 _OVERRIDES = ("gpus", "cpus", "memory_mb", "minutes", "gpu_type")
 
@@ -86,11 +86,9 @@ def _partitions(options: argparse.Namespace) -> int:
     if here:
         from slurm.survey import look
 
-        wanted = [needs for needs, _, _ in requests.values()]
+        wanted = [asking.needs for asking in requests]
         _, live = look(cluster, profile, wanted, options.results, refresh=options.refresh)
-    choices = {
-        name: choose(profile, live, needs, jobs=jobs, spec=spec) for name, (needs, jobs, spec) in requests.items()
-    }
+    choices = choose_together(profile, live, requests)
     _print(choices, cluster, as_json=options.json)
     for choice in choices.values():
         choice.require()
@@ -105,23 +103,30 @@ def _draft(refresh: bool) -> str:
     return draft(survey(Profile(), ()).partitions, capabilities(refresh=refresh), socket.getfqdn())
 
 
-def _requests(options: argparse.Namespace, profile: Profile) -> dict[str, tuple[Needs, int, Mapping[str, Any] | None]]:
-    """Return what to rank for, by name: needs, number of jobs, and one job's spec."""
+def _requests(options: argparse.Namespace, profile: Profile) -> list[Asking]:
+    """Return what to rank for: the stages of a job file, or the one request of the options."""
     given = {key: value for key in _OVERRIDES if (value := getattr(options, key)) is not None}
     if options.spec is None:
-        return {"request": (replace(TRAINING_NEEDS, **given), options.jobs or 1, None)}
+        return [Asking(stage="request", needs=replace(TRAINING_NEEDS, **given), jobs=options.jobs or 1)]
     from kd.spec.load import load_job
     from kd.spec.plan import plan_job
     from slurm.request import in_slots
 
-    stages = in_slots(plan_job(load_job(options.spec)), profile).by_stage()
+    plan = in_slots(plan_job(load_job(options.spec)), profile)
+    stages = plan.by_stage()
     if options.stage is not None and options.stage not in stages:
         raise SpecError([f"{options.stage}: no such stage{did_you_mean(options.stage, list(stages))}"])
-    return {
-        name: (replace(jobs[0].needs, **given), options.jobs or len(jobs), jobs[0].spec)
+    return [
+        Asking(
+            stage=name,
+            needs=replace(jobs[0].needs, **given),
+            jobs=options.jobs or len(jobs),
+            spec=jobs[0].spec,
+            waits=bool(plan.parents_of(jobs[0])),
+        )
         for name, jobs in stages.items()
         if options.stage == name or (options.stage is None and jobs[0].needs.gpus)
-    }
+    ]
 
 
 def _print(choices: Mapping[str, Choice], cluster: str, *, as_json: bool) -> None:

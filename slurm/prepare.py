@@ -84,24 +84,6 @@ def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
     return {**value, "seeds": seeds, "jobs": [*earlier, *value["jobs"]]}
 
 
-def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
-    """Return the jobs that the run folder plans otherwise than this plan does; reports do not count."""
-    stored = read_object(run.plan) or {"jobs": []}
-    before = {JobKey(job["stage"], job["seed"]): job["fingerprint"] for job in stored["jobs"]}
-    trained = [job for job in plan.jobs if not job.waits_for_all_ended]
-    return [job.key for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint]
-
-
-def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
-    """Raise RunError when the run folder holds another plan than this one: a name must not mean two things."""
-    changed = dict.fromkeys(key.stage for key in changed_jobs(run, plan))
-    if changed:
-        raise RunError(
-            f"{run.path} holds another plan: stage {', '.join(changed)} differs. "
-            f"Choose a new --run name, or --again to set the old stages aside and train anew"
-        )
-
-
 def provenance(command: Sequence[str]) -> dict[str, Any]:
     """Return where a run comes from: commit, uncommitted changes, command, versions, host.
 

@@ -26,7 +26,13 @@ EQUAL_WITHIN = 0.1
 
 
 def rank(
-    profile: Profile, live: LiveState, needs: Needs, *, jobs: int = 1, spec: Mapping[str, Any] | None = None
+    profile: Profile,
+    live: LiveState,
+    needs: Needs,
+    *,
+    jobs: int,
+    spec: Mapping[str, Any] | None,
+    ahead: Mapping[tuple[str, str | None], int],
 ) -> Choice:
     """Return the ranking for ``jobs`` equal jobs with GPUs; see ``slurm.partition.choose``."""
     found = list(_candidates(profile, live, needs))
@@ -37,7 +43,8 @@ def rank(
     for candidate in found:
         start = live.starts.get((candidate.partition, candidate.gpu_type, needs), Start(None))
         started = _started(candidate, start) if candidate.fits else candidate
-        timed.append(_timed(started, work, speeds, jobs, profile.parallel) if started.fits else started)
+        before = ahead.get((candidate.partition, candidate.gpu_type), 0)
+        timed.append(_timed(started, work, speeds, jobs, before, profile.parallel) if started.fits else started)
     ranked = _ranked(timed)
     winners = _equals(ranked, profile.several_partitions)
     return Choice(
@@ -133,9 +140,9 @@ def _started(candidate: Candidate, start: Start) -> Candidate:
 
 
 def _timed(
-    candidate: Candidate, work: float, speeds: Mapping[str, float], jobs: int, parallel: int | None
+    candidate: Candidate, work: float, speeds: Mapping[str, float], jobs: int, ahead: int, parallel: int | None
 ) -> Candidate:
-    """Add one job's time and the finish of all. ``work`` is in seconds at speed 1."""
+    """Add one job's time and the finish of all. ``work`` is in seconds at speed 1; jobs ``ahead`` take their turn."""
     speed = speed_of(candidate.gpu_type, speeds)
     notes = candidate.notes
     if speed is None and candidate.gpu_type is not None:
@@ -143,7 +150,9 @@ def _timed(
     own = work / (speed or 1.0)
     places = candidate.slots or candidate.capacity
     assert places, "a candidate without room does not fit"
-    rounds = math.ceil(jobs / min(places, parallel or places))
+    if ahead:
+        notes = (*notes, f"shared with {ahead} more of this run")
+    rounds = max(math.ceil(jobs / min(places, parallel or places)), math.ceil((jobs + ahead) / places))
     finish = None if candidate.start is None else candidate.start + rounds * own
     return replace(candidate, work=own, finish=finish, notes=notes)
 

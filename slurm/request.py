@@ -20,7 +20,8 @@ from kd.spec.plan import Needs, Plan, PlannedJob
 from kd.spec.quantities import SHORT
 from slurm.candidate import Choice
 from slurm.cluster import Profile
-from slurm.partition import choose, gpu_options
+from slurm.partition import gpu_options
+from slurm.together import Asking, choose_together
 
 if TYPE_CHECKING:
     from slurm.live import LiveState
@@ -102,16 +103,11 @@ def build_requests(
     done = set(finished)
     element: dict[JobKey, tuple[int, int]] = {}  # job -> (request, position in its array)
     requests: list[Request] = []
-    pinned: dict[str, str | None] = {}  # model -> GPU type: stages of one model are compared by speed, too
-    for stage, jobs in plan.by_stage().items():
-        chosen = [job for job in jobs if job.key in wanted]
-        if not chosen:
-            continue
-        model = chosen[0].spec["settings"].get("model", {}).get("name", stage)
-        needs = chosen[0].needs
-        needs = replace(needs, gpu_type=needs.gpu_type or pinned.get(model))
-        choice = choose(profile, live, needs, jobs=len(chosen), spec=chosen[0].spec).require()
-        pinned.setdefault(model, choice.gpu_type)
+    by_stage = ((stage, [job for job in jobs if job.key in wanted]) for stage, jobs in plan.by_stage().items())
+    stages = {stage: chosen for stage, chosen in by_stage if chosen}
+    choices = choose_together(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
+    for stage, chosen in stages.items():
+        choice = choices[stage].require()
         for group, edge in _groups(plan, chosen, done, element, profile.max_array):
             index = len(requests)
             element.update({job.key: (index, position) for position, job in enumerate(group)})
@@ -119,6 +115,12 @@ def build_requests(
             name = f"{stage}-{count + 1}" if count else stage
             requests.append(_request(name, group, edge, run, profile, choice, attempt))
     return requests
+
+
+def _asking(plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey]) -> Asking:
+    first = jobs[0]
+    waits = not done.issuperset(plan.parents_of(first))
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec, waits=waits)
 
 
 def _groups(

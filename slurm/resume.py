@@ -16,6 +16,7 @@ from kd.rundir import JobKey, RunFolder
 from kd.spec.plan import Plan
 from slurm import commands
 from slurm.cluster import Profile
+from slurm.digests import RememberedDigests
 from slurm.journal import Journal
 from slurm.reuse import Borrowed, find_lenders
 from slurm.snapshot import JobState, snapshot
@@ -69,11 +70,14 @@ def stand(
     """
     settle(run)
     states = {state.key: state for state in snapshot(run, profile)} if run.journal.is_file() else {}
-    finished, damaged = _finished(run, plan)  # read last: a job that has just ended is then found done, not missing
+    digests = RememberedDigests(run.digests)
+    # after the scheduler's answer: a job that ends meanwhile is then found done, not missing
+    finished, damaged = _finished(run, plan, digests)
     alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = [key for key in chosen if key not in finished and key not in healthy]
-    lenders = find_lenders(run, plan, lacking, profile) if reuse else []
+    lenders = find_lenders(run, plan, lacking, profile, digests) if reuse else []
+    digests.save()
     borrowed = [found for found in lenders if lend_live or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
@@ -120,7 +124,9 @@ def _withdraw(run: RunFolder, stale: Collection[JobState]) -> None:
         Journal(run.journal).withdrawn(ids, "replaced: what it waited for is submitted again")
 
 
-def _finished(run: RunFolder, plan: Plan) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
+def _finished(
+    run: RunFolder, plan: Plan, digests: RememberedDigests
+) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
     """Return the jobs whose results verify, and those whose artefacts changed since: their results no longer count."""
     finished: list[JobKey] = []
     damaged: dict[JobKey, tuple[str, ...]] = {}
@@ -129,7 +135,7 @@ def _finished(run: RunFolder, plan: Plan) -> tuple[list[JobKey], dict[JobKey, tu
         result = folder.read_result()
         if result is None or result.get("fingerprint") != job.fingerprint:
             continue
-        if bad := folder.damaged_artefacts():
+        if bad := folder.damaged_artefacts(digests):
             damaged[job.key] = tuple(bad)
         else:
             finished.append(job.key)

@@ -19,6 +19,7 @@ from kd.errors import RunError
 from kd.rundir import JobKey, RunFolder, StageFolder, read_object
 from kd.spec.plan import Plan
 from slurm.cluster import Profile
+from slurm.digests import RememberedDigests
 from slurm.snapshot import snapshot
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
@@ -48,7 +49,9 @@ def store_locked(results: Path) -> Iterator[None]:
         ) from None
 
 
-def find_lenders(run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile: Profile) -> list[Borrowed]:
+def find_lenders(
+    run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile: Profile, digests: RememberedDigests
+) -> list[Borrowed]:
     """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
     fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
     found: dict[JobKey, Borrowed] = {}
@@ -58,7 +61,7 @@ def find_lenders(run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile
         for key, folder in offered.items():
             if folder.result.is_file():
                 job_id = None
-                usable = not folder.damaged_artefacts()
+                usable = not folder.damaged_artefacts(digests)
             else:
                 job_id = alive.get(folder.path)
                 usable = job_id is not None

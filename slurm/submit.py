@@ -18,11 +18,13 @@ from kd.files import deny_others_to_write, write_json
 from kd.rundir import JobKey, RunFolder, results_folder
 from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
-from kd.spec.schema import TrainStage
+from kd.spec.schema import CacheStage, TrainStage
 from slurm.cluster import Profile, load_profile
+from slurm.difference import changed_jobs, refuse_other_plan
 from slurm.faults import fault_point
-from slurm.prepare import Launch, changed_jobs, open_run, refuse_other_plan, write_run
-from slurm.request import Request, build_requests, in_slots
+from slurm.placement import place, see, see_if_there
+from slurm.prepare import Launch, open_run, write_run
+from slurm.request import Request, in_slots
 
 if TYPE_CHECKING:
     from kd.spec.schema import Job
@@ -115,7 +117,8 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
 def _show(order: _Order, options: argparse.Namespace) -> int:
     from slurm.dry_run import check_scripts, print_scripts
 
-    requests = build_requests(order.plan, order.run, order.profile, pending=order.chosen)
+    seen = see_if_there(order.plan, order.run, order.cluster, order.profile, order.chosen)
+    requests = place(order.plan, order.run, order.profile, seen, pending=order.chosen)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
         print_scripts(order.plan, order.run, order.cluster, requests, as_json=options.json)
@@ -166,7 +169,8 @@ def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
 
 
 def _require_data(job: Job) -> None:
-    given = [job.data, *(stage.data for stage in job.stages.values() if isinstance(stage, TrainStage) and stage.data)]
+    own = [stage.data for stage in job.stages.values() if isinstance(stage, (TrainStage, CacheStage)) and stage.data]
+    given = [job.data, *own]
     for root in sorted({data.root for data in given if data.root}):
         if not Path(root).exists():
             raise SpecError([f"data.root: {root} does not exist (docs/data.md says what to put there)"])
@@ -218,27 +222,22 @@ def _send(order: _Order, standing: Standing) -> None:
 
 
 def _chosen_places(order: _Order, standing: Standing) -> list[Request]:
-    """Return the requests, each where it is expected to finish first. Raises ClusterError when a limit is exceeded."""
+    """Return the requests, each where it is expected to finish first, and say why there."""
     from slurm.explain import line
-    from slurm.limits import check_limits, within_capabilities
-    from slurm.survey import look
 
     if not standing.pending:
         return []
-    needs = [job.needs for job in order.plan.jobs if job.key in set(standing.pending)]
-    known, live = look(order.cluster, order.profile, needs, order.run.path.parent)
-    write_json(order.run.path / "capabilities.json", asdict(known))
-    requests = build_requests(
+    seen = see(order.plan, order.run, order.cluster, order.profile, set(standing.pending))
+    write_json(order.run.path / "capabilities.json", asdict(seen[0]))
+    requests = place(
         order.plan,
         order.run,
-        within_capabilities(order.profile, known),
+        order.profile,
+        seen,
         pending=standing.pending,
         finished=standing.finished,
         attempt=standing.attempt,
-        live=live,
     )
-    if messages := check_limits(requests, known, live):
-        raise ClusterError("\n".join(messages))
     for stage, choice in {request.stage: request.choice for request in requests}.items():
         print(f"{stage}: {line(choice)}")
     return requests

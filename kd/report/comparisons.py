@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kd.report.budget import different_epochs, different_totals
 from kd.report.merge import differing_settings
 from kd.report.statistics import Paired, compare, gap_closed, holm, retention
 from kd.report.words import interval, p_value, points
@@ -17,7 +18,6 @@ Stages = Mapping[str, dict[str, Any]]  # by name, in the plan's order
 
 SIGNIFICANT = 0.05
 BUDGET = (  # what must be equal for two accuracies to be ranked: a key of the summary, and what it is called
-    ("epochs", "epochs"),
     ("test_images", "test images"),
     ("split_digest", "train/validation split"),
     ("data", "data settings"),
@@ -26,13 +26,17 @@ BUDGET = (  # what must be equal for two accuracies to be ranked: a key of the s
 MEANT_TO_DIFFER = ("loss", "temperature", "weighting", "model", "epochs")
 
 
-def comparisons(stages: Stages) -> list[dict[str, Any]]:
-    """Compare every distilled stage with the baseline of its model, else with the first baseline."""
-    pairs = [
+def comparisons(stages: Stages, asked: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
+    """Compare the pairs that were asked for, each (stage, against).
+
+    Where none were, compare every distilled stage with the baseline of its model, else with the first baseline.
+    """
+    usual = [
         (name, against)
         for name, stage in stages.items()
         if stage["role"] == "distilled" and (against := _baseline(stage, stages)) is not None
     ]
+    pairs = [pair for pair in asked if set(pair) <= set(stages)] or usual
     paired = [compare(stages[name]["values"], stages[against]["values"]) for name, against in pairs]
     t_holm, sign_flip_holm = (
         holm([pair.paired_t for pair in paired]),
@@ -80,12 +84,13 @@ def _entry(
 
 
 def _against_teacher(stage: Stage, baseline: Stage, stages: Stages, seeds: Sequence[str]) -> dict[str, Any]:
-    """Return gap closed and retention, from means over the paired seeds (or all seeds of the teacher)."""
+    """Return gap closed (of a baseline's) and retention, from means over the paired seeds (or the teacher's seeds)."""
     teachers = [name for name, other in stages.items() if other["role"] == "teacher"]
     teacher = stage["teacher"] if stage["teacher"] in stages else next(iter(teachers), None)
     top = _mean(stages[teacher]["values"], seeds) if teacher else None
     low, high = _mean(baseline["values"], seeds), _mean(stage["values"], seeds)
-    return {"teacher": teacher, "gap_closed": gap_closed(top, low, high), "retention": retention(top, high)}
+    gap = gap_closed(top, low, high) if baseline["role"] == "baseline" else None
+    return {"teacher": teacher, "gap_closed": gap, "retention": retention(top, high)}
 
 
 def _mean(values: Mapping[str, float], seeds: Sequence[str]) -> float | None:
@@ -95,7 +100,7 @@ def _mean(values: Mapping[str, float], seeds: Sequence[str]) -> float | None:
 
 def _budget_differences(stage: Stage, baseline: Stage) -> list[str]:
     """Return one note per difference that forbids ranking the two."""
-    notes = []
+    notes = different_epochs(stage, baseline)
     for key, called in BUDGET:
         one, two = stage[key], baseline[key]
         if one is None or two is None or one == two or [] in (one, two):
@@ -113,12 +118,9 @@ def _unpaired(stage: Stage, baseline: Stage) -> list[str]:
 
 def _notes(stage: Stage, baseline: Stage) -> list[str]:
     """Return what else a reader should know: it does not forbid the comparison."""
-    notes = []
+    notes = different_totals(stage, baseline)
     if stage["model"] != baseline["model"]:
         notes.append(f"different models: {stage['model']} against {baseline['model']}")
-    one, two = stage["search_epochs"], baseline["search_epochs"]
-    if None not in (one, two) and one != two:
-        notes.append(f"settings searched for in {one} against {two} epochs of trials")
     one, two = stage["device"], baseline["device"]
     if one and two and sorted(one) != sorted(two):
         notes.append(f"different devices: {', '.join(one)} against {', '.join(two)}")

@@ -1,4 +1,7 @@
-"""``${VAR}`` in data roots, the only place where a job file reads the environment. There is no expression language."""
+"""``${VAR}`` in paths (a data set's root, a file of pretrained weights), where alone a job file reads the environment.
+
+There is no expression language.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,50 @@ import os
 import re
 from pathlib import Path
 
-from kd.spec.schema import Data, Job, TrainStage
+from kd.spec.schema import CacheStage, Component, Data, Job, Stage, TrainStage
 from kd.spec.source import Address
 
+_MEANING = {"root": "folder of your data sets", "pretrained": "folder of your weights"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def expand_roots(job: Job) -> tuple[Job, list[tuple[Address, str]]]:
-    """Return the job with absolute data roots, and the faults of roots that cannot be expanded."""
+    """Return the job with absolute paths, and the faults of those that cannot be expanded."""
     faults: list[tuple[Address, str]] = []
 
-    def expanded(data: Data, place: Address) -> Data:
-        root, fault = _expanded(data.root)
+    def absolute(text: str, place: Address) -> str:
+        path, fault = _expanded(text, str(place[-1]))
         if fault:
-            faults.append(((*place, "root"), fault))
-        return data.model_copy(update={"root": root}) if root else data
+            faults.append((place, fault))
+        return path or text
 
-    stages = {
-        name: stage.model_copy(update={"data": expanded(stage.data, ("stages", name, "data"))})
-        if isinstance(stage, TrainStage) and stage.data
-        else stage
-        for name, stage in job.stages.items()
-    }
-    return job.model_copy(update={"data": expanded(job.data, ("data",)), "stages": stages}), faults
+    def data(given: Data, place: Address) -> Data:
+        return given.model_copy(update={"root": absolute(given.root, (*place, "root"))}) if given.root else given
+
+    def model(given: Component, place: Address) -> Component:
+        file = given.arguments.get("pretrained")
+        if not isinstance(file, str):
+            return given
+        return given.model_copy(update={"pretrained": absolute(file, (*place, "pretrained"))})
+
+    def stage(given: Stage, place: Address) -> Stage:
+        update: dict[str, Data | Component] = {}
+        if isinstance(given, (TrainStage, CacheStage)) and given.data:
+            update["data"] = data(given.data, (*place, "data"))
+        if isinstance(given, TrainStage):
+            update["model"] = model(given.model, (*place, "model"))
+        return given.model_copy(update=update)
+
+    stages = {name: stage(given, ("stages", name)) for name, given in job.stages.items()}
+    return job.model_copy(update={"data": data(job.data, ("data",)), "stages": stages}), faults
 
 
-def _expanded(root: str | None) -> tuple[str | None, str | None]:
-    """Return the absolute path that a root means, or what is wrong with it."""
-    if root is None:
-        return None, None
+def _expanded(root: str, key: str) -> tuple[str | None, str | None]:
+    """Return the absolute path that a text means, or what is wrong with it."""
     for variable in _VARIABLE.findall(root):
         if not os.environ.get(variable):
-            return None, f"the environment variable {variable} is not set: export {variable}=<folder of your data sets>"
+            return None, f"the environment variable {variable} is not set: export {variable}=<{_MEANING[key]}>"
     if "$" in _VARIABLE.sub("", root):
-        return None, f"root: expected variables as ${{NAME}}, got {root!r}"
+        return None, f"{key}: expected variables as ${{NAME}}, got {root!r}"
     path = _VARIABLE.sub(lambda match: os.environ[match[1]], root)
     return str(Path(os.path.expanduser(path)).absolute()), None

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kd.spec.schema import CacheStage, Data, DistillStage, ExportStage, Job, ReportStage, SearchStage, TrainStage
+from kd.spec.schema import (
+    CacheStage,
+    Data,
+    DistillStage,
+    ExportStage,
+    Job,
+    ReportStage,
+    SearchStage,
+    SelectStage,
+    TrainStage,
+)
 
 
 def teachers_of(job: Job, name: str) -> Sequence[str]:
@@ -16,16 +26,17 @@ def teachers_of(job: Job, name: str) -> Sequence[str]:
 
 
 def references(job: Job, name: str) -> dict[str, str]:
-    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start``, ``of``, ...
+    """Return reference -> stage: ``teacher`` for one, ``teacher_1`` ... for several; ``start``, ``of``, ``by_1`` ...
 
     A search has the teachers and the start of the stage that it searches for, and its memory as ``memory_1`` ...
     """
     stage = job.stages[name]
     if isinstance(stage, ExportStage):
         return {"of": stage.of}
+    if isinstance(stage, SelectStage):
+        return {**_numbered("of", stage.of), **_numbered("by", stage.by)}
     if isinstance(stage, SearchStage):
-        memory = {f"memory_{number}": search for number, search in enumerate(stage.memory, start=1)}
-        return {**_training_references(job, stage.searched), **memory}
+        return {**_training_references(job, stage.searched), **_numbered("memory", stage.memory)}
     found = _training_references(job, name)
     if isinstance(stage, TrainStage) and stage.configuration is not None:
         found["configuration"] = stage.configuration
@@ -36,36 +47,51 @@ def _training_references(job: Job, name: str) -> dict[str, str]:
     """Return the references by which a stage names the models it trains with; none for a stage that is not there."""
     stage = job.stages.get(name)
     teachers = teachers_of(job, name) if stage else []
-    found = {f"teacher_{number}": teacher for number, teacher in enumerate(teachers, start=1)}
-    if len(teachers) == 1:
-        found = {"teacher": teachers[0]}
+    found = {"teacher": teachers[0]} if len(teachers) == 1 else _numbered("teacher", teachers)
     if isinstance(stage, TrainStage) and stage.start is not None:
         found["start"] = stage.start
     return found
 
 
 def seeds_of(job: Job, name: str) -> list[int]:
-    """Return the seeds that multiply a stage.
-
-    A cache and an export have those of the model they are made of, a search those of the stage it searches for.
-    """
-    stage = job.stages[name]
-    if isinstance(stage, SearchStage):
-        searched = job.stages.get(stage.searched)
-        return stage.seeds or (searched.seeds if isinstance(searched, TrainStage) else None) or job.seeds
-    if isinstance(stage, (CacheStage, ExportStage)):
-        made_of = job.stages.get(stage.teacher if isinstance(stage, CacheStage) else stage.of)
-        return (made_of.seeds if isinstance(made_of, TrainStage) else None) or job.seeds
-    return (stage.seeds if isinstance(stage, TrainStage) else None) or job.seeds
+    """Return the seeds that multiply a stage: its own, else those of the training it is, is made of or searches for."""
+    stage, training = job.stages[name], training_of(job, name)
+    own = stage.seeds if isinstance(stage, SearchStage) else None
+    return own or (training.seeds if training else None) or job.seeds
 
 
 def data_of(job: Job, name: str) -> Data:
-    """Return the data of a stage: its own, those of the stage it exports or searches for, or the pipeline's."""
+    """Return the data of a stage: its own, those of the training it is, is made of or searches for, or the pipeline's.
+
+    A selection is made of its first student: on that one's data all of them are judged.
+    """
     stage = job.stages[name]
-    if isinstance(stage, (ExportStage, SearchStage)):
-        other = job.stages.get(stage.of if isinstance(stage, ExportStage) else stage.searched)
-        return (other.data if isinstance(other, TrainStage) else None) or job.data
-    return (stage.data if isinstance(stage, (TrainStage, CacheStage)) else None) or job.data
+    source = stage if isinstance(stage, CacheStage) else training_of(job, name)
+    return (source.data if source else None) or job.data
+
+
+def training_of(job: Job, name: str) -> TrainStage | None:
+    """Return the training that a stage is, or the one whose model it caches, exports, judges or searches for."""
+    for _ in job.stages:  # a chain of references is no longer; one that never ends is told as a cycle
+        stage = job.stages.get(name)
+        if isinstance(stage, CacheStage):
+            name = stage.teacher
+        elif isinstance(stage, ExportStage):
+            name = stage.of
+        elif isinstance(stage, SearchStage):
+            name = stage.searched
+        elif isinstance(stage, SelectStage) and stage.by:
+            name = stage.by[0]
+        else:
+            return stage if isinstance(stage, TrainStage) else None
+    return None
+
+
+def trainings_of(job: Job, name: str) -> Sequence[TrainStage]:
+    """Return the trainings of which one's model is a stage's: the one it is, or those of a selection's candidates."""
+    stage = job.stages.get(name)
+    named = [job.stages.get(each) for each in stage.of] if isinstance(stage, SelectStage) else [stage]
+    return [each for each in named if isinstance(each, TrainStage)]
 
 
 def cycle(job: Job) -> list[str]:
@@ -107,6 +133,10 @@ def in_order(job: Job) -> list[str]:
             else:
                 waiting.append(parent)
     return sorted(order, key=lambda name: isinstance(job.stages[name], ReportStage))
+
+
+def _numbered(reference: str, stages: Sequence[str]) -> dict[str, str]:
+    return {f"{reference}_{number}": stage for number, stage in enumerate(stages, start=1)}
 
 
 def _present_parents(job: Job, name: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -24,18 +24,20 @@ from kd.spec.schema import (
     DistillStage,
     ExportStage,
     Job,
+    ReportStage,
     Resources,
     SearchStage,
+    SelectStage,
     TrainStage,
 )
 from kd.spec.searching import search_settings
 from kd.spec.versions import versions_of
 
 FORMAT = 1
-Worker: TypeAlias = TrainStage | CacheStage | ExportStage | SearchStage  # every stage but the report
+Worker: TypeAlias = TrainStage | CacheStage | SelectStage | ExportStage | SearchStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
-OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune")
+OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune", "modalities")
 # Settings that change how a stage runs but not what comes out of it.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
@@ -52,7 +54,7 @@ class Needs:
 
 
 TRAINING_NEEDS = Needs(gpus=1, cpus=4, memory_mb=16 * 1024, minutes=24 * 60)
-EXPORT_NEEDS = Needs(gpus=0, cpus=4, memory_mb=16 * 1024, minutes=60)
+MEASURING_NEEDS = Needs(gpus=0, cpus=4, memory_mb=16 * 1024, minutes=60)
 REPORT_NEEDS = Needs(gpus=0, cpus=1, memory_mb=4 * 1024, minutes=30)
 
 
@@ -78,6 +80,7 @@ class Plan:
     about: str
     seeds: tuple[int, ...]
     jobs: tuple[PlannedJob, ...]
+    comparisons: Mapping[str, Sequence[str]]  # asked for by the report: a stage, and those it is compared with
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -99,6 +102,7 @@ class Plan:
             "pipeline": self.pipeline,
             "about": self.about,
             "seeds": list(self.seeds),
+            "comparisons": {name: list(others) for name, others in self.comparisons.items()},
             "jobs": [_job_to_json(job) for job in self.jobs],
         }
 
@@ -115,9 +119,15 @@ def plan_job(job: Job) -> Plan:
                 identities[data.root] = data_identity(data.root)
             expanded = _expand(job, name, stage, identities[data.root], jobs)
         else:
-            expanded = [_report(job, name, stage.resources, jobs)]
+            expanded = [_report(job, name, stage, jobs)]
         jobs.update({planned.key: planned for planned in expanded})
-    return Plan(pipeline=job.pipeline, about=job.about, seeds=tuple(job.seeds), jobs=tuple(jobs.values()))
+    return Plan(
+        pipeline=job.pipeline,
+        about=job.about,
+        seeds=tuple(job.seeds),
+        jobs=tuple(jobs.values()),
+        comparisons=_comparisons(job),
+    )
 
 
 def _expand(
@@ -130,8 +140,8 @@ def _expand(
     """Return the jobs of a stage that is not the report, one per seed."""
     settings = _settings(job, stage)
     data = _data_json(data_of(job, name))
-    needs = _needs(EXPORT_NEEDS, stage.resources)
-    if not isinstance(stage, ExportStage):
+    needs = _needs(MEASURING_NEEDS, stage.resources)
+    if isinstance(stage, (TrainStage, CacheStage, SearchStage)):
         needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
     same_content = {"settings": _deciding(settings), "data": {**data, "root": identity}}
     jobs = []
@@ -159,9 +169,10 @@ def _expand(
     return jobs
 
 
-def _report(job: Job, name: str, resources: Resources, planned: Mapping[JobKey, PlannedJob]) -> PlannedJob:
+def _report(job: Job, name: str, stage: ReportStage, planned: Mapping[JobKey, PlannedJob]) -> PlannedJob:
     lineage = {str(other.key): other.fingerprint for other in planned.values() if other.kind != "report"}
-    needs = _needs(REPORT_NEEDS, resources)
+    needs = _needs(REPORT_NEEDS, stage.resources)
+    settings = {"compare": stage.compare} if stage.compare else {}
     spec = {
         "format": FORMAT,
         "pipeline": job.pipeline,
@@ -169,13 +180,22 @@ def _report(job: Job, name: str, resources: Resources, planned: Mapping[JobKey, 
         "seed": None,
         "kind": "report",
         "role": None,
-        "fingerprint": _fingerprint("report", {"parents": lineage}),
+        "fingerprint": _fingerprint("report", {"parents": lineage, **settings}),
         "parents": {},
         "data": None,
-        "settings": {},
+        "settings": settings,
         "resources": asdict(needs),
     }
     return _planned(spec, {}, needs)
+
+
+def _comparisons(job: Job) -> dict[str, list[str]]:
+    """Return which stages the reports compare with which."""
+    asked: dict[str, list[str]] = {}
+    for stage in job.stages.values():
+        for name, others in stage.compare.items() if isinstance(stage, ReportStage) else ():
+            asked[name] = list(dict.fromkeys([*asked.get(name, []), *others]))
+    return asked
 
 
 def _parents(job: Job, name: str, seed: int) -> dict[str, JobKey]:
@@ -209,6 +229,8 @@ def _settings(job: Job, stage: Worker) -> dict[str, Any]:
         return search_settings(stage, searched, _training_settings(searched))
     if isinstance(stage, CacheStage):
         return _cache_settings(stage)
+    if isinstance(stage, SelectStage):
+        return {"minimum_gain": stage.minimum_gain}
     return _export_settings(stage) if isinstance(stage, ExportStage) else _training_settings(stage)
 
 
@@ -279,12 +301,19 @@ def _data_json(data: Data) -> dict[str, Any]:
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide what comes out of a stage; those of a search hold the stage's it is for."""
-    return {
+    """Return the settings that decide what comes out of a stage; those of a search hold the stage's it is for.
+
+    A file of weights counts by what is in it.
+    """
+    kept = {
         key: _deciding(value) if key == "training" else value
         for key, value in settings.items()
         if key not in NOT_IN_FINGERPRINT
     }
+    arguments = kept.get("model", {}).get("arguments", {})
+    if isinstance(file := arguments.get("pretrained"), str):
+        kept["model"] = {**kept["model"], "arguments": {**arguments, "pretrained": data_identity(file)}}
+    return kept
 
 
 def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:

@@ -46,6 +46,10 @@ StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=64)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+TWO_OR_MORE: dict[str, Any] = {
+    "minItems": 2,
+    "uniqueItems": True,
+}  # said better than pydantic would by kd.spec.selection
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
 
 
@@ -68,6 +72,27 @@ Names = Annotated[
             "anyOf": [
                 {"type": "string"},
                 {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
+
+
+def _part_of_the_images(value: Any) -> int | float:
+    """Return a number of images, or a fraction of them."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < 1 or value == int(value) > 0):
+        raise ValueError(f"expected a number of images, or a fraction between 0 and 1, got {shown(value)}")
+    return value if value < 1 else int(value)
+
+
+Part = Annotated[
+    int | float,
+    BeforeValidator(_part_of_the_images),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
             ]
         }
     ),
@@ -134,6 +159,7 @@ class Term(Open):
         return {"weight": value} if isinstance(value, int | float) else value
 
 
+Modalities = Annotated[list[Name], Field(min_length=1)]
 Loss = Annotated[dict[str, Term], Field(min_length=1, json_schema_extra={"x-catalogue": "loss"})]
 
 
@@ -142,9 +168,13 @@ class Data(Open):
 
     name: str
     root: Line | None = Field(default=None, description="Folder or archive; ${VAR} reads the environment")
-    validation: int = Field(gt=0, description="Images cut from the training part for selection")
+    validation: Part = Field(description="Images cut from the training part for selection, or a fraction of it")
     train_subset: int | None = Field(default=None, gt=0, description="Use only so many training images")
     test_subset: int | None = Field(default=None, gt=0, description="Use only so many test images")
+
+    def validation_images(self, total: int) -> int:
+        """Return how many of ``total`` training images are cut off."""
+        return self.validation if isinstance(self.validation, int) else round(self.validation * total)
 
 
 DataSet = Annotated[Data, Field(json_schema_extra={"x-catalogue": "dataset"})]
@@ -223,6 +253,7 @@ class TrainStage(Stage):
     prune: float | None = Field(default=None, gt=0, lt=1, description="First remove this share of its channels")
     int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
+    modalities: Modalities | None = Field(default=None, description="What the model sees of an image; default: all")
     precision: Precision = "auto"
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
@@ -269,6 +300,18 @@ class ExportStage(Stage):
     )
 
 
+class SelectStage(Stage):
+    """Choose a teacher: of candidates that each follow from the one before, how far is it worth going?"""
+
+    kind: Literal["select"]
+    role: Name | None = Field(default=None, description="Its place in the report")
+    of: list[str] = Field(description="The stages whose models may teach, in order", json_schema_extra=TWO_OR_MORE)
+    by: list[str] = Field(description="The students they taught, one each, in order", json_schema_extra=TWO_OR_MORE)
+    minimum_gain: float = Field(
+        default=0.05, ge=0, lt=1, description="The least share of the student's validation error that a step must save"
+    )
+
+
 class SearchStage(Stage):
     """Choose settings of a stage by short trainings, judged on the validation images."""
 
@@ -291,15 +334,20 @@ class ReportStage(Stage):
     """Assemble the report from whatever finished."""
 
     kind: Literal["report"]
+    compare: dict[StageName, Names] = Field(
+        default={}, description="Which stages are compared, each with one or several; default: distilled with baseline"
+    )
 
 
 AnyStage = Annotated[
-    TrainStage | DistillStage | CacheStage | ExportStage | SearchStage | ReportStage, Field(discriminator="kind")
+    TrainStage | DistillStage | CacheStage | SelectStage | ExportStage | SearchStage | ReportStage,
+    Field(discriminator="kind"),
 ]
 STAGE_KINDS: Mapping[str, type[Stage]] = {
     "train": TrainStage,
     "distill": DistillStage,
     "cache": CacheStage,
+    "select": SelectStage,
     "export": ExportStage,
     "search": SearchStage,
     "report": ReportStage,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from kd import catalog
 from kd.errors import did_you_mean
-from kd.losses.inputs import FEATURES, needs_features
+from kd.losses.inputs import FEATURES, TEACHER_LOGITS, needs_features
 from kd.spec.components import Fault, component_faults, data_faults, declared_shape
-from kd.spec.graph import seeds_of, teachers_of
-from kd.spec.schema import Augment, CacheStage, Data, DistillStage, Job, TrainStage
+from kd.spec.graph import data_of, seeds_of, teachers_of, trainings_of
+from kd.spec.schema import Augment, CacheStage, Data, DistillStage, Job, SelectStage, TrainStage
 from kd.spec.source import Address
 from kd.spec.taps import declares_taps
 
@@ -50,11 +50,11 @@ def _teacher_faults(job: Job, name: str, teacher: str, where: Address) -> Iterat
         yield where, f"stage '{teacher}' is a cache itself; name the stage that trains the teacher"
     elif isinstance(taught, CacheStage):
         yield from _pairing_faults(job, name, teacher, where)
-    elif not isinstance(taught, TrainStage):
+    elif not isinstance(taught, (TrainStage, SelectStage)):
         yield where, f"stage '{teacher}' trains no model; it cannot teach"
     else:
         yield from _pairing_faults(job, name, teacher, where)
-        seen, known = declared_shape(stage.data or job.data), declared_shape(taught.data or job.data)
+        seen, known = declared_shape(stage.data or job.data), declared_shape(data_of(job, teacher))
         if seen and known and seen != known:
             yield where, f"stage '{teacher}' learns {known}; it cannot teach {seen}"
 
@@ -76,19 +76,19 @@ def _feature_faults(job: Job, stage: DistillStage, place: Address) -> Iterator[F
 
 
 def _no_features(job: Job, stage: DistillStage, loss: str, inputs: tuple[str, ...], where: Address) -> Iterator[Fault]:
-    teachers = [job.stages.get(teacher) for teacher in stage.teacher]
-    if len(teachers) > 1:
+    if len(stage.teacher) > 1:
         yield where, f"loss '{loss}' compares features, which only one teacher at a time can give; name one"
         return
-    (teacher,) = teachers
+    (name,) = stage.teacher
+    teacher = job.stages.get(name)
     if isinstance(teacher, CacheStage):
         wanted = {name for name in FEATURES.intersection(inputs) if name.startswith("teacher")}
         if "teacher_maps" in wanted:
             yield where, f"loss '{loss}' compares feature maps, which no cache holds; name the cache's teacher itself"
         elif wanted and not teacher.pooled:
-            yield where, f"loss '{loss}' compares pooled features; set 'pooled: true' in stage '{stage.teacher[0]}'"
-        teacher = job.stages.get(teacher.teacher)
-    models = [each.model.name for each in (stage, teacher) if isinstance(each, TrainStage)]
+            yield where, f"loss '{loss}' compares pooled features; set 'pooled: true' in stage '{name}'"
+        name = teacher.teacher
+    models = [each.model.name for each in (stage, *trainings_of(job, name))]
     if silent := [model for model in models if not declares_taps(model)]:
         yield where, f"loss '{loss}' compares features, and model '{silent[0]}' declares no feature_taps"
 
@@ -121,7 +121,7 @@ def _temperature_faults(stage: DistillStage, place: Address) -> Iterator[Fault]:
 
 def _softens(loss: str) -> bool:
     entry = catalog.find("loss", loss)
-    return entry is not None and "teacher_logits_BC" in entry.inputs and "temperature" in entry.arguments
+    return entry is not None and not TEACHER_LOGITS.isdisjoint(entry.inputs) and "temperature" in entry.arguments
 
 
 def _cache_faults(job: Job, stage: DistillStage, place: Address) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ LAYERS = {
     "train": ("data", "models", "losses", "train"),
     "distill": ("data", "models", "losses", "train", "distill"),
     "cache": ("data", "models", "distill"),
+    "select": ("data", "models", "distill"),
     "export": ("data", "models", "compress"),
     "search": ("data", "models", "losses", "train", "distill", "search"),
     "report": ("report",),

@@ -131,7 +131,7 @@ def test_two_at_once_one_wins_and_the_other_is_told(desk: Desk) -> None:
 def test_a_run_name_cannot_mean_two_plans(desk: Desk) -> None:
     desk.submit("--executor", "local", "--only", "baseline", "--seeds", "1")
     said = desk.submit("--executor", "local", "--set", "stages.baseline.epochs=1", "--seeds", "1", code=2)
-    assert "holds another plan: stage baseline differs" in said
+    assert "holds another plan (baseline: epochs was 2, is 1)" in said
     again = desk.submit(
         "--executor", "local", "--only", "baseline", "--set", "stages.baseline.epochs=1", "--seeds", "1", "--again"
     )

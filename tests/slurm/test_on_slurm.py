@@ -42,8 +42,11 @@ def accounting(testbed: Testbed, desk: Desk, name: str) -> dict[str, dict[str, s
         found = [dict(zip(columns, line.split("|"), strict=True)) for line in answer.stdout.splitlines()]
         return {row["JobID"]: row for row in found}
 
-    # the database hears of an end a little after squeue does
-    wait_until(lambda: all(rows()[job_id]["End"] != "Unknown" for job_id in ids.values()), "sacct to catch up")
+    # the database hears of a job, and of its end, a little after squeue does
+    def caught_up() -> bool:
+        return all(rows().get(job_id, {}).get("End", "Unknown") != "Unknown" for job_id in ids.values())
+
+    wait_until(caught_up, "sacct to catch up")
     return {key: rows()[job_id] for key, job_id in ids.items()}
 
 

@@ -108,7 +108,7 @@ def test_settings_besides_the_loss_are_noted(tmp_path: Path) -> None:
     run.stage("distilled", "distilled", SEEDS, teacher="baseline", settings={"batch_size": 128, "loss": {"kd": 1}})
     run.finish("baseline", BASELINE).finish("distilled", BETTER)
     (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
-    assert pair["notes"] == ["different settings besides the loss: settings.batch_size"]
+    assert pair["notes"][-1] == "different settings besides the loss: settings.batch_size"
 
 
 def test_a_student_meets_the_baseline_of_its_own_model(tmp_path: Path) -> None:
@@ -122,3 +122,45 @@ def test_equal_differences_are_reported_without_a_t_test(tmp_path: Path) -> None
     (pair,) = pairs(tmp_path / "run", {"distilled": {seed: value + 0.01 for seed, value in BASELINE.items()}})
     assert pair["p"]["paired_t"] is None
     assert "All seeds differ by the same amount" in pair["verdict"]
+
+
+def asked(path: Path, comparisons: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Collect a run of a teacher, a baseline, an assisted student and one of equal epochs, with these comparisons."""
+    run = RunBuilder(path).stage("teacher", "teacher", SEEDS, epochs=9).stage("baseline", "baseline", SEEDS)
+    run.stage("assistant", "assistant", SEEDS, teacher="teacher", epochs=4)
+    run.stage("assisted", "distilled", SEEDS, teacher="assistant").stage("longer", "longer", SEEDS, teacher="teacher")
+    run.write_plan(comparisons=comparisons)
+    run.finish("teacher", TEACHER, epochs=9).finish("baseline", BASELINE).finish("assistant", SAME, epochs=4)
+    run.finish("assisted", BETTER).finish("longer", SAME, epochs=7)
+    found: list[dict[str, Any]] = collect([path], path)["cnn"]["comparisons"]
+    return found
+
+
+def test_the_pairs_asked_for_replace_the_usual_ones(tmp_path: Path) -> None:
+    found = asked(tmp_path / "run", {"assisted": ["longer", "baseline"], "longer": ["baseline"]})
+    pairs = [(pair["stage"], pair["against"], pair["p"]["family"]) for pair in found]
+    assert pairs == [("assisted", "longer", 3), ("assisted", "baseline", 3), ("longer", "baseline", 3)]
+    assert [pair["gap_closed"] is None for pair in found] == [True, False, False], "only a baseline leaves a gap"
+
+
+def test_where_none_are_asked_for_a_distilled_stage_meets_its_baseline(tmp_path: Path) -> None:
+    (pair,) = asked(tmp_path / "run", {})
+    assert (pair["stage"], pair["against"]) == ("assisted", "baseline")
+
+
+def test_epochs_that_are_equal_in_all_are_ranked(tmp_path: Path) -> None:
+    (pair,) = asked(tmp_path / "run", {"assisted": ["longer"]})  # 4 + 3 epochs against 7
+    assert pair["budget_differences"] == []
+    assert "better" in pair["verdict"]
+
+
+def test_epochs_that_are_equal_by_themselves_are_ranked_with_a_note(tmp_path: Path) -> None:
+    (pair,) = asked(tmp_path / "run", {"assisted": ["baseline"]})
+    assert pair["budget_differences"] == []
+    assert pair["notes"] == ["with all that was trained for them, 7 epochs against 3"]
+
+
+def test_epochs_that_are_equal_neither_way_are_not_ranked(tmp_path: Path) -> None:
+    (pair,) = asked(tmp_path / "run", {"longer": ["baseline"]})
+    assert pair["budget_differences"] == ["different epochs: 7 against 3"]
+    assert "Not ranked" in pair["verdict"]

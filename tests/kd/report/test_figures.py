@@ -47,3 +47,12 @@ def test_nothing_finished_is_nothing_drawn(tmp_path: Path) -> None:
 
 def test_colours_start_over_after_the_last() -> None:
     assert colour(0) == colour(len(COLOURS)) == COLOURS[0]
+
+
+def test_many_curves_leave_room_for_themselves(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    for number in range(20):  # their names would cover the axes, about which matplotlib warns
+        run.stage(f"a_rather_long_name_{number}", "distilled", [1]).finish(f"a_rather_long_name_{number}", {1: 0.9})
+    curves = drawn(run, tmp_path / "figures")["cnn_curves"]
+    lines = ElementTree.parse(curves).iter("{http://www.w3.org/2000/svg}g")
+    assert sum(group.get("id", "").startswith("line2d") for group in lines) > 2 * 20  # of curves and of their names

@@ -74,13 +74,14 @@ def test_pages_show_the_searches(tmp_path: Path) -> None:
         assert "75.00" in page
 
 
-def test_a_comparison_of_arms_says_whose_search_cost_more(tmp_path: Path) -> None:
+def test_the_epochs_of_trials_count_for_the_arm_they_were_for(tmp_path: Path) -> None:
     run = with_search(tmp_path / "run")
-    (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
-    assert "settings searched for in 14 against 0 epochs of trials" in pair["notes"]
-    run.finish("baseline", {1: 0.8}, configuration=FOUND)
-    (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
-    assert not any("searched" in note for note in pair["notes"])
+    run.jobs[JobKey("distilled", 1)]["parents"]["configuration"] = {"stage": "its_search", "seed": 1}
+    finish_search(run.write_plan())
+    family = collect([run.run.path], tmp_path)["cnn"]
+    assert family["stages"]["distilled"]["preparation"] == {"its_search": 14}
+    (pair,) = family["comparisons"]
+    assert pair["notes"] == ["with all that was trained for them, 17 epochs against 3"]
 
 
 def test_a_search_that_failed_is_named(tmp_path: Path) -> None:

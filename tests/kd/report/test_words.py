@@ -44,3 +44,8 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_counts(number: float, text: str) -> None:
     assert words.count(number) == text
+
+
+def test_parameters_say_how_many_were_trained_where_some_were_frozen() -> None:
+    assert words.parameters(103_418_882, 98_294_786) == "103 M, 98.3 M of them trained"
+    assert words.parameters(78_042, 78_042) == words.parameters(78_042, None) == "78 k"

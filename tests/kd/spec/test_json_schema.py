@@ -21,11 +21,13 @@ BROKEN = sorted((REPOSITORY / "tests/specs/broken").glob("*.yaml"))
 # Faults that take more than one place of the file, or its surroundings, to see.
 BEYOND_A_SCHEMA = {
     "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
-    "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
-    "caches_of_unequal_views", "clip_infinite", "crop_beyond_image", "cutout_beyond_image", "export_of_nothing",
-    "infinite_learning_rate", "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher",
+    "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled", "caches_of_unequal_views",
+    "clip_infinite", "compare_unknown_stage", "compare_with_a_cache", "crop_beyond_image", "cutout_beyond_image",
+    "export_of_nothing", "infinite_learning_rate", "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher",
     "milestone_past_the_end", "milestones_equal", "milestones_unsorted", "mixing_with_hard_targets", "only_reports",
-    "prune_without_start", "real_for_whole_number", "seed_without_teacher", "shares_all_zero", "shares_for_others",
+    "prune_without_start", "real_for_whole_number", "seed_without_teacher", "select_by_a_stranger",
+    "select_by_another_model", "select_by_other_data", "select_cycle", "select_of_a_report", "select_of_a_selection",
+    "select_seed_missing", "select_unequal_lengths", "select_unknown_student", "shares_all_zero", "shares_for_others",
     "start_of_another_model", "start_of_itself", "start_of_other_data", "start_unknown", "start_without_the_seed",
     "teacher_cycle", "teacher_cycle_of_three", "teacher_is_a_report", "teacher_is_itself", "teacher_never_used",
     "teacher_of_other_images", "teachers_of_features", "temperature_given_twice", "temperature_of_nothing",

@@ -10,7 +10,7 @@ import pytest
 
 from kd.errors import SpecError
 from kd.spec.load import load_job
-from kd.spec.schema import Job, TrainStage
+from kd.spec.schema import CacheStage, Job, TrainStage
 
 FaultsOf = Callable[..., Sequence[str]]
 LoadText = Callable[..., Job]
@@ -60,7 +60,7 @@ def test_a_stage_named_like_its_kind_keeps_its_positions(faults_of: FaultsOf) ->
 
 def test_a_key_that_looks_like_a_marker_is_named(faults_of: FaultsOf) -> None:
     text = "pipeline: x\ndata: {name: digits, validation: 9}\nseeds: [1]\nstages: {a: {kind: report, '[key]': 1}}\n"
-    assert faults_of(text=text) == ("job.yaml:4:28: unknown key '[key]' (known: about, kind, resources)",)
+    assert faults_of(text=text) == ("job.yaml:4:28: unknown key '[key]' (known: about, compare, kind, resources)",)
 
 
 @pytest.mark.parametrize("kind", ["3", "[train]", "{a: b}", "null", "true", "''"])
@@ -96,6 +96,24 @@ def test_roots_are_absolute_and_read_the_environment(
     assert load_text("data.root=images").data.root == str(tmp_path / "images")
     assert load_text("data.root=~/images").data.root == str(Path.home() / "images")
     assert load_text("data.root=~no such user/images").data.root == str(tmp_path / "~no such user/images")
+
+
+def test_every_path_of_a_stage_is_made_absolute(
+    load_text: LoadText, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KD_DATA", "/disk")
+    job = load_text(
+        "stages.cached={kind: cache, teacher: teacher, data: {name: digits, root: '${KD_DATA}/a', validation: 100}}",
+        "stages.teacher.model={name: resnet18, pretrained: weights.pt}",
+    )
+    cached = job.stages["cached"]
+    teacher = job.stages["teacher"]
+    assert isinstance(cached, CacheStage)
+    assert isinstance(teacher, TrainStage)
+    assert cached.data is not None
+    assert cached.data.root == "/disk/a"
+    assert teacher.model.arguments == {"pretrained": str(tmp_path / "weights.pt")}
 
 
 def test_a_tiny_job_needs_no_environment(load_text: LoadText, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,17 @@ def test_data_counts_by_its_bytes_not_its_place(load_text: LoadText, tmp_path: P
     assert teacher(tmp_path / "a") == teacher(tmp_path / "b") != teacher(tmp_path / "c")
 
 
+def test_pretrained_weights_count_by_their_bytes(load_text: LoadText, tmp_path: Path) -> None:
+    def teacher(file: Path) -> str:
+        return fingerprints(plan_job(load_text(f"stages.teacher.model={{name: resnet18, pretrained: {file}}}")))[
+            TEACHER
+        ]
+
+    for name, content in (("a", "x"), ("b", "x"), ("c", "y")):
+        (tmp_path / name).write_text(content)
+    assert teacher(tmp_path / "a") == teacher(tmp_path / "b") != teacher(tmp_path / "c")
+
+
 def test_a_new_version_of_the_code_retrains(load_text: LoadText, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprints(plan_job(load_text()))
     monkeypatch.setitem(VERSIONS, "distill", 1000)

@@ -28,3 +28,9 @@ def test_images_in_folders_declare_their_size() -> None:
     shape = image_shape(data)
     assert shape
     assert (shape.channels, shape.size) == (1, 64)
+
+
+@pytest.mark.parametrize(("coarse", "classes"), [(False, 100), (True, 20)])
+def test_cifar_100_declares_its_classes_or_its_groups(coarse: bool, classes: int) -> None:
+    data = Data.model_validate({"name": "cifar100", "validation": 1, "coarse": coarse})
+    assert image_shape(data) == Shape(classes, 3, 32)
