@@ -26,12 +26,12 @@ def with_search(path: Path) -> RunBuilder:
 
 
 def finish_search(run: RunBuilder) -> dict[str, Any]:
-    default = {"number": 1, "epochs": 3, "configuration": {"optimizer.lr": 0.1}, "accuracy": 0.7, "loss": 1.0}
+    default = {"number": 1, "epochs": 3, "configuration": {"optimizer.lr": 0.1}, "score": 0.7, "loss": 1.0}
     best = {
         **default,
         "number": 4,
         "configuration": {"optimizer.lr": 0.02, "optimizer.nesterov": True},
-        "accuracy": 0.75,
+        "score": 0.75,
     }
     result = {
         **run.jobs[JobKey("its_search", 1)],
@@ -39,6 +39,7 @@ def finish_search(run: RunBuilder) -> dict[str, Any]:
         "default": default,
         "trials": [default, best],
         "remembered": 10,
+        "metric": "accuracy",
         "epochs": 14,
         "seconds": {"total": 1800.0},
         "files": {},
@@ -59,7 +60,7 @@ def test_a_search_is_listed_apart_with_what_it_found_and_cost(tmp_path: Path) ->
     assert (search["for"], search["n"], search["planned"], search["epochs"]) == ("distilled", 1, 1, 14)
     assert search["gpu_hours"] == pytest.approx(0.5)
     job = search["jobs"]["1"]
-    assert (job["default_accuracy"], job["validation_accuracy"], job["remembered"]) == (0.7, 0.75, 10)
+    assert (job["default_score"], job["validation_score"], job["remembered"]) == (0.7, 0.75, 10)
     assert job["trials"] == result["trials"]
     assert family["stages"]["distilled"]["jobs"]["1"]["configuration"] == FOUND
 
