@@ -274,3 +274,15 @@ def test_progress_counts_the_epochs_of_all_trials(searched) -> None:
     assert (progress["epoch"], progress["epochs"], progress["attempt"]) == (10, 10, 1)
     assert progress["metric"]["name"] == "val_accuracy"
     assert sha256_file(searched("train").checkpoint / "trials.json")
+
+
+def test_trials_see_the_modalities_and_are_judged_by_the_metric_of_their_stage(run, tmp_path: Path) -> None:
+    loss = {"bce": {"weight": 1.0, "arguments": {}}}
+    spec = search_spec("train", trials=2, epochs=1)
+    spec["data"] |= {"name": "synthetic_rgb_ir", "arguments": {"images": 100, "size": 16}}
+    spec["settings"]["training"] = {**spec["settings"]["training"], "loss": loss, "modalities": ["ir"]}
+    result = json.loads(run(tmp_path / "it", spec).result.read_text())
+    assert result["metric"] == "f1_score"
+    assert result["validation"]["best"]["f1_score"] == result["best"]["score"]
+    assert result["features"]["log_pixels"] == pytest.approx(2.408, abs=1e-3)  # one channel of 16 x 16
+    assert result["features"]["imbalance"] >= 1
