@@ -80,6 +80,8 @@ def test_the_result_lists_the_file_and_whose_it_is(cache: Path, teacher: Path) -
     assert {name: list(tensor.shape) for name, tensor in tensors.items()} == result["cache"]["shapes"]
     assert card.teacher == sha256_file(teacher / "checkpoint/best.safetensors")
     assert result["teacher"]["stage"] == "teacher"
+    teachers_own = json.loads((teacher / "result.json").read_text())
+    assert result["parameters"] == teachers_own["parameters"]
     assert [path.name for path in (cache / "checkpoint").iterdir()] == ["views.safetensors"]
     assert json.loads((cache / "progress.json").read_text())["epoch"] == VIEWS
 
