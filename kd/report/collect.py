@@ -17,6 +17,7 @@ from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
 from kd.report.merge import merge_cells
+from kd.report.searches import searches
 from kd.report.summary import summarise, unique
 from kd.rundir import read_object
 
@@ -62,6 +63,7 @@ def _family(runs: Sequence[Run], base: Path) -> dict[str, Any]:
     return headline | {
         "seeds": unique([cell.key.seed for cell in cells]),
         "stages": stages,
+        "searches": searches(cells, base),
         "comparisons": comparisons(stages, _asked(runs)),
         "missing": [_missing(cell, base) for cell in cells if not cell.done],
         "runs": [_provenance(run, base) for run in runs],

@@ -45,6 +45,7 @@ def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Seq
         duration=words.duration,
         count=words.count,
         listed=words.listed,
+        assignments=words.assignments,
         utc=utc,
         link=_link,
         cell=_cell,

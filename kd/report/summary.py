@@ -37,12 +37,13 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
         "test_images": test_images,
         "test_half_width": sampling_half_width(accuracy["mean"], test_images),
         "epochs": agreed([job["epochs"] for job in records]) or settings.get("epochs"),
+        "search_epochs": agreed([_mapping(job["configuration"]).get("epochs", 0) for job in records]),
         "parameters": next(iter(unique([job["parameters"] for job in records])), None),
         "seconds": _sample(jobs, lambda job: job["seconds"].get("total")),
         "images_per_second": _sample(jobs, lambda job: job["images_per_second"]),
         "device": unique([job["device"] for job in records]),
         "job_ids": {seed: job["job_id"] for seed, job in jobs.items() if job["job_id"]},
-        "gpu_hours": _gpu_hours(cells, records),
+        "gpu_hours": gpu_hours(cells, records),
         "queue_seconds": _sample(jobs, lambda job: job["queue_seconds"]),
         "restarts": {seed: job["restarts"] for seed, job in jobs.items() if job["restarts"] is not None},
         "staging": _staging(records),
@@ -53,6 +54,11 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
         "split_digest": unique([job["data"].get("split_digest") for job in records]),
         "jobs": jobs,
     }
+
+
+def relative_folder(cell: Cell, base: Path) -> str:
+    """Return a job's folder relative to ``base``."""
+    return Path(os.path.relpath(cell.folder, base)).as_posix()
 
 
 def _teacher(cells: Sequence[Cell]) -> str | None:
@@ -88,10 +94,11 @@ def _job(cell: Cell, base: Path) -> dict[str, Any]:
     facts = _mapping(result.get("job"))
     return {
         "run": cell.run.name,
-        "folder": Path(os.path.relpath(cell.folder, base)).as_posix(),
+        "folder": relative_folder(cell, base),
         "fingerprint": cell.fingerprint,
         "test": _measured(result.get("test")),
         "validation": _measured(result.get("validation")),
+        "configuration": result.get("configuration"),
         "best_epoch": result.get("best_epoch"),
         "epochs": result.get("epochs"),
         "parameters": result.get("parameters"),
@@ -118,7 +125,7 @@ def _measured(value: object) -> dict[str, dict[str, float | None]]:
     return {which: {name: finite(values.get(name)) for name in METRICS} for which, values in each.items()}
 
 
-def _gpu_hours(cells: Sequence[Cell], jobs: Sequence[dict[str, Any]]) -> float:
+def gpu_hours(cells: Sequence[Cell], jobs: Sequence[dict[str, Any]]) -> float:
     """Return the hours that the finished jobs held GPUs for, over all their attempts."""
     gpus = next((_mapping(cell.spec.get("resources")).get("gpus") for cell in cells if cell.spec), 0)
     seconds = sum(job["seconds"].get("total") or 0.0 for job in jobs)

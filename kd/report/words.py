@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 DASH = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -63,3 +64,8 @@ def count(number: float | None, unit: str = "") -> str:
 def listed(values: Sequence[object]) -> str:
     """Return values joined by commas, or a dash."""
     return ", ".join(str(value) for value in values) or DASH
+
+
+def assignments(values: Mapping[str, object] | None) -> str:
+    """Return ``optimizer.lr = 0.05, optimizer.nesterov = true``, or a dash."""
+    return listed([f"{key} = {json.dumps(value)}" for key, value in (values or {}).items()])

@@ -14,8 +14,8 @@ from kd.stages.context import StageContext
 def configured(context: StageContext, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the spec of a training with what its search found best; unchanged where it names no search.
 
-    ``configuration`` in it then says what was found, for result.json. Raises CheckpointError when the search has not
-    finished.
+    ``configuration`` in it then says for result.json what was found, in how many epochs of trials. Raises
+    CheckpointError when the search has not finished.
     """
     if "configuration" not in spec["parents"]:
         return spec
@@ -24,5 +24,5 @@ def configured(context: StageContext, spec: Mapping[str, Any]) -> Mapping[str, A
     if result is None:
         raise CheckpointError(f"{folder}: the search has no result.json, so it has not finished; run it first")
     values = result["best"]["configuration"]
-    found = {"stage": result["stage"], "seed": result["seed"], "values": values}
+    found = {**{key: result[key] for key in ("stage", "seed", "epochs")}, "values": values}
     return {**spec, "settings": with_configuration(spec["settings"], values), "configuration": found}

@@ -191,7 +191,7 @@ def test_a_stage_trains_with_what_its_search_chose(run, spec, searched, teacher:
     folder = run(tmp_path / "told", told, parents={"teacher": teacher, "configuration": tmp_path / "search"})
     assert outcome(folder) == expected
     recorded = json.loads(folder.result.read_text())["configuration"]
-    assert recorded == {"stage": "its_search", "seed": 7, "values": values}
+    assert recorded == {"stage": "its_search", "seed": 7, "epochs": 10, "values": values}
 
     default = outcome(run(tmp_path / "default", spec("student", kind="distill"), parents={"teacher": teacher}))
     assert default["rows"] != expected["rows"]
