@@ -44,3 +44,9 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_counts(number: float, text: str) -> None:
     assert words.count(number) == text
+
+
+def test_the_steps_of_a_chain_tell_what_was_saved_and_what_was_needed() -> None:
+    first = {"candidate": "teacher", "error": 0.091, "fall": None, "needed": None}
+    second = {"candidate": "assistant", "error": 0.082, "fall": 0.009, "needed": 0.0046}
+    assert words.steps({"steps": [first, second]}) == "teacher 9.10, assistant 8.20 (+0.90 of 0.46 needed)"

@@ -99,6 +99,9 @@ def test_the_report_compares_what_the_job_file_asks_for(pipeline: RunFolder) -> 
     assert family["comparisons"][2]["notes"] == ["with all that was trained for them, 13 epochs against 2"]
     accepted, assistant = (family["stages"][name] for name in ("accepted", "assistant"))
     assert accepted["epochs"] is None
+    assert accepted["jobs"]["7"]["selection"]["chosen"] == "assistant"
+    for page in ("report.md", "report.html"):
+        assert " needed)" in (pipeline.report / page).read_text()
     assert (accepted["mean"], accepted["parameters"]) == (assistant["mean"], assistant["parameters"])
 
 
