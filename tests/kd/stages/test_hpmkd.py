@@ -17,6 +17,7 @@ from kd.run import run_stage
 from kd.rundir import JobKey, RunFolder, StageFolder
 from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
+from kd.spec.schema import TrainStage
 from kd.stages.context import in_place
 from tests.conftest import REPOSITORY
 from tests.kd.stages.test_fit import outcome
@@ -106,14 +107,11 @@ def test_the_report_compares_what_the_job_file_asks_for(pipeline: RunFolder) -> 
 
 
 def test_the_job_file_runs_whole(tmp_path: Path) -> None:
-    narrow = {
-        "teacher": 8,
-        "halfway": 7,
-        "assistant_1": 7,
-        "assistant_2": 6,
-    }  # ResNets as wide as they are take minutes
-    widths = [f"stages.{name}.model={{name: resnet18_mnist_4m, width: {width}}}" for name, width in narrow.items()]
-    job = load_job(str(REPOSITORY / "jobs/hpmkd_mnist.yaml"), overrides=widths, seeds=[1], tiny=True)
-    family = run_whole(plan_job(job), tmp_path)
+    path = str(REPOSITORY / "jobs/hpmkd_mnist.yaml")
+    whole = load_job(path, tiny=True)
+    models = {name: stage.model.name for name, stage in whole.stages.items() if isinstance(stage, TrainStage)}
+    narrow = [f"stages.{name}.model={{name: {model}, width: 4}}" for name, model in models.items()]
+    family = run_whole(plan_job(load_job(path, overrides=narrow, seeds=[1], tiny=True)), tmp_path)
     assert len(family["comparisons"]) == 12
     assert all(pair["n"] == 1 for pair in family["comparisons"])
+    assert set(family["searches"]) == {"kd_search", "hpmkd_search"}
