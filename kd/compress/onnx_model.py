@@ -91,6 +91,10 @@ class OnnxModel(nn.Module):
 def plain_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU, in evaluation mode and the usual memory order, as exporters want it."""
     copied = copy.deepcopy(model).eval()
+    for module in copied.modules():
+        if isinstance(getattr(module, "inplace", None), bool):
+            # an exporter takes operations in place apart, which doubles its time
+            module.inplace = False  # type: ignore[assignment]
     copied.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return copied
 

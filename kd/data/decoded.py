@@ -1,7 +1,8 @@
 """A whole data set decoded into one safetensors file: loads in a fraction of a second, and runs no code on
 loading.
 
-Holds the four arrays (images as uint8 [N, H, W, C]) and, as metadata, the class names, mean and deviation.
+Holds the four arrays (images as uint8 [N, H, W, C]) and, as metadata, the class names, mean and deviation, whether
+there are several labels per image, and the modalities.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def write_decoded(arrays: ImageArrays, target: Path) -> None:
         "test_images": _own(arrays.test_images.permute(0, 2, 3, 1)),
         "test_labels": _own(arrays.test_labels),
     }
-    facts = {"classes": arrays.classes, "mean": arrays.mean, "std": arrays.std}
+    facts = {name: getattr(arrays, name) for name in ("classes", "mean", "std", "multi_label", "modalities")}
     metadata = {"format": _FORMAT} | {name: json.dumps(fact) for name, fact in facts.items()}
     with atomic_path(target) as temporary:
         save_file(tensors, temporary, metadata)
@@ -60,6 +61,8 @@ def read_decoded(source: Path) -> ImageArrays:
                 classes=tuple(json.loads(metadata["classes"])),
                 mean=tuple(json.loads(metadata["mean"])),
                 std=tuple(json.loads(metadata["std"])),
+                multi_label=json.loads(metadata.get("multi_label", "false")),
+                modalities=tuple((name, channels) for name, channels in json.loads(metadata.get("modalities", "[]"))),
             )
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{source}: damaged ({error})") from error

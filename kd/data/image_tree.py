@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,17 +128,27 @@ def _decode_all(source: Path, files: Mapping[str, bytes], decoding: Decoding) ->
     names = list(files)
     images = np.empty((len(names), decoding.size, decoding.size, decoding.channels), dtype=np.uint8)
 
-    def decode_chunk(start: int) -> None:
-        for number, name in enumerate(names[start : start + _CHUNK], start):
-            images[number] = _decode(f"{source}: '{name}'", files[name], decoding)
+    def decode(number: int) -> None:
+        name = names[number]
+        images[number] = decode_image(f"{source}: '{name}'", files[name], decoding)
 
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        list(pool.map(decode_chunk, range(0, len(names), _CHUNK)))
+    in_threads(decode, len(names))
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def _decode(name: str, data: bytes, decoding: Decoding) -> NDArray[np.uint8]:
-    """Decode one image file into uint8 [H, W, C]; ``name`` is for error lines."""
+def in_threads(work: Callable[[int], None], count: int) -> None:
+    """Do ``work`` for every number below ``count``, many to a task of a thread; raise the first error."""
+
+    def chunk(start: int) -> None:
+        for number in range(start, min(start + _CHUNK, count)):
+            work(number)
+
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        list(pool.map(chunk, range(0, count, _CHUNK)))
+
+
+def decode_image(name: str, data: bytes, decoding: Decoding) -> NDArray[np.uint8]:
+    """Decode one image file into uint8 [H, W, C]; ``name`` is for error lines. Raises DataError if it is none."""
     size, mode = decoding.size, "L" if decoding.channels == 1 else "RGB"
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:

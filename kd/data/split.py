@@ -1,7 +1,7 @@
 """Which images belong to which part: a fixed choice by hashed index, the same for every seed and machine.
 
 Class proportions are kept (largest remainder), and a smaller part of the same purpose is, within each class,
-a subset of a larger one.
+a subset of a larger one. Where images have several labels, each combination of labels is a class of this kind.
 """
 
 from __future__ import annotations
@@ -25,40 +25,47 @@ class Split(NamedTuple):
     digest: str
 
 
-def split(labels_N: Tensor, validation: int) -> Split:
-    """Cut ``validation`` images from the training part, stratified by class; zero cuts none.
+def split(labels: Tensor, validation: float) -> Split:
+    """Cut images from the training part, stratified by class: so many, or this fraction; zero cuts none.
 
-    Raises DataError when nothing would be left to train on.
+    ``labels`` are [N] or [N, K]. Raises DataError when nothing would be left to train on.
     """
-    total = len(labels_N)
-    if not 0 <= validation < total:
+    total = len(labels)
+    count = validation if isinstance(validation, int) else round(validation * total)
+    if not 0 <= count < total:
         raise DataError(f"data.validation is {validation}, but must leave some of the {total} training images")
-    held_out = stratified_pick(labels_N, validation, "validation")
+    held_out = stratified_pick(labels, count, "validation")
     keep = torch.ones(total, dtype=torch.bool)
     keep[held_out] = False
     train = torch.nonzero(keep).flatten()
     return Split(train, held_out, split_digest(train, held_out))
 
 
-def stratified_pick(labels_N: Tensor, count: int, purpose: str) -> Tensor:
-    """Return ``count`` ascending indices whose classes are in the proportions of ``labels_N``.
+def stratified_pick(labels: Tensor, count: int, purpose: str) -> Tensor:
+    """Return ``count`` ascending indices whose classes are in the proportions of ``labels`` ([N] or [N, K]).
 
     Within a class the images of lowest hash are taken; ``purpose`` names the hash, so that two purposes pick
     independently.
     """
-    labels = labels_N.numpy()
-    total = len(labels)
+    classes = (labels if labels.ndim == 1 else _combinations(labels)).numpy()
+    total = len(classes)
     assert 0 <= count <= total
-    sizes = np.bincount(labels)
+    sizes = np.bincount(classes)
     quotas, remainders = np.divmod(sizes * count, total)
     short = count - int(quotas.sum())
     quotas[np.argsort(-remainders, kind="stable")[:short]] += 1
 
-    by_class_then_hash = np.lexsort((hash_stream(stream_key("split", purpose), total), labels))
+    by_class_then_hash = np.lexsort((hash_stream(stream_key("split", purpose), total), classes))
     first_of_class = np.cumsum(sizes) - sizes
-    rank_in_class = np.arange(total) - first_of_class[labels[by_class_then_hash]]
-    chosen = by_class_then_hash[rank_in_class < quotas[labels[by_class_then_hash]]]
+    rank_in_class = np.arange(total) - first_of_class[classes[by_class_then_hash]]
+    chosen = by_class_then_hash[rank_in_class < quotas[classes[by_class_then_hash]]]
     return torch.from_numpy(np.sort(chosen).astype(np.int64))
+
+
+def _combinations(labels_NK: Tensor) -> Tensor:
+    """Return the number [N] of each image's combination of labels."""
+    _, numbers = torch.unique(labels_NK, dim=0, return_inverse=True)
+    return torch.as_tensor(numbers)
 
 
 def split_digest(train: Tensor, validation: Tensor) -> str:

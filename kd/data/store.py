@@ -26,15 +26,15 @@ PREPARED_BYTES = 2 << 30
 class DeviceStore:
     """Images and labels of one part of a data set on one device.
 
-    ``labels`` is int64 [N] on the device. ``padding`` (pixels), ``flip`` and ``cutout`` (the side in pixels of a blank
-    square, arXiv:1708.04552; 0: none) say which views will be asked for. Images come out as [B, C, H, W] of ``dtype``,
-    in channels-last memory unless ``channels_last`` is off.
+    ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels), ``flip`` and ``cutout`` (the side in
+    pixels of a blank square, arXiv:1708.04552; 0: none) say which views will be asked for. Images come out as
+    [B, C, H, W] of ``dtype``, in channels-last memory unless ``channels_last`` is off.
     """
 
     def __init__(
         self,
         images_NCHW: Tensor,
-        labels_N: Tensor,
+        labels: Tensor,
         *,
         mean: Sequence[float],
         std: Sequence[float],
@@ -49,8 +49,8 @@ class DeviceStore:
     ) -> None:
         count, self._channels, self._size, width = images_NCHW.shape
         assert images_NCHW.dtype == torch.uint8
-        assert (width, len(labels_N)) == (self._size, count)
-        self.labels = labels_N.to(device)
+        assert (width, len(labels)) == (self._size, count)
+        self.labels = labels.to(device)
         self.padding, self.flip, self.cutout = padding, flip, cutout
         self._padding_mode: PaddingMode = padding_mode
         self._dtype, self._channels_last = dtype, channels_last

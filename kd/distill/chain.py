@@ -33,10 +33,10 @@ class Step:
 def choose(correct: Sequence[Tensor], *, minimum_gain: float) -> tuple[int, list[Step]]:
     """Return the index of the chosen candidate and what was found of each.
 
-    ``correct`` [images] of bool, one per candidate: which images its student classified correctly, the same images in
-    the same order. A candidate is accepted when its student's error is lower than that of the one before by at least
-    the share ``minimum_gain``, and by more than one standard error of the paired difference. The first candidate that
-    is not ends the chain.
+    ``correct`` [images], one per candidate: which images its student classified correctly, or the share of an image's
+    labels that it did; the same images in the same order. A candidate is accepted when its student's error is lower
+    than that of the one before by at least the share ``minimum_gain``, and by more than one standard error of the
+    paired difference. The first candidate that is not ends the chain.
     """
     errors = [1 - float(each.double().mean()) for each in correct]
     chosen, ended = 0, False

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from kd.distill.outputs import Teacher
 from kd.train.step import Batch
@@ -43,3 +44,12 @@ def mixed_logits(logits_BMC: Tensor, weights_BM: Tensor, temperature: float) -> 
         return logits_BMC[:, 0]
     log_shares = (logits_BMC / temperature).log_softmax(-1) + weights_BM.log()[:, :, None]
     return temperature * log_shares.logsumexp(1)
+
+
+def mixed_label_logits(logits_BMK: Tensor, weights_BM: Tensor, temperature: float) -> Tensor:
+    """Return the same of labels [B, K]: logits whose sigmoid at ``temperature`` is the teachers' weighted mean."""
+    if logits_BMK.shape[1] == 1:
+        return logits_BMK[:, 0]
+    softened, log_weights = logits_BMK / temperature, weights_BM.log()[:, :, None]
+    yes, no = ((logsigmoid(sign * softened) + log_weights).logsumexp(1) for sign in (1, -1))
+    return temperature * (yes - no)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from kd.catalog import load
 from kd.distill.adapters import build_adapter
-from kd.distill.ensemble import mixed_logits
+from kd.distill.ensemble import mixed_label_logits, mixed_logits
 from kd.distill.outputs import Outputs, Teacher
 from kd.errors import SpecError
-from kd.losses.inputs import ADAPTER, INPUTS, TEACHER
+from kd.losses.inputs import ADAPTER, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
+from kd.losses.label_kinds import label_kind
 from kd.train.step import Batch, Losses, Mixed
 
 
@@ -52,7 +53,7 @@ def make_term(name: str, weight: float, arguments: Mapping[str, Any] | None = No
     unknown = set(inputs).difference(INPUTS)
     assert not unknown, f"loss {name} asks for {unknown}, which no objective can give"
     given = dict(arguments or {})
-    softens = "teacher_logits_BC" in inputs and "temperature" in parameters
+    softens = not TEACHER_LOGITS.isdisjoint(inputs) and "temperature" in parameters
     return Term(
         name=name,
         weight=weight,
@@ -120,18 +121,18 @@ class WeightedTerms:
     def _part(self, term: Term, seen: Mapping[str, Any], mixed: Mixed | None) -> Tensor:
         """Return a term's loss; of mixed images one that asks for labels weighs both labels' by their shares."""
         loss = self._loss(term, seen)
-        if mixed is None or not term.needs("labels_B"):
+        if mixed is None or not term.needs(*LABELS):
             return loss
-        return mixed.share * loss + (1 - mixed.share) * self._loss(term, {**seen, "labels_B": mixed.labels})
+        partners = {name: mixed.labels for name in LABELS if name in seen}
+        return mixed.share * loss + (1 - mixed.share) * self._loss(term, {**seen, **partners})
 
     def _loss(self, term: Term, seen: Mapping[str, Any]) -> Tensor:
         given = dict(seen)
         if term.needs(*ADAPTER):
             given["adapter"] = self.adapters[term.name]
         scheduled = {"temperature": seen["temperature"]} if self._temperature and term.temperature else {}
-        if "teacher_logits_BMC" in seen and term.needs("teacher_logits_BC"):
+        if "teacher_logits_BMC" in seen and term.needs(*TEACHER_LOGITS):
             temperature = scheduled.get("temperature", term.temperature) or 1.0
-            given["teacher_logits_BC"] = mixed_logits(
-                seen["teacher_logits_BMC"], seen["teacher_weights_BM"], temperature
-            )
-        return term.loss(*(given[name] for name in term.inputs), **scheduled)
+            mix = mixed_label_logits if label_kind(term.inputs) == "multi" else mixed_logits
+            given["teacher_logits_BC"] = mix(seen["teacher_logits_BMC"], seen["teacher_weights_BM"], temperature)
+        return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kd.data.modalities import channels_of
 from kd.distill.features import FeatureTaps
 from kd.errors import CheckpointError
 from kd.train.step import Batch
@@ -17,28 +18,38 @@ from kd.train.weights import ModelCard, load_model
 
 
 def load_teacher(weights: Path, *, student: ModelCard) -> tuple[nn.Module, ModelCard]:
-    """Rebuild a teacher from its weights.
+    """Rebuild a teacher from its weights. ``student`` says what the images are that it will be shown.
 
     Raises CheckpointError when they are missing or damaged, or when the teacher was trained for other classes
-    or other images than the student.
+    or other images; to see only some of the images' modalities is no fault.
     """
     model, card = load_model(weights)
-    for what in ("classes", "in_channels", "image_size"):
+    modalities = "in_channels" if len(card.seen) == len(student.seen) == 1 else "seen"
+    for what in ("classes", "multi_label", modalities, "image_size"):
         theirs, ours = getattr(card, what), getattr(student, what)
-        if theirs != ours:
+        if theirs != ours and not (what == "seen" and set(theirs) <= set(ours)):
             raise CheckpointError(
-                f"{weights}: this teacher ({card.name}) was trained for {what} {_short(theirs)}, "
+                f"{weights}: this teacher ({card.name}) was trained for {_WORDS.get(what, what)} {_short(theirs)}, "
                 f"the student has {_short(ours)}; choose a teacher of the same data"
             )
     return model, card
 
 
+_WORDS = {"seen": "modalities"}
+
+
 def _short(value: Any) -> str:
-    return f"{len(value)} ({', '.join(value[:3])}, ...)" if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    names = [name if isinstance(name, str) else name[0] for name in value]
+    return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 class LiveTeacher:
-    """Runs the teacher on every batch: evaluation mode, no gradients, its own normalisation."""
+    """Runs the teacher on every batch: evaluation mode, no gradients, its own channels and normalisation.
+
+    ``student`` is the card of the images that the batches bring: of their privileged images, where they have such.
+    """
 
     def __init__(
         self,
@@ -52,12 +63,15 @@ class LiveTeacher:
         self._model = model.eval().requires_grad_(False)
         self._autocast = autocast
         self._taps = FeatureTaps(model) if features else None
-        self._rescale = None if (own.mean, own.std) == (student.mean, student.std) else _rescale(own, student, model)
+        self._channels = None if own.seen == student.seen else channels_of(student.seen, own.seen)
+        self._rescale = _rescale(own, student, self._channels, model)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Return ``teacher_logits_BC`` (float32) and, where asked for, ``teacher_features``."""
         with torch.inference_mode(), self._autocast():
-            images = batch.images
+            images = batch.images if batch.privileged is None else batch.privileged
+            if self._channels is not None:
+                images = images[:, self._channels]
             if self._rescale:
                 scale, shift = self._rescale
                 images = images * scale + shift
@@ -73,13 +87,21 @@ def _usable(tensor: Tensor) -> Tensor:
     return tensor.clone()
 
 
-def _rescale(own: ModelCard, student: ModelCard, model: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return factor and offset [C, 1, 1] that turn the student's normalised pixels into the teacher's."""
+def _rescale(
+    own: ModelCard, student: ModelCard, channels: Sequence[int] | None, model: nn.Module
+) -> tuple[Tensor, Tensor] | None:
+    """Return factor and offset [C, 1, 1] from the student's normalised pixels to the teacher's; None if equal."""
+    mean, std = (
+        values if channels is None else tuple(values[number] for number in channels)
+        for values in (student.mean, student.std)
+    )
+    if (own.mean, own.std) == (mean, std):
+        return None
     device = next(model.parameters()).device
 
     def column(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).view(-1, 1, 1)
 
-    scale = column(student.std) / column(own.std)
-    shift = (column(student.mean) - column(own.mean)) / column(own.std)
+    scale = column(std) / column(own.std)
+    shift = (column(mean) - column(own.mean)) / column(own.std)
     return scale.float().to(device), shift.float().to(device)

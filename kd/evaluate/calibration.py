@@ -1,6 +1,7 @@
 """Does a model know how sure it may be? Reliability bins, expected calibration error, negative log-likelihood.
 
-Confidence is the probability of the predicted class. Bins are of equal width (Guo et al. 2017, arXiv:1706.04599).
+Confidence is the probability of the predicted class; of several labels per image every answer, yes or no, is a
+prediction of its own. Bins are of equal width (Guo et al. 2017, arXiv:1706.04599).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from kd.evaluate.measure import summed_cross_entropy
+from kd.evaluate.metrics import as_choices
 
 BINS = 15
 
@@ -32,13 +35,15 @@ class Reliability:
         return sum(count * abs(sure - right) for count, sure, right in gaps) / sum(self.counts)
 
 
-def reliability(logits_NC: Tensor, labels_N: Tensor, *, bins: int = BINS) -> Reliability:
-    """Sort predictions into bins by their confidence."""
-    assert len(logits_NC) == len(labels_N) > 0
-    confidence, predicted = logits_NC.double().softmax(dim=1).max(dim=1)
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=logits_NC.device)[1:-1]
+def reliability(logits: Tensor, labels: Tensor, *, bins: int = BINS) -> Reliability:
+    """Sort predictions into bins by their confidence: logits [N, C] and labels [N], or both [N, K]."""
+    assert len(logits) == len(labels) > 0
+    if labels.ndim == 2:
+        logits, labels = as_choices(logits), labels.flatten()
+    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=logits.device)[1:-1]
     index = torch.bucketize(confidence, edges)  # right-closed
-    right = (predicted == labels_N).double()
+    right = (predicted == labels).double()
     counts = torch.bincount(index, minlength=bins)
     divisor = counts.clamp(min=1)
     return Reliability(
@@ -48,6 +53,6 @@ def reliability(logits_NC: Tensor, labels_N: Tensor, *, bins: int = BINS) -> Rel
     )
 
 
-def negative_log_likelihood(logits_NC: Tensor, labels_N: Tensor) -> float:
-    """Return the mean of -ln p(true class), in nats."""
-    return float(F.cross_entropy(logits_NC.double(), labels_N))
+def negative_log_likelihood(logits: Tensor, labels: Tensor) -> float:
+    """Return the mean of -ln p(true class), in nats; of several labels, [N, K], of -ln p(true answer)."""
+    return float(summed_cross_entropy(logits.double(), labels)) / labels.numel()

@@ -1,7 +1,8 @@
 """What a loss function may ask for: the fixed vocabulary of positional parameters, here and nowhere else.
 
 A loss names what it needs as positional parameters; ``kd.distill.objective`` computes that and nothing more. What a job
-file may set are its keyword-only parameters. B: images of a batch, C: classes, D: width of the pooled features.
+file may set are its keyword-only parameters. B: images of a batch, C: classes, K: labels of which an image may have
+several, D: width of the pooled features.
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ from collections.abc import Iterable
 # parameter -> what it is
 STUDENT = {
     "student_logits_BC": "the student's logits [B, C], float32, before softmax",
+    "student_logits_BK": "the student's logits [B, K], one per label, float32, before the sigmoid",
     "student_maps": "the student's feature maps [B, channels, H, W], one per stage, early to late",
     "student_pooled_BD": "the student's features [B, D] in front of its classifier",
 }
 TEACHER = {
     "teacher_logits_BC": "the teacher's logits [B, C], float32, before softmax",
+    "teacher_logits_BK": "the teacher's logits [B, K], as the student's",
     "teacher_maps": "the teacher's feature maps, as the student's",
     "teacher_pooled_BD": "the teacher's features [B, D] in front of its classifier",
 }
 BATCH = {
     "labels_B": "the true classes [B], int64",
+    "labels_BK": "which labels hold [B, K], 0 or 1",
     "indices_B": "which training images these are [B], int64",
     "epoch": "the epoch under way, counted from 0",
 }
+LABELS = ("labels_B", "labels_BK")
 # Only builders of adapters may ask for this one.
 DATA = {"labels_N": "the classes of all training images [N], int64"}
 ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.adapters)"}
 
 INPUTS = {**STUDENT, **TEACHER, **BATCH, **ADAPTER}
 FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_pooled_BD")))
+# logits of labels are computed like those of classes; only what they mean differs
+SAME = {"student_logits_BK": "student_logits_BC", "teacher_logits_BK": "teacher_logits_BC"}
+TEACHER_LOGITS = frozenset(name for name in TEACHER if "logits" in name)
 
 
 def needs_features(inputs: Iterable[str]) -> bool:

@@ -45,6 +45,12 @@ PRESETS: tuple[Preset, ...] = (
         source=MDISTILLER,
     ),
     Preset(
+        loss="binary_kd",
+        setting="several labels: an RGB student of RGB and infrared teachers",
+        terms={"bce": 0.5, "binary_kd": {"weight": 0.5, "temperature": 4}},
+        source="the temperature of the pipeline's requirements; equal weights by choice",
+    ),
+    Preset(
         loss="dkd",
         setting="CIFAR-100, resnet56 to resnet20, resnet110 to resnet32",
         terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=2, warmup=20),

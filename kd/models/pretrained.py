@@ -10,15 +10,15 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from kd.errors import CheckpointError
-from kd.models.backbone import Backbone
+from kd.models.backbone import Backbone, Parts
 from kd.vision_libraries import import_vision
 
 _NESTED = ("state_dict", "model")  # where training scripts like to put the weights inside a file
@@ -33,12 +33,49 @@ def start_from(
     CheckpointError when the file is missing, damaged or of another network.
     """
     trained = [model.parts.classifier]
-    if pretrained:
-        path = published() if pretrained is True else Path(pretrained).expanduser().absolute()
-        if _load(model, path):
-            trained += model.parts.stem
+    if pretrained and load_published(model, pretrained, parts=model.parts, adopt=model.adopt, published=published):
+        trained += model.parts.stem
     if freeze_backbone:
         model.freeze(but=trained)
+
+
+def load_published(
+    network: nn.Module,
+    pretrained: Literal[True] | str,
+    *,
+    parts: Parts,
+    published: Callable[[], Path],
+    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+) -> bool:
+    """Load ``pretrained`` as ``start_from`` does, into any network; ``adopt`` returns weights under its own names.
+
+    Returns whether the first convolution had to be adapted. Raises CheckpointError as ``start_from`` does.
+    """
+    path = published() if pretrained is True else Path(pretrained).expanduser().absolute()
+    own = network.state_dict()
+    weights = adopt(_read(path))
+    for name in (f"{parts.classifier}.weight", f"{parts.classifier}.bias"):
+        if name not in weights or weights[name].shape != own[name].shape:
+            weights[name] = own[name]
+    first = f"{parts.first_convolution}.weight"
+    unequal = first in weights and weights[first].shape != own[first].shape
+    if unequal:
+        weights[first] = adapted(weights[first], channels=own[first].shape[1], size=own[first].shape[-1])
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: these weights are of another network: {detail:.200}") from error
+    return unequal
+
+
+def adapted(kernel: Tensor, *, channels: int, size: int) -> Tensor:
+    """Return the middle of a kernel [out, in, k, k] for other channels, so that grey images give what they gave."""
+    margin = max(0, (kernel.shape[-1] - size) // 2)
+    kernel = kernel[:, :, margin : margin + size, margin : margin + size]
+    if kernel.shape[1] == channels:
+        return kernel
+    return kernel.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
 
 
 def torchvision_file(weights: str) -> Path:
@@ -65,35 +102,6 @@ def timm_file(model: str) -> Path:
             "fetch that file where there is a network and name it: 'pretrained: FILE'"
         )
     return Path(path)
-
-
-def _load(model: Backbone, path: Path) -> bool:
-    """Load the weights of a file; return whether the first convolution had to be adapted."""
-    own = model.state_dict()
-    weights = model.adopt(_read(path))
-    for name in (f"{model.parts.classifier}.weight", f"{model.parts.classifier}.bias"):
-        if name not in weights or weights[name].shape != own[name].shape:
-            weights[name] = own[name]
-    first = f"{model.parts.first_convolution}.weight"
-    adapted = first in weights and weights[first].shape != own[first].shape
-    if adapted:
-        weights[first] = _adapted(weights[first], like=own[first])
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: these weights are of another network: {detail:.200}") from error
-    return adapted
-
-
-def _adapted(kernel: Tensor, *, like: Tensor) -> Tensor:
-    """Return the middle of a kernel [out, in, k, k] for other channels, so that grey images give what they gave."""
-    channels, size = like.shape[1], like.shape[-1]
-    margin = max(0, (kernel.shape[-1] - size) // 2)
-    kernel = kernel[:, :, margin : margin + size, margin : margin + size]
-    if kernel.shape[1] == channels:
-        return kernel
-    return kernel.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 DASH = "–"
+METRICS = {"accuracy": "accuracy", "f1_score": "macro F1"}  # what stages are compared by, as it reads
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -60,6 +61,11 @@ def count(number: float | None, unit: str = "") -> str:
         if abs(number) >= size:
             return f"{number / size:.3g} {letter}{unit}"
     return f"{number:.0f} {unit}".strip()
+
+
+def parameters(total: float | None, trainable: float | None) -> str:
+    """Return ``103 M``, or ``103 M, 98.3 M of them trained`` where some were frozen."""
+    return count(total) if trainable in (None, total) else f"{count(total)}, {count(trainable)} of them trained"
 
 
 def listed(values: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""Writes a report: report.json and, in the folder named like it, the pages, the table as CSV and the figures.
+"""Writes a report: report.json and, in the folder named like it, pages, the table as CSV, figures, and the aggregates.
 
 Every file is replaced in one step, so two of these at once, or a reader in between, never meet half a file.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.files import write_json, write_text
+from kd.report.aggregated import write_aggregated
 from kd.report.collect import collect
 from kd.report.figures import draw_figures
 from kd.report.pages import html_page, markdown_page
@@ -32,7 +33,7 @@ JOB_COLUMNS = (
 ACCURACIES = ("test_accuracy", "test_accuracy_last_epoch", "validation_accuracy")
 CSV_COLUMNS = (
     *("pipeline", "run", "stage", "seed", "state", *ACCURACIES, *STAGE_COLUMNS, *JOB_COLUMNS),
-    *("folder", "reason"),
+    *("folder", "reason", "test_f1_score"),
 )
 
 
@@ -53,6 +54,7 @@ def write_report(report: dict[str, Any], report_json: Path) -> None:
     folder, base = pages_folder(report_json), report_json.parent
     write_json(report_json, report)
     write_text(folder / "summary.csv", summary_csv(report))
+    write_aggregated(report, base, folder / "metrics")
     figures = folder / "figures"
     drawings = {pipeline: draw_figures(pipeline, family, base, figures) for pipeline, family in report.items()}
     write_text(folder / "report.md", markdown_page(report, drawings))
@@ -78,6 +80,7 @@ def _job_row(seed: str, job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: job[key] for key in ("run", "folder", *JOB_COLUMNS)},
         **{name: measured["accuracy"] for name, measured in zip(ACCURACIES, accuracies, strict=True)},
+        "test_f1_score": job["test"]["best"]["f1_score"],
         "seconds": job["seconds"].get("total"),
         "seed": seed,
         "state": "done",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kd import catalog
+from kd.errors import did_you_mean
+from kd.losses.inputs import LABELS
+from kd.losses.label_kinds import loss_misfit, weighting_misfit
 from kd.spec.components import Fault, component_faults, data_faults, declared_shape, named_faults
 from kd.spec.graph import cycle, waiting_key
 from kd.spec.lineage import lineage_faults
@@ -21,10 +24,11 @@ from kd.spec.schema import (
 )
 from kd.spec.searching import configuration_faults, search_faults
 from kd.spec.selection import comparison_faults, selection_faults
+from kd.spec.shapes import Shape
 from kd.spec.source import Address
 from kd.spec.teaching import needs_teacher, teaching_faults
 
-LINEAR_IN_LABELS = ("ce",)  # of mixed images, the loss is the mean of what each label alone would cost
+LINEAR_IN_LABELS = ("ce", "bce")  # of mixed images, the loss is the mean of what each label alone would cost
 
 
 def faults(job: Job) -> Iterator[Fault]:
@@ -67,11 +71,12 @@ def _training_faults(job: Job, stage: TrainStage, place: Address) -> Iterator[Fa
     if stage.data is not None:
         yield from data_faults(stage.data, (*place, "data"))
     yield from _size_faults(stage, stage.data or job.data, place)
+    yield from _shape_faults(stage, declared_shape(stage.data or job.data), place)
 
 
 def _size_faults(stage: TrainStage, data: Data, place: Address) -> Iterator[Fault]:
     """Yield what does not fit the images: a batch beyond all of them, a crop wider than one of them."""
-    left = data.train_subset - data.validation if data.train_subset else None
+    left = data.train_subset - data.validation_images(data.train_subset) if data.train_subset else None
     if left is not None and 0 < left < stage.batch_size:
         yield (*place, "batch_size"), f"the batch of {stage.batch_size} exceeds the {left} images left to train on"
     shape = declared_shape(data)
@@ -85,6 +90,24 @@ def _size_faults(stage: TrainStage, data: Data, place: Address) -> Iterator[Faul
             (*place, "augment", "cutout"),
             f"a square of {stage.augment.cutout} pixels can blank an image of {shape.size} pixels a side",
         )
+
+
+def _shape_faults(stage: TrainStage, shape: Shape | None, place: Address) -> Iterator[Fault]:
+    """Yield what is for other images: modalities they have not, losses of one class where there are several labels."""
+    if shape is None:
+        return
+    for index, name in enumerate(stage.modalities or []):
+        if name not in shape.modalities:
+            has = did_you_mean(name, shape.modalities) or ": they have only one"
+            yield (*place, "modalities", index), f"the images have no modality '{name}'{has}"
+    for name in stage.loss:
+        entry = catalog.find("loss", name)
+        if entry and (fault := loss_misfit(name, entry.inputs, multi_label=shape.multi_label)):
+            yield (*place, "loss", name), fault
+    if isinstance(stage, DistillStage) and len(stage.teacher) > 1:
+        fault = weighting_misfit(stage.weighting.name, multi_label=shape.multi_label)
+        if fault and catalog.find("weighting", stage.weighting.name):
+            yield (*place, "weighting"), fault
 
 
 def _seed_faults(seeds: list[int], place: Address) -> Iterator[Fault]:
@@ -129,7 +152,7 @@ def _mixing_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
     mixing = "mixup" if stage.mixup else "cutmix" if stage.cutmix else None
     for name in stage.loss if mixing else ():
         entry = catalog.find("loss", name)
-        if entry and name not in LINEAR_IN_LABELS and not {"labels_B", "indices_B"}.isdisjoint(entry.inputs):
+        if entry and name not in LINEAR_IN_LABELS and not {*LABELS, "indices_B"}.isdisjoint(entry.inputs):
             yield (*place, "loss", name), f"loss '{name}' needs one true class per image, which {mixing} takes away"
 
 

@@ -33,7 +33,7 @@ def named_faults(kind: str, name: str, given: Mapping[str, Any], place: Address,
 def data_faults(data: Data, place: Address) -> Iterator[Fault]:
     """Yield the faults of a data set."""
     yield from named_faults("dataset", data.name, data.arguments, place, list(Data.model_fields))
-    if data.train_subset is not None and data.validation >= data.train_subset:
+    if data.train_subset is not None and data.validation_images(data.train_subset) >= data.train_subset:
         yield (
             (*place, "validation"),
             f"{data.validation} validation images leave none to train on: train_subset is {data.train_subset}",

@@ -50,6 +50,8 @@ def _start_faults(job: Job, stage: TrainStage, start: str, place: Address) -> It
         return
     if others := [training.model.name for training in before if training.model != stage.model]:
         yield (*place, "model"), f"stage '{start}' trains another model ({others[0]}); give both the same"
+    if any(training.modalities != stage.modalities for training in before):
+        yield (*place, "start"), f"stage '{start}' sees other modalities of an image; give both the same"
     ours, theirs = stage.data or job.data, data_of(job, start)
     if (ours.name, ours.root) != (theirs.name, theirs.root):
         kind = "distilled" if isinstance(stage, DistillStage) else "trained"

@@ -76,6 +76,27 @@ Names = Annotated[
         }
     ),
 ]
+
+
+def _part_of_the_images(value: Any) -> int | float:
+    """Return a number of images, or a fraction of them."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < 1 or value == int(value) > 0):
+        raise ValueError(f"expected a number of images, or a fraction between 0 and 1, got {shown(value)}")
+    return value if value < 1 else int(value)
+
+
+Part = Annotated[
+    int | float,
+    BeforeValidator(_part_of_the_images),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+            ]
+        }
+    ),
+]
 Minutes = Annotated[
     int,
     BeforeValidator(parse_minutes),
@@ -138,6 +159,7 @@ class Term(Open):
         return {"weight": value} if isinstance(value, int | float) else value
 
 
+Modalities = Annotated[list[Name], Field(min_length=1)]
 Loss = Annotated[dict[str, Term], Field(min_length=1, json_schema_extra={"x-catalogue": "loss"})]
 
 
@@ -146,9 +168,13 @@ class Data(Open):
 
     name: str
     root: Line | None = Field(default=None, description="Folder or archive; ${VAR} reads the environment")
-    validation: int = Field(gt=0, description="Images cut from the training part for selection")
+    validation: Part = Field(description="Images cut from the training part for selection, or a fraction of it")
     train_subset: int | None = Field(default=None, gt=0, description="Use only so many training images")
     test_subset: int | None = Field(default=None, gt=0, description="Use only so many test images")
+
+    def validation_images(self, total: int) -> int:
+        """Return how many of ``total`` training images are cut off."""
+        return self.validation if isinstance(self.validation, int) else round(self.validation * total)
 
 
 DataSet = Annotated[Data, Field(json_schema_extra={"x-catalogue": "dataset"})]
@@ -227,6 +253,7 @@ class TrainStage(Stage):
     prune: float | None = Field(default=None, gt=0, lt=1, description="First remove this share of its channels")
     int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
+    modalities: Modalities | None = Field(default=None, description="What the model sees of an image; default: all")
     precision: Precision = "auto"
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")

@@ -10,14 +10,20 @@ from kd.spec.schema import Data
 
 
 class Shape(NamedTuple):
-    """Classes, channels and pixels a side."""
+    """Classes, channels and pixels a side; the names of the modalities, and whether the classes are labels.
+
+    No modalities are given where there is only one.
+    """
 
     classes: int
     channels: int
     size: int
+    modalities: tuple[str, ...] = ()
+    multi_label: bool = False
 
     def __str__(self) -> str:
-        return f"{self.classes} classes of {self.channels} x {self.size} x {self.size} images"
+        what = "labels" if self.multi_label else "classes"
+        return f"{self.classes} {what} of {self.channels} x {self.size} x {self.size} images"
 
 
 USUAL = Shape(classes=10, channels=3, size=32)
@@ -26,6 +32,7 @@ SHAPES = {
     "mnist": Shape(classes=10, channels=1, size=28),
     "cifar10": USUAL,
 }
+FRAMES = ("paired_frames", "synthetic_rgb_ir")  # RGB and infrared, several labels per image
 
 
 def image_shape(data: Data) -> Shape | None:
@@ -38,6 +45,9 @@ def image_shape(data: Data) -> Shape | None:
     if data.name == "medmnist":
         flag = FLAGS[arguments["flag"]]
         return Shape(classes=flag.classes, channels=flag.channels, size=arguments["size"])
+    if data.name in FRAMES:
+        labels, size = arguments["labels"], arguments["size"]
+        return Shape(classes=len(labels), channels=4, size=size, modalities=("rgb", "ir"), multi_label=True)
     if "size" not in arguments:
         return None
     channels = 1 if arguments.get("grey") else USUAL.channels

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kd import catalog
 from kd.errors import did_you_mean
-from kd.losses.inputs import FEATURES, needs_features
+from kd.losses.inputs import FEATURES, TEACHER_LOGITS, needs_features
 from kd.spec.components import Fault, component_faults, data_faults, declared_shape
 from kd.spec.graph import data_of, seeds_of, teachers_of, trainings_of
 from kd.spec.schema import Augment, CacheStage, Data, DistillStage, Job, SelectStage, TrainStage
@@ -121,7 +121,7 @@ def _temperature_faults(stage: DistillStage, place: Address) -> Iterator[Fault]:
 
 def _softens(loss: str) -> bool:
     entry = catalog.find("loss", loss)
-    return entry is not None and "teacher_logits_BC" in entry.inputs and "temperature" in entry.arguments
+    return entry is not None and not TEACHER_LOGITS.isdisjoint(entry.inputs) and "temperature" in entry.arguments
 
 
 def _cache_faults(job: Job, stage: DistillStage, place: Address) -> Iterator[Fault]:

@@ -1,8 +1,9 @@
 """``--tiny``: the same job graph with seconds-sized work, so that a pipeline can be tried before it is paid for.
 
 What stays: stages, edges, models, losses, optimizers, the kind of schedule, the shape of the images and the number of
-classes. What shrinks: two epochs of a few synthetic images, two seeds, ten minutes of wall time. What a tiny run
-reports is no result; it shows that every stage runs on this machine.
+classes (of frames the modalities and labels, five at most, at 32 pixels). What shrinks: two epochs of a few synthetic
+images, two seeds, ten minutes of wall time. What a tiny run reports is no result; it shows that every stage runs on
+this machine.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from kd.spec.schema import (
 from kd.spec.shapes import USUAL, image_shape
 
 EPOCHS = 2
-TRAIN, VALIDATION, TEST = 64, 32, 32  # images, or one per class where there are more classes
-BATCH = 16  # per GPU
+TRAIN, VALIDATION, TEST = 16, 8, 8  # images
+BATCH = 4  # per GPU
+FRAMES, FRAME_SIZE = 40, 32  # of data sets with several modalities and labels: 70 % of these train and validate
+SCENE_LABELS = ("fire", "smoke", "fog", "tarp", "engine")
 SEEDS = 2
 VIEWS = 2  # of a cache
 TRIALS = 3  # of a search
@@ -95,7 +98,7 @@ def _shrink_training(job: Job, stage: TrainStage, seeds: list[int]) -> TrainStag
         "batch_size": min(stage.batch_size, BATCH * (gpus or 1)),
         "schedule": _shrink_schedule(stage.schedule),
         "augment": _shrink_augment(stage.augment),
-        "checkpoint_every": 1,
+        "checkpoint_every": EPOCHS,
         "resources": _shrink_resources(stage.resources),
     }
     if stage.data is not None:
@@ -115,9 +118,11 @@ def _shrink_model(model: Component) -> Component:
 
 def _shrink_data(data: Data) -> Data:
     shape = image_shape(data) or USUAL
-    validation, train, test = (max(images, shape.classes) for images in (VALIDATION, TRAIN, TEST))
-    arguments: dict[str, Any] = {**shape._asdict(), "train": train + validation, "test": test}
-    return Data(name="synthetic", validation=validation, **arguments)
+    if shape.multi_label:
+        size, labels = min(shape.size, FRAME_SIZE), list(SCENE_LABELS[: shape.classes])
+        return Data(name="synthetic_rgb_ir", validation=VALIDATION, images=FRAMES, size=size, labels=labels)
+    shown: dict[str, Any] = {"classes": shape.classes, "channels": shape.channels, "size": shape.size}
+    return Data(name="synthetic", validation=VALIDATION, train=TRAIN + VALIDATION, test=TEST, **shown)
 
 
 def _shrink_schedule(schedule: Component) -> Component:

@@ -41,8 +41,14 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     settings = spec["settings"]
     runtime = prepare_runtime(precision=settings["precision"], deterministic=settings["deterministic"])
-    data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
     found = find_teacher(context.parents["teacher"])
+    data = load_data(
+        spec["data"],
+        settings["augment"],
+        staged=context.data_root,
+        device=runtime.device,
+        modalities=found.modalities,
+    )
     card = data.card(found.model)
     model, own = load_teacher(found.path, student=card)
     teacher = LiveTeacher(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from kd.data.arrays import ImageArrays
 from kd.data.load import load_arrays
-from kd.data.split import split
+from kd.data.modalities import channels_of
+from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
 from kd.train.weights import ModelCard
@@ -21,30 +22,41 @@ from kd.train.weights import ModelCard
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Data:
-    """``train`` gives augmented views, ``validation`` plain images; ``digest`` names the split."""
+    """``train`` gives augmented views, ``validation`` plain images; ``digest`` names the split.
+
+    ``arrays`` have the modalities that the stage's model sees, ``whole`` all that there are. ``channels`` are the
+    model's among those of ``train``, where that keeps more for teachers to see.
+    """
 
     arrays: ImageArrays
+    whole: ImageArrays
     train: DeviceStore
     validation: DeviceStore
-    digest: str
+    split: Split
     device: torch.device
+    channels: list[int] | None = None
 
     def card(self, model: Mapping[str, Any]) -> ModelCard:
-        """Return the card of a model for these images, which are normalised as the arrays say."""
-        return ModelCard(
-            name=model["name"],
-            arguments=model["arguments"],
-            classes=self.arrays.classes,
-            in_channels=self.arrays.channels,
-            image_size=self.arrays.image_size,
-            mean=self.arrays.mean,
-            std=self.arrays.std,
-        )
+        """Return the card of a model for the images as the stage's model sees them."""
+        return _card(model, self.arrays)
+
+    def shown_card(self, model: Mapping[str, Any]) -> ModelCard:
+        """Return the card of the images that teachers are shown."""
+        return _card(model, self.arrays if self.channels is None else self.whole)
+
+    def shown_validation(self) -> DeviceStore:
+        """Return the validation images as teachers are shown them."""
+        if self.channels is None:
+            return self.validation
+        return _part(self.whole, self.split.validation, self.device)
 
     def content_digest(self) -> str:
-        """Return the SHA-256 of the images and labels to learn from and of their split: 0.1 s for CIFAR."""
-        digest = hashlib.sha256(self.digest.encode())
-        for values in (self.arrays.train_images, self.arrays.train_labels):
+        """Return the SHA-256 of the images (all modalities) and labels to learn from and of their split.
+
+        It takes 0.1 s for CIFAR.
+        """
+        digest = hashlib.sha256(self.split.digest.encode())
+        for values in (self.whole.train_images, self.whole.train_labels):
             digest.update(f"{list(values.shape)} {values.dtype}".encode())
             digest.update(values.contiguous().numpy().data)
         return digest.hexdigest()
@@ -57,7 +69,9 @@ class Data:
             "validation": len(self.validation),
             "test": len(self.arrays.test_labels),
             "classes": len(self.arrays.classes),
-            "split_digest": self.digest,
+            "split_digest": self.split.digest,
+            **({"multi_label": True} if self.arrays.multi_label else {}),
+            **({"modalities": names} if (names := [name for name, _ in self.arrays.modalities]) != ["image"] else {}),
         }
 
     def test_store(self) -> DeviceStore:
@@ -66,33 +80,57 @@ class Data:
 
 
 def load_data(
-    data: Mapping[str, Any], augment: Mapping[str, Any], *, staged: Path | None, device: torch.device
+    data: Mapping[str, Any],
+    augment: Mapping[str, Any],
+    *,
+    staged: Path | None,
+    device: torch.device,
+    modalities: Sequence[str] | None = None,
+    privileged: bool = False,
 ) -> Data:
     """Load and split the data of a spec; ``staged`` replaces the root it names.
 
-    Raises DataError when the data are missing or too few, SpecError when no validation images are asked for.
+    The stage's model sees these ``modalities``, or all; with ``privileged`` training keeps all for teachers to see.
+    Raises DataError when the data are missing or too few, SpecError when no validation images are asked for or the
+    images have no such modality.
     """
     root = staged or (Path(data["root"]) if data["root"] else None)
-    arrays = load_arrays(data["name"], root, data["arguments"], data["train_subset"], data["test_subset"])
-    if data["validation"] < 1:
+    whole = load_arrays(data["name"], root, data["arguments"], data["train_subset"], data["test_subset"])
+    chosen = split(whole.train_labels, data["validation"])
+    if not len(chosen.validation):
         raise SpecError(["data.validation: at least one image is needed, the best epoch is chosen by them"])
-    chosen = split(arrays.train_labels, data["validation"])
-    images, labels = arrays.train_images, arrays.train_labels
+    arrays = whole.seen_by(modalities)
+    keeps_more = privileged and arrays is not whole
     return Data(
         arrays=arrays,
-        train=_store(
-            arrays,
-            images[chosen.train],
-            labels[chosen.train],
-            device,
-            padding=augment["crop"],
-            flip=augment["flip"],
-            cutout=augment.get("cutout", 0),
-        ),
-        validation=_store(arrays, images[chosen.validation], labels[chosen.validation], device),
-        digest=chosen.digest,
+        whole=whole,
+        train=_part(whole if keeps_more else arrays, chosen.train, device, augment),
+        validation=_part(arrays, chosen.validation, device),
+        split=chosen,
         device=device,
+        channels=channels_of(whole.modalities, arrays.modalities) if keeps_more else None,
     )
+
+
+def _card(model: Mapping[str, Any], arrays: ImageArrays) -> ModelCard:
+    return ModelCard(
+        name=model["name"],
+        arguments=model["arguments"],
+        classes=arrays.classes,
+        in_channels=arrays.channels,
+        image_size=arrays.image_size,
+        mean=arrays.mean,
+        std=arrays.std,
+        modalities=arrays.modalities,
+        multi_label=arrays.multi_label,
+    )
+
+
+def _part(
+    arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Mapping[str, Any] | None = None
+) -> DeviceStore:
+    """Return some of the training images on the device, to be seen under augmentation or as they are."""
+    return _store(arrays, arrays.train_images[indices], arrays.train_labels[indices], device, augment)
 
 
 def _store(
@@ -100,18 +138,16 @@ def _store(
     images: Tensor,
     labels: Tensor,
     device: torch.device,
-    *,
-    padding: int = 0,
-    flip: bool = False,
-    cutout: int = 0,
+    augment: Mapping[str, Any] | None = None,
 ) -> DeviceStore:
+    changes = augment or {}
     return DeviceStore(
         images,
         labels,
         mean=arrays.mean,
         std=arrays.std,
         device=device,
-        padding=padding,
-        flip=flip,
-        cutout=cutout,
+        padding=changes.get("crop", 0),
+        flip=changes.get("flip", False),
+        cutout=changes.get("cutout", 0),
     )

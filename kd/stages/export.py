@@ -24,10 +24,10 @@ from kd.data.store import DeviceStore
 from kd.distill.teacher import load_teacher
 from kd.evaluate.agreement import agreement
 from kd.evaluate.calibration import negative_log_likelihood, reliability
-from kd.evaluate.measure import measure
+from kd.evaluate.metrics import selecting_metric
 from kd.stages.context import StageContext, identity
 from kd.stages.data import Data, load_data
-from kd.stages.outcome import EVALUATION_BATCH
+from kd.stages.outcome import measure_store, measure_test
 from kd.stages.teachers import find_teacher
 from kd.train.device import Runtime, prepare_runtime
 from kd.train.state import Stopwatch
@@ -47,29 +47,29 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     watch = Stopwatch()
     runtime = prepare_runtime(precision="float32")
-    data = load_data(spec["data"], {"crop": 0, "flip": False}, staged=context.data_root, device=CPU)
     found = find_teacher(context.parents["of"])
+    data = load_data(
+        spec["data"], {"crop": 0, "flip": False}, staged=context.data_root, device=CPU, modalities=found.modalities
+    )
     model, card = load_teacher(found.path, student=data.card(found.model))
     model.eval()
     name = f"checkpoint/model.{EXTENSIONS[spec['settings']['format']]}"
     written = _write(model, card, spec["settings"], data, context.work / name)
     deployed = _open(context.work / name)
-    classes = len(card.classes)
-    validation, test = (
-        measure(deployed, store.in_order(EVALUATION_BATCH), num_classes=classes, device=CPU).as_dict()
-        for store in (data.validation, data.test_store())
-    )
+    validation = measure_store(deployed, store=data.validation, card=card, runtime=runtime.on_cpu()).as_dict()
+    test = measure_test(deployed, data.test_store(), card, runtime.on_cpu())
     return {
         "format": 1,
         **identity(spec),
         "model": dict(found.model),
         "start": dict(found.facts),
         "parameters": count_parameters(model),
+        "metric": selecting_metric(multi_label=card.multi_label),
         "validation": {"best": validation, "last": validation},
         "test": {"best": test, "last": test},
         "file": {"name": name, "bytes": file_bytes(context.work / name), **written},
         "cost": _cost(model, deployed, data.validation, runtime),
-        **_confidence(model, deployed, data.validation),
+        **_confidence(model, deployed, data.validation, card),
         "seconds": {"total": watch.seconds},
         "device": runtime.description,
         "precision": "int8" if "int8" in spec["settings"]["format"] else "float32",
@@ -124,7 +124,7 @@ def _cost(model: nn.Module, deployed: nn.Module, store: DeviceStore, runtime: Ru
 
 
 @torch.no_grad()
-def _confidence(model: nn.Module, deployed: nn.Module, store: DeviceStore) -> dict[str, Any]:
+def _confidence(model: nn.Module, deployed: nn.Module, store: DeviceStore, card: ModelCard) -> dict[str, Any]:
     """Return how well calibrated the file is on validation images, and how far it agrees with the model."""
     pairs = [(deployed(images), model(images)) for images, _ in store.in_order(THROUGHPUT_BATCH)]
     found, expected = (torch.cat(logits) for logits in zip(*pairs, strict=True))
@@ -135,5 +135,5 @@ def _confidence(model: nn.Module, deployed: nn.Module, store: DeviceStore) -> di
             "negative_log_likelihood": negative_log_likelihood(found, store.labels),
             **asdict(bins),
         },
-        "agreement": asdict(agreement(found, expected)),
+        "agreement": asdict(agreement(found, expected, multi_label=card.multi_label)),
     }

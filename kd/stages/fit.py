@@ -14,9 +14,11 @@ from kd.data.hashing import stream_key
 from kd.data.mixing import Mixing
 from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms, make_term
+from kd.evaluate.metrics import selecting_metric
 from kd.losses.inputs import ADAPTER, needs_features
 from kd.stages.context import StageContext
 from kd.stages.data import Data, load_data
+from kd.stages.fitting import require_fitting
 from kd.stages.keeper import make_keeper, patience_of
 from kd.stages.outcome import Trained, conclude, measure_store
 from kd.stages.start import starting_point
@@ -71,7 +73,15 @@ def train_model(
         precision=settings["precision"], deterministic=settings["deterministic"], processes=processes.count
     )
     if data is None:
-        data = load_data(spec["data"], settings["augment"], staged=context.data_root, device=runtime.device)
+        data = load_data(
+            spec["data"],
+            settings["augment"],
+            staged=context.data_root,
+            device=runtime.device,
+            modalities=settings.get("modalities"),
+            privileged=teachers is not None and teachers.any_live,
+        )
+    require_fitting(settings, data.arrays)
     start = starting_point(context, settings, data)
     card = start.card
     seed_generators("model", seed)  # by the seed alone: all arms with this model start from the same weights
@@ -84,6 +94,7 @@ def train_model(
         seed=seed,
         mixing=_mixing(settings),
         cached_views=teachers.views if teachers else None,
+        channels=data.channels,
         processes=processes,
     )
     place = Place(card=card, data=data, runtime=runtime, processes=processes)
@@ -99,9 +110,7 @@ def train_model(
         batches=batches,
         objective=objective,
         schedule=_schedule(settings),
-        validate=partial(
-            measure_store, store=data.validation, classes=len(card.classes), runtime=runtime, processes=processes
-        ),
+        validate=partial(measure_store, store=data.validation, card=card, runtime=runtime, processes=processes),
         forward=_compiled(model) if settings["compile"] else model,
         patience=patience_of(settings),
         clip=settings.get("clip"),
@@ -127,8 +136,13 @@ def _new_training(
         model=model,
         optimizer=optimizer,
         meter=Meter(
-            terms=objective.names, steps=steps, num_classes=len(place.card.classes), device=place.runtime.device
+            terms=objective.names,
+            steps=steps,
+            num_classes=len(place.card.classes),
+            device=place.runtime.device,
+            multi_label=place.card.multi_label,
         ),
+        metric=selecting_metric(multi_label=place.card.multi_label),
         adapters=objective.adapters,
         average=WeightAverage(model, settings["ema"]["decay"]) if "ema" in settings else None,
         scaler=place.runtime.scaler(),

@@ -126,12 +126,13 @@ class Keeper(Follower):
     def _beat(self, training: Training) -> None:
         last = training.rows[-1] if training.rows else None
         over = training.is_over(self._epochs, self._patience)
+        metric = f"val_{training.metric}"
         values: dict[str, Any] = {
             "epoch": training.epoch if over else training.epoch + 1,
             "epochs": self._epochs,
             "step": self._steps if over else training.step,
             "steps": self._steps,
-            "metric": {"name": "val_accuracy", "value": last["val_accuracy"]} if last else None,
+            "metric": {"name": metric, "value": last[metric]} if last else None,
             "seconds_per_epoch": last["epoch_time_sec"] if last else None,
             "images_per_second": last["images_per_second"] if last else None,
             "attempt": training.attempt,

@@ -42,7 +42,14 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     training = spec["settings"]["training"]
     runtime = prepare_runtime(precision=training["precision"], deterministic=training["deterministic"])
-    data = load_data(spec["data"], training["augment"], staged=context.data_root, device=runtime.device)
+    data = load_data(
+        spec["data"],
+        training["augment"],
+        staged=context.data_root,
+        device=runtime.device,
+        modalities=training.get("modalities"),
+        privileged=spec["settings"]["kind"] == "distill",
+    )
     return {
         "format": 1,
         **identity(spec),

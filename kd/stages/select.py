@@ -28,7 +28,7 @@ from kd.stages.teachers import find_teacher
 from kd.train.device import prepare_runtime
 from kd.train.state import Stopwatch
 
-QUOTED = ("model", "parameters", "validation", "test")  # of the chosen candidate's result
+QUOTED = ("model", "parameters", "metric", "validation", "test")  # of the chosen candidate's result
 
 
 def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,8 +39,14 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     watch = Stopwatch()
     runtime = prepare_runtime(precision="float32")
-    data = load_data(spec["data"], {"crop": 0, "flip": False}, staged=context.data_root, device=runtime.device)
     candidates, students = (_numbered(context.parents, reference) for reference in ("of", "by"))
+    data = load_data(
+        spec["data"],
+        {"crop": 0, "flip": False},
+        staged=context.data_root,
+        device=runtime.device,
+        modalities=find_teacher(students[0]).modalities,
+    )
     correct = []
     for student in students:
         if context.stop_requested():
@@ -83,10 +89,17 @@ def _result(folder: Path) -> dict[str, Any]:
 
 @torch.inference_mode()
 def _correct(model: nn.Module, store: DeviceStore) -> Tensor:
-    """Return which plain images [N] of a store a model classifies correctly, in their order, on the CPU."""
+    """Return how right a model is on each plain image [N] of a store, in their order, on the CPU.
+
+    Right or wrong; of images with several labels the share of them that is right.
+    """
     model.eval()
     batches = store.in_order(EVALUATION_BATCH)
-    return torch.cat([(model(images).argmax(1) == labels).cpu() for images, labels in batches])
+    return torch.cat([_right(model(images), labels).cpu() for images, labels in batches])
+
+
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    return ((logits > 0) == labels).double().mean(1) if labels.ndim == 2 else logits.argmax(1) == labels
 
 
 def _told(

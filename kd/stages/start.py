@@ -12,6 +12,7 @@ from torch import nn
 from kd.compress.fake_int8 import prepare
 from kd.compress.prune import prune_channels
 from kd.distill.teacher import load_teacher
+from kd.errors import CheckpointError
 from kd.stages.context import StageContext
 from kd.stages.data import Data
 from kd.stages.teachers import find_teacher
@@ -37,6 +38,10 @@ def starting_point(context: StageContext, settings: Mapping[str, Any], data: Dat
         return Start(card=fresh, build=fresh.build)
     found = find_teacher(context.parents["start"])
     model, own = load_teacher(found.path, student=fresh)
+    if own.seen != fresh.seen:
+        raise CheckpointError(
+            f"{found.path}: this model sees {_names(own)} of an image, and this stage {_names(fresh)}"
+        )
     card = replace(own, mean=fresh.mean, std=fresh.std)
     facts: dict[str, Any] = {"start": dict(found.facts)}
     if "prune" in settings:
@@ -48,3 +53,7 @@ def starting_point(context: StageContext, settings: Mapping[str, Any], data: Dat
     if settings.get("int8_aware"):
         model = prepare(model)
     return Start(card=card, build=lambda: model, facts=facts)
+
+
+def _names(card: ModelCard) -> str:
+    return " and ".join(name for name, _ in card.seen)

@@ -28,7 +28,7 @@ from kd.stages.outcome import BEST, EVALUATION_BATCH
 from kd.train.device import Runtime
 from kd.train.distributed import ALONE, Processes
 from kd.train.step import Batch
-from kd.train.weights import ModelCard
+from kd.train.weights import ModelCard, read_card
 
 # a teacher, and what gives its logits [validation images, C] of the validation images
 _Member = tuple[Teacher, Callable[[], Tensor]]
@@ -43,6 +43,11 @@ class Found:
     cached: bool
     model: Mapping[str, Any]  # as a spec.json has it
     facts: Mapping[str, Any]  # what a result quotes
+
+    @property
+    def modalities(self) -> list[str]:
+        """What the model of these weights sees of an image, by name. Raises CheckpointError on a damaged file."""
+        return [name for name, _ in read_card(self.path).seen]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -69,6 +74,11 @@ class Teachers:
         """What result.json tells of them."""
         quoted = [dict(found.facts) for found in self.found]
         return {"teacher": quoted[0]} if len(quoted) == 1 else {"teachers": quoted}
+
+    @property
+    def any_live(self) -> bool:
+        """Whether one of them is run beside the student, so that it must be shown images."""
+        return not all(found.cached for found in self.found)
 
     def build(self, place: Place, *, features: bool) -> Teacher:
         """Return one teacher for a student to ask, for ``features`` too.
@@ -98,15 +108,16 @@ class Teachers:
                 classes=place.card.classes,
             )
             return CachedTeacher(tensors, device=place.runtime.device), lambda: tensors[VALIDATION_LOGITS]
-        model, own = load_teacher(found.path, student=place.card)
+        shown = place.data.shown_card(found.model)
+        model, own = load_teacher(found.path, student=shown)
         teacher = LiveTeacher(
             place.runtime.place(model),
             own=own,
-            student=place.card,
+            student=shown,
             features=features,
             autocast=place.runtime.autocast,
         )
-        return teacher, partial(validation_logits, teacher, place.data.validation)
+        return teacher, partial(validation_logits, teacher, place.data.shown_validation())
 
 
 def find_teachers(context: StageContext, spec: Mapping[str, Any]) -> Teachers:

@@ -58,7 +58,8 @@ def run_trial(
         training = train_model(surroundings, trial, teachers, ALONE, data=data).training
         assert training.best_epoch is not None
         metrics = training.validation(training.best_epoch)
-        accuracy, loss, seconds = metrics.accuracy, metrics.loss, training.total_watch.seconds
+        accuracy, loss = getattr(metrics, training.metric), metrics.loss
+        seconds = training.total_watch.seconds
     except TrainingDiverged:
         seconds = watch.seconds
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class AugmentedBatches:
     One shape for every step keeps batch statistics, relational losses and compiled code uniform. A set
     smaller than ``batch_size`` is one batch. With ``cached_views`` the images come in so many views in turn, the same
     for every seed, for which a teacher's cache has its outputs; the order stays the seed's own. Of several processes
-    each yields its share of the same batches; raises SpecError when they cannot be shared equally.
+    each yields its share of the same batches; raises SpecError when they cannot be shared equally. With ``channels``
+    the student sees only these of the images' channels, and teachers all.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class AugmentedBatches:
         seed: int,
         mixing: Mixing | None = None,
         cached_views: int | None = None,
+        channels: Sequence[int] | None = None,
         processes: Processes = ALONE,
     ) -> None:
         assert mixing is None or cached_views is None, "no cache holds a teacher's outputs for mixed images"
         self._store, self._seed, self._mixing, self._processes = store, seed, mixing, processes
         self._cached_views = cached_views
+        self._channels = None if channels is None else torch.tensor(channels, device=store.labels.device)
         self.batch_size = min(batch_size, len(store))
         self.steps = len(store) // self.batch_size
         processes.require_even(self.batch_size)
@@ -54,7 +57,13 @@ class AugmentedBatches:
             indices = self._processes.share(whole)
             images, labels = self._store.batch(indices, views), self._store.labels[indices]
             mixed = None if self._mixing is None else self._mix(self._mixing, images, whole, views, epoch, step)
-            yield Batch(images=images, labels=labels, indices=indices, view=epoch, mixed=mixed)
+            seen, privileged = (images, None) if self._channels is None else (self._select(images), images)
+            yield Batch(images=seen, labels=labels, indices=indices, view=epoch, mixed=mixed, privileged=privileged)
+
+    def _select(self, images: Tensor) -> Tensor:
+        """Return the student's channels of the images, in channels-last memory as these are."""
+        assert self._channels is not None
+        return images.index_select(1, self._channels).contiguous(memory_format=torch.channels_last)
 
     def _mix(self, mixing: Mixing, images: Tensor, whole: Tensor, views: Views, epoch: int, step: int) -> Mixed:
         """Mix this process's images, in place, with partners from the whole batch; return what came in."""

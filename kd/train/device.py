@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -54,6 +54,10 @@ class Runtime:
     def scaler(self) -> GradScaler | None:
         """Return what keeps small gradients alive in float16; the other precisions need nothing."""
         return GradScaler(self.device.type) if self.multiplication is torch.float16 else None
+
+    def on_cpu(self) -> Runtime:
+        """Return the same with the CPU in the place of a GPU."""
+        return replace(self, device=torch.device("cpu"))
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in channels-last memory order."""

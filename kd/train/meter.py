@@ -16,13 +16,15 @@ class TrainingDiverged(UserError):
 
 
 class Meter:
-    """Collects an epoch's losses [steps, 1 + terms] (total first, float32) and confusion matrix [C, C]."""
+    """Collects an epoch's losses [steps, 1 + terms] (total first, float32) and confusion matrix (or matrices)."""
 
-    def __init__(self, *, terms: Sequence[str], steps: int, num_classes: int, device: torch.device) -> None:
+    def __init__(
+        self, *, terms: Sequence[str], steps: int, num_classes: int, device: torch.device, multi_label: bool = False
+    ) -> None:
         self.terms = tuple(terms)
         self.losses = torch.zeros(steps, 1 + len(self.terms), device=device)
         self.counts = [0] * steps
-        self.confusion = empty_confusion(num_classes, device)
+        self.confusion = empty_confusion(num_classes, device, multi_label=multi_label)
 
     def reset(self) -> None:
         """Forget everything: a new epoch begins."""
@@ -30,11 +32,11 @@ class Meter:
         self.confusion.zero_()
         self.counts = [0] * len(self.counts)
 
-    def add(self, step: int, losses: Tensor, logits_BC: Tensor, labels_B: Tensor) -> None:
-        """Add one step: ``losses`` is [1 + terms], total first; ``logits_BC`` those the step trained on."""
+    def add(self, step: int, losses: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add one step: ``losses`` is [1 + terms], total first; ``logits`` those the step trained on."""
         self.losses[step] = losses
-        self.counts[step] = len(labels_B)
-        count_predictions(self.confusion, logits_BC, labels_B)
+        self.counts[step] = len(labels)
+        count_predictions(self.confusion, logits, labels)
 
     def check_finite(self, epoch: int) -> None:
         """Raise TrainingDiverged, naming the step, when a loss is not finite. Waits for the device."""

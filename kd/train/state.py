@@ -41,13 +41,14 @@ class Training:
     """A training under way. ``epoch`` counts finished epochs, ``step`` finished steps of the one under way.
 
     ``rows`` holds one row per finished epoch. ``best_epoch`` (from 0, an index into ``rows``) is the one
-    whose weights ``best_weights`` are. ``adapters`` are what losses train beside the model. With an ``average``,
-    validated and exported weights are the averaged ones.
+    whose weights ``best_weights`` are: that of the highest validation ``metric``. ``adapters`` are what losses train
+    beside the model. With an ``average``, validated and exported weights are the averaged ones.
     """
 
     model: nn.Module
     optimizer: Optimizer
     meter: Meter
+    metric: str = "accuracy"
     adapters: nn.Module = field(default_factory=nn.ModuleDict)
     average: WeightAverage | None = None
     scaler: GradScaler | None = None
@@ -63,7 +64,7 @@ class Training:
     def finish_epoch(self, row: Row) -> None:
         """Close the epoch with its row, keep the weights if they are the best so far, begin the next."""
         self.rows.append(row)
-        if self.best_epoch is None or _rank(row) > _rank(self.rows[self.best_epoch]):
+        if self.best_epoch is None or self._rank(row) > self._rank(self.rows[self.best_epoch]):
             self.best_epoch = self.epoch
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.weights().items()}
         self.epoch += 1
@@ -128,7 +129,6 @@ class Training:
         self.total_watch.restart(saved["total_seconds"])
         set_random_state(saved["random"])
 
-
-def _rank(row: Row) -> tuple[float, float]:
-    """Higher is better: validation accuracy, then lower loss. Of equal ranks the earlier epoch stays."""
-    return row["val_accuracy"], -row["val_loss"]
+    def _rank(self, row: Row) -> tuple[float, float]:
+        """Higher is better: the validation metric, then lower loss. Of equal ranks the earlier epoch stays."""
+        return row[f"val_{self.metric}"], -row["val_loss"]

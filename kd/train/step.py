@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixed:
-    """What the images of a batch were mixed with: images of these labels [B]; ``share`` is left of their own."""
+    """What the images of a batch were mixed with: images of these labels; ``share`` is left of their own."""
 
     labels: Tensor
     share: float
@@ -19,12 +19,13 @@ class Mixed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Augmented, normalised images [B, C, H, W] and labels [B] on the device, and which views they are.
+    """Augmented, normalised images [B, C, H, W] and labels [B] or [B, K] on the device, and which views they are.
 
     ``indices`` [B] count into the training images; ``view`` is the number of the augmented view, which is the epoch's
     (where views are cached they begin again after the last). Together they name what a teacher saw, for one that
-    remembers; not so where the images are ``mixed``. Of several processes
-    each has its share of the batch.
+    remembers; not so where the images are ``mixed``. ``privileged`` are the same images with further channels, where
+    teachers may see more than the student (Lopez-Paz et al. 2016, arXiv:1511.03643). Of several processes each has its
+    share of the batch.
     """
 
     images: Tensor
@@ -32,6 +33,7 @@ class Batch:
     indices: Tensor
     view: int
     mixed: Mixed | None = None
+    privileged: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

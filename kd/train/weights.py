@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kd.catalog import load
+from kd.data.modalities import Modalities, one_modality
 from kd.errors import CheckpointError
 from kd.files import atomic_path
 from kd.models.widths import Widths, set_widths
@@ -30,7 +31,8 @@ class ModelCard:
     """Which model of the catalogue, with which arguments, for which images.
 
     ``mean`` and ``std`` of pixels / 255 are what its input is normalised by. ``widths`` are those of the layers
-    that pruning made narrower than the catalogue's.
+    that pruning made narrower than the catalogue's. ``modalities`` are what it sees of an image; not given, all
+    channels are one. With ``multi_label`` its logits are those of one sigmoid per label, else of a softmax.
     """
 
     name: str
@@ -41,6 +43,13 @@ class ModelCard:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     widths: Widths = field(default_factory=dict)
+    modalities: Modalities = ()
+    multi_label: bool = False
+
+    @property
+    def seen(self) -> Modalities:
+        """What the model sees of an image, by name."""
+        return self.modalities or one_modality(self.in_channels)
 
     def build(self) -> nn.Module:
         """Return the model with fresh weights, drawn from torch's global generator."""
@@ -88,11 +97,22 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     return model, card
 
 
+def read_card(path: Path) -> ModelCard:
+    """Return the card of a file of weights, without reading these. Raises CheckpointError as ``load_weights``."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as weights ({error})") from error
+    return _read_card(path, metadata)
+
+
 def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     try:
         fields: dict[str, Any] = json.loads(metadata[_CARD_KEY])
         lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
         widths = {name: tuple(sizes) for name, sizes in fields.get("widths", {}).items()}
-        return ModelCard(**{**fields, **lists, "widths": widths})
+        modalities = tuple((name, channels) for name, channels in fields.get("modalities", ()))
+        return ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: carries no model card; only weights saved by kd fit") from error

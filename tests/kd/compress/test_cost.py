@@ -39,15 +39,47 @@ def test_warm_up_runs_are_not_counted() -> None:
 
 
 def test_percentiles_are_those_of_the_counted_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([100.0, *range(1, 22)])  # a slow warm-up, then 1 to 21
+    seconds = iter([100.0, *(each / 1024 for each in range(1, 22))])  # a slow warm-up, then 1 to 21 units
     monkeypatch.setattr("kd.compress.cost._seconds", lambda run, images: float(next(seconds)))
     latency = measure_latency(lambda images: None, torch.zeros(1, 1, 1), rounds=21, warm_up=1)
-    assert (latency.median, latency.p95) == (11.0, 20.0)
+    assert (latency.median * 1024, latency.p95 * 1024) == (11.0, 20.0)
     rate = iter([9.0, 2.0, 4.0, 8.0])
     monkeypatch.setattr("kd.compress.cost._seconds", lambda run, images: next(rate))
     assert measure_throughput(lambda images: None, torch.zeros(8, 1, 1, 1), rounds=3, warm_up=1) == 2.0
 
 
+@pytest.mark.parametrize(("each", "rounds", "batches"), [(0.001, 200, 10), (0.05, 40, 10), (0.5, 20, 4), (9.0, 20, 3)])
+def test_a_slow_model_is_timed_less_often(
+    monkeypatch: pytest.MonkeyPatch, each: float, rounds: int, batches: int
+) -> None:
+    counted: list[None] = []
+
+    def seconds(run: object, images: Tensor) -> float:
+        counted.append(None)
+        return each
+
+    monkeypatch.setattr("kd.compress.cost._seconds", seconds)
+    assert measure_latency(lambda images: None, torch.zeros(1, 1, 1), warm_up=0).rounds == rounds == len(counted)
+    counted.clear()
+    assert measure_throughput(lambda images: None, torch.zeros(8, 1, 1, 1), warm_up=0) == 8 / each
+    assert len(counted) == batches
+
+
 def test_file_size(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     assert file_bytes(tmp_path / "file") == 5
+
+
+def test_attention_is_counted_with_its_projections_scores_and_values() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+            return attended
+
+    projections = 2 * 5 * 4 * 8 * 8
+    scores_and_values = 2 * 2 * 5 * 5 * 8
+    assert count_flops(Attention(), torch.randn(5, 8)) == projections + scores_and_values

@@ -268,3 +268,23 @@ def pkt(given: Given, weights: Given) -> float:
         sum(b * math.log((b + 1e-7) / (a + 1e-7)) for a, b in zip(q, p, strict=True)) for q, p in zip(s, t, strict=True)
     ]
     return float(np.mean(rows))
+
+
+def yes(logit: float, temperature: float = 1.0) -> float:
+    return float(softmax(np.array([logit, 0.0]), temperature)[0])
+
+
+def bce(given: Given, weights: Given) -> float:
+    total = 0.0
+    for row, labels in zip(given["student_logits_BK"], given["labels_BK"], strict=True):
+        total -= sum(math.log(yes(z) if label else 1 - yes(z)) for z, label in zip(row, labels, strict=True))
+    return total / given["labels_BK"].size
+
+
+def binary_kd(given: Given, weights: Given, temperature: float = 4.0) -> float:
+    total = 0.0
+    pairs = zip(given["student_logits_BK"].flatten(), given["teacher_logits_BK"].flatten(), strict=True)
+    for student, teacher in pairs:
+        p, q = yes(teacher, temperature), yes(student, temperature)
+        total += divergence(np.array([p, 1 - p]), np.array([q, 1 - q]))
+    return temperature**2 * total / given["student_logits_BK"].size

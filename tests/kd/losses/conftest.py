@@ -39,6 +39,9 @@ def outputs(
         "indices_B": torch.arange(batch) * 3,
         "labels_N": torch.arange(IMAGES) // 3 % classes,  # image 3 b is of class b
         "epoch": 3,
+        "student_logits_BK": draw(ours, classes).requires_grad_(),
+        "teacher_logits_BK": draw(theirs, classes),
+        "labels_BK": (torch.arange(batch)[:, None] >> torch.arange(classes)[None]) & 1,
     }
 
 

@@ -30,14 +30,16 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "sp": [{}, {"stages": [1, 2]}],
     "rkd": [{}, {"distance": 3.0, "angle": 0.5}],
     "pkt": [{}],
+    "bce": [{}],
+    "binary_kd": [{}, {"temperature": 1.0}],
 }
 LOSSES = sorted(VARIANTS)
 CASES = [pytest.param(name, arguments, id=f"{name}{arguments}") for name in LOSSES for arguments in VARIANTS[name]]
 # losses that compare each sample's output with the teacher's, and are 0 where the two are equal
-GAPS = ["at", "dist", "dkd", "kd", "kd_standardised", "pkt", "rkd", "sp"]
+GAPS = ["at", "binary_kd", "dist", "dkd", "kd", "kd_standardised", "pkt", "rkd", "sp"]
 # losses that are a mean over samples, each by itself
-PER_SAMPLE = ["at", "ce", "dkd", "fitnet", "kd", "kd_standardised", "nkd", "vid"]
-ON_LOGITS = ["ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
+PER_SAMPLE = ["at", "bce", "binary_kd", "ce", "dkd", "fitnet", "kd", "kd_standardised", "nkd", "vid"]
+ON_LOGITS = ["bce", "binary_kd", "ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
 
 
 def arrays(given: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def test_every_loss_of_the_catalogue_is_tried_here_and_asks_only_for_the_vocabul
     for entry in entries.values():
         assert set(entry.inputs) <= set(INPUTS)
         assert ("adapter" in entry.inputs) == (entry.name in BUILDERS)
-        assert "arXiv:" in entry.summary or entry.name == "ce"
+        assert "arXiv:" in entry.summary or entry.name in ("ce", "bce")
     assert not set(DATA) & set(INPUTS)
 
 
@@ -150,17 +152,22 @@ def test_a_loss_is_a_mean_over_samples(make_loss, given, name: str) -> None:
 def test_the_names_of_the_classes_do_not_matter(make_loss, given, name: str) -> None:
     it = given()
     order = torch.tensor([6, 2, 0, 1, 5, 3, 4])
-    renamed = it | {
-        "student_logits_BC": it["student_logits_BC"][:, order],
-        "teacher_logits_BC": it["teacher_logits_BC"][:, order],
-        "labels_B": torch.argsort(order)[it["labels_B"]],
-    }
+    renamed = (
+        it
+        | {
+            "student_logits_BC": it["student_logits_BC"][:, order],
+            "teacher_logits_BC": it["teacher_logits_BC"][:, order],
+            "labels_B": torch.argsort(order)[it["labels_B"]],
+        }
+        | {name: it[name][:, order] for name in ("student_logits_BK", "teacher_logits_BK", "labels_BK")}
+    )
     loss = make_loss(name, it)
     torch.testing.assert_close(loss(renamed), loss(it))
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("kd", {}), ("dkd", {}), ("kd_standardised", {}), ("nkd", {"gamma": 1e6})]
+    ("name", "arguments"),
+    [("kd", {}), ("binary_kd", {}), ("dkd", {}), ("kd_standardised", {}), ("nkd", {"gamma": 1e6})],
 )
 def test_the_squared_temperature_keeps_the_size_of_the_gradient(make_loss, given, name: str, arguments: dict) -> None:
     it = given()

@@ -31,18 +31,19 @@ class RunBuilder:
         model: str = "resnet8",
         epochs: int = 3,
         teacher: str | None = None,
+        parents: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> RunBuilder:
-        """Plan one job per seed, with its spec.json."""
+        """Plan one job per seed, with its spec.json; ``parents`` are the stages it goes on from, besides a teacher."""
+        stages = {**({} if teacher is None else {"teacher": teacher}), **(parents or {})}
         for seed in seeds:
             key = JobKey(name, seed)
-            parents = {} if teacher is None else {"teacher": {"stage": teacher, "seed": seed}}
             job = {
                 "stage": name,
                 "seed": seed,
                 "kind": "distill" if teacher else "train",
                 "role": role,
-                "parents": parents,
+                "parents": {reference: {"stage": stage, "seed": seed} for reference, stage in stages.items()},
                 "fingerprint": hashlib.sha256(f"{self.pipeline} {key} {model} {epochs}".encode()).hexdigest()[:32],
                 "resources": {"gpus": 1},
             }

@@ -31,7 +31,10 @@ def test_every_job_file_keeps_its_graph_and_models(path: Path, monkeypatch: pyte
     for name, stage in whole.stages.items():
         shrunk = small.stages[name]
         if isinstance(stage, TrainStage) and isinstance(shrunk, TrainStage):
-            assert (shrunk.model, shrunk.optimizer, shrunk.loss) == (stage.model, stage.optimizer, stage.loss)
+            assert (shrunk.optimizer, shrunk.loss) == (stage.optimizer, stage.loss)
+            assert shrunk.model.name == stage.model.name
+            assert stage.model.arguments == {**stage.model.arguments, **shrunk.model.arguments}
+            assert set(stage.model.arguments) - set(shrunk.model.arguments) <= {"pretrained", "resize"}
             assert shrunk.schedule.name == stage.schedule.name
             assert shrunk.epochs == tiny.EPOCHS
 
@@ -43,10 +46,10 @@ def test_the_images_keep_their_shape_and_need_no_files(load_text: LoadText) -> N
     assert {key: data.arguments[key] for key in shape} == shape
 
 
-def test_many_classes_have_an_image_each(load_text: LoadText) -> None:
+def test_many_classes_stay_and_cost_no_further_images(load_text: LoadText) -> None:
     data = load_text("data={name: synthetic, classes: 200, validation: 500}", tiny=True).data
-    assert data.validation == data.arguments["test"] == 200
-    assert data.arguments["train"] == 400
+    assert data.arguments["classes"] == 200
+    assert (data.validation, data.arguments["train"]) == (tiny.VALIDATION, tiny.TRAIN + tiny.VALIDATION)
 
 
 @pytest.mark.parametrize(

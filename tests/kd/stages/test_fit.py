@@ -76,6 +76,10 @@ def test_a_training_leaves_weights_metrics_progress_and_a_result(job, run, tmp_p
     folder = run(tmp_path / "it", the_spec, facts={"job_id": "12_3"}, **surroundings)
     result = json.loads(folder.result.read_text())
     assert sorted(path.name for path in folder.checkpoint.iterdir()) == ["best.safetensors", "last.safetensors"]
+    assert result["trainable_parameters"] == result["parameters"]
+    assert result["cost"]["flops"] > 0
+    assert next(result["cost"][place] for place in ("cpu", "gpu") if place in result["cost"])["latency"]["median"] > 0
+    assert result["file"]["bytes"] == (folder.checkpoint / "best.safetensors").stat().st_size
     assert folder.damaged_artefacts() == []
     assert sorted(result["files"]) == [
         "checkpoint/best.safetensors",

@@ -17,7 +17,6 @@ from kd.run import run_stage
 from kd.rundir import JobKey, RunFolder, StageFolder
 from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
-from kd.spec.schema import TrainStage
 from kd.stages.context import in_place
 from tests.conftest import REPOSITORY
 from tests.kd.stages.test_fit import outcome
@@ -104,14 +103,3 @@ def test_the_report_compares_what_the_job_file_asks_for(pipeline: RunFolder) -> 
     for page in ("report.md", "report.html"):
         assert " needed)" in (pipeline.report / page).read_text()
     assert (accepted["mean"], accepted["parameters"]) == (assistant["mean"], assistant["parameters"])
-
-
-def test_the_job_file_runs_whole(tmp_path: Path) -> None:
-    path = str(REPOSITORY / "jobs/hpmkd_mnist.yaml")
-    whole = load_job(path, tiny=True)
-    models = {name: stage.model.name for name, stage in whole.stages.items() if isinstance(stage, TrainStage)}
-    narrow = [f"stages.{name}.model={{name: {model}, width: 4}}" for name, model in models.items()]
-    family = run_whole(plan_job(load_job(path, overrides=narrow, seeds=[1], tiny=True)), tmp_path)
-    assert len(family["comparisons"]) == 12
-    assert all(pair["n"] == 1 for pair in family["comparisons"])
-    assert set(family["searches"]) == {"kd_search", "hpmkd_search"}
