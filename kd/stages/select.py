@@ -65,7 +65,6 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
         **{key: results[chosen][key] for key in QUOTED},
         "selection": _told(results[:count], results[count:], chosen, steps, len(data.validation)),
         "charged": _charged(results[1:]),
-        "attempts": 1,
         "seconds": {"total": watch.seconds},
         "device": runtime.description,
         "precision": runtime.precision,
