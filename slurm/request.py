@@ -6,6 +6,7 @@ Rendering to text is in ``slurm.executors``, beside the code that submits, becau
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ class Edge:
         """Return the value of ``--dependency``, given the parents' job ids (https://slurm.schedmd.com/sbatch.html)."""
         names = [ids[parent] for parent in self.parents]
         if self.type != "afterok":
-            names = [name.partition("_")[0] for name in names]
+            names = [re.sub(r"_\d+$", "", name) for name in names]  # of an array, not of its elements
         return f"{self.type}:{':'.join(dict.fromkeys(names))}"
 
 

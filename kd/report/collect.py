@@ -29,10 +29,7 @@ HEADLINE = (  # key of report.json, and the role whose first stage in the plan g
     ("student_accuracy_without_kd", "baseline"),
     ("student_accuracy_with_kd", "distilled"),
 )
-UNMEASURED = (
-    "cache",
-    "search",
-)  # kinds of stages that leave no model to measure: of these only the missing are reported
+UNMEASURED = ("cache", "search")  # kinds of stages that leave no model to measure
 LONGEST_FACT = 200  # characters of a provenance entry that report.json repeats
 
 

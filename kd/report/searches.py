@@ -1,6 +1,7 @@
 """The searches of a run, for report.json: what each found, against the default, and what it cost.
 
-A search leaves no model and reads no test image, so its accuracies are those of short trainings on validation images.
+A search leaves no model and reads no test image. Its scores (``metric`` says which: accuracies, or macro F1 of several
+labels) are those of short trainings, on the validation images.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ def _search(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
 
 
 def _job(cell: Cell, base: Path) -> dict[str, Any]:
-    """Return what one finished search found; accuracies are fractions of the validation images."""
+    """Return what one finished search found; scores are those of the validation images, as fractions."""
     result = cell.result or {}
     best, default = result.get("best", {}), result.get("default", {})
     return {
         "folder": relative_folder(cell, base),
         "configuration": best.get("configuration"),
-        "validation_accuracy": finite(best.get("accuracy")),
-        "default_accuracy": finite(default.get("accuracy")),
+        "metric": result.get("metric"),
+        "validation_score": finite(best.get("score")),
+        "default_score": finite(default.get("score")),
         "trials": result.get("trials", []),
         "remembered": result.get("remembered"),
         "epochs": result.get("epochs"),

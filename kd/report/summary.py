@@ -43,7 +43,6 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
         "test_images": test_images,
         "test_half_width": sampling_half_width(main["mean"], test_images) if metric == ACCURACY else None,
         "epochs": agreed([job["epochs"] for job in records]) or settings.get("epochs"),
-        "search_epochs": agreed([_mapping(job["configuration"]).get("epochs", 0) for job in records]),
         "parameters": next(iter(unique([job["parameters"] for job in records])), None),
         "trainable_parameters": next(iter(unique([job["trainable_parameters"] for job in records])), None),
         "seconds": _sample(jobs, lambda job: job["seconds"].get("total")),

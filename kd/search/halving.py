@@ -25,14 +25,14 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """A finished training of configuration ``number`` (from 1). ``accuracy`` and ``loss`` are those of the validation
-    images at the best epoch, None when the training diverged. ``seconds`` are all that it took.
+    """A finished training of configuration ``number`` (from 1). ``score`` and ``loss`` are those of the validation
+    images at the best epoch, None when the training diverged; higher scores are better. ``seconds`` are all it took.
     """
 
     number: int
     epochs: int
     configuration: Configuration
-    accuracy: float | None
+    score: float | None
     loss: float | None
     seconds: float
 
@@ -64,12 +64,12 @@ def promoted(trials: Sequence[Trial], count: int) -> list[int]:
 
 def best(trials: Sequence[Trial]) -> Trial | None:
     """Return the best trial, the earliest number of equal ones; None when all diverged."""
-    finished = [trial for trial in trials if trial.accuracy is not None]
+    finished = [trial for trial in trials if trial.score is not None]
     return max(finished, key=rank, default=None)
 
 
 def rank(trial: Trial) -> tuple[float, float, int]:
-    """Higher is better: validation accuracy, then lower loss, then the earlier number; diverged ones come last."""
-    if trial.accuracy is None or trial.loss is None:
+    """Higher is better: validation score, then lower loss, then the earlier number; diverged ones come last."""
+    if trial.score is None or trial.loss is None:
         return -1.0, 0.0, -trial.number
-    return trial.accuracy, -trial.loss, -trial.number
+    return trial.score, -trial.loss, -trial.number

@@ -1,7 +1,7 @@
 """Which configuration to try next: points that fill the space, or what earlier trials promise.
 
 With fewer than five remembered trials there is nothing to learn from: configurations are Sobol points. With more, a
-model of accuracy = f(task, configuration, epochs) is learned from all that is remembered and all that this search has
+model of score = f(task, configuration, epochs) is learned from all that is remembered and all that this search has
 finished, and the candidate with the highest mean + standard deviation is tried. The model is a forest of extremely
 randomised trees (Geurts et al., 2006); its standard deviation is that over the trees.
 """
@@ -45,7 +45,7 @@ class Experience:
     features: Mapping[str, float]
     settings: Mapping[str, Any]
     epochs: int
-    accuracy: float  # 0 when it diverged
+    score: float  # 0 when it diverged
 
 
 def filling(space: Sequence[Dimension], tried: Sequence[Configuration], seed: int) -> Configuration | None:
@@ -76,8 +76,8 @@ def promising(
 
     rows = [row(partial(setting, each.settings), each.features, each.epochs) for each in known]
     asked = [row(candidate.__getitem__, features, epochs) for candidate in candidates]
-    accuracies = np.array([each.accuracy for each in known])
-    bounds = upper_bounds(np.array(rows), accuracies, np.array(asked), seed=seed)
+    scores = np.array([each.score for each in known])
+    bounds = upper_bounds(np.array(rows), scores, np.array(asked), seed=seed)
     return candidates[int(bounds.argmax())]
 
 

@@ -12,10 +12,9 @@ from kd.spec.axis import Axis
 from kd.spec.components import Fault
 from kd.spec.graph import references
 from kd.spec.lineage import seed_faults
-from kd.spec.schema import HINTON, DistillStage, Job, SearchStage, TrainStage
+from kd.spec.schema import HINTON, Component, DistillStage, Job, SearchStage, TrainStage
 from kd.spec.source import Address
 
-_COMPONENTS = ("optimizer", "schedule", "weighting", "temperature")
 _WEIGHT = "NonNegativeFloat"
 _SHARED_WEIGHT = "Fraction"  # where another term takes the rest of 1
 
@@ -40,14 +39,15 @@ def searchable(stage: TrainStage) -> dict[str, str]:
     model, its data and its augmentation none, so that all trials compare the same student on the same task.
     """
     found: dict[str, str] = {}
-    for kind in _COMPONENTS:
-        component = getattr(stage, kind, None)
-        if component is not None and not (kind == "weighting" and isinstance(stage, DistillStage) and _alone(stage)):
-            found |= _arguments(kind, component.name, kind)
-    scheduled = isinstance(stage, DistillStage) and stage.temperature is not None
+    components: dict[str, Component | None] = {"optimizer": stage.optimizer, "schedule": stage.schedule}
+    if isinstance(stage, DistillStage):
+        components["weighting"] = stage.weighting if len(stage.teacher) > 1 else None
+        components["temperature"] = stage.temperature
+    for kind, component in components.items():
+        found |= _arguments(kind, component.name, kind) if component else {}
     for name in stage.loss:
         own = _arguments("loss", name, f"loss.{name}")
-        if scheduled:
+        if components.get("temperature"):  # it replaces those of the losses
             own.pop(f"loss.{name}.temperature", None)
         found |= {f"loss.{name}.weight": _SHARED_WEIGHT if stage.weights_share_one else _WEIGHT, **own}
     return found
@@ -62,10 +62,9 @@ def search_faults(job: Job, name: str, stage: SearchStage, place: Address) -> It
     elif not isinstance(searched, TrainStage):
         yield where, f"stage '{stage.searched}' trains no model; there is nothing to search"
     else:
-        other = job.stages.get(searched.configuration or name)
-        if isinstance(other, SearchStage) and other != stage:
-            own = "a search is for a stage with settings of its own"
-            yield where, f"stage '{stage.searched}' has its settings from '{searched.configuration}'; {own}"
+        other = searched.configuration
+        if other is not None and other != name and isinstance(job.stages.get(other), SearchStage):
+            yield where, f"stage '{stage.searched}' has its settings from search '{other}'; there can be only one"
         yield from _space_faults(stage, searched, (*place, "space"))
         for reference, parent in references(job, name).items():
             if not reference.startswith("memory"):
@@ -189,7 +188,3 @@ def _is_whole(annotation: str) -> bool | None:
 
 def _is_weight(key: str) -> bool:
     return key in [f"loss.{term}.weight" for term in HINTON]
-
-
-def _alone(stage: DistillStage) -> bool:
-    return len(stage.teacher) == 1

@@ -13,22 +13,25 @@ from kd.search.space import with_configuration
 from kd.stages.context import StageContext
 from kd.stages.data import Data
 from kd.stages.start import starting_point
-from kd.stages.teachers import find_teacher
+from kd.stages.teachers import Teachers
 
 
-def task_features(context: StageContext, spec: Mapping[str, Any], data: Data) -> dict[str, float]:
+def task_features(
+    context: StageContext, spec: Mapping[str, Any], data: Data, teachers: Teachers | None
+) -> dict[str, float]:
     """Return what describes a search's task (``kd.search.proposals.FEATURES``), from its data, student and teachers.
 
-    Nothing of the test part is among it. Raises CheckpointError when a teacher has not finished.
+    Nothing of the test part is among it.
     """
     student = starting_point(context, spec["settings"]["training"], data).build()
     folders = [context.parents[reference] for reference in spec["parents"] if reference.startswith("teacher")]
-    accuracies = [find_teacher(folder).facts["validation_accuracy"] for folder in folders]
     sizes = [(StageFolder(folder).read_result() or {}).get("parameters", 0) for folder in folders]
-    images = data.train.labels.bincount(minlength=len(data.arrays.classes))
+    accuracies = [found.facts["validation_accuracy"] for found in teachers.found] if teachers else []
+    labels, classes = data.train.labels, len(data.arrays.classes)
+    images = labels.sum(dim=0) if data.arrays.multi_label else labels.bincount(minlength=classes)
     return {
         "log_images": math.log10(len(data.train)),
-        "log_classes": math.log10(len(data.arrays.classes)),
+        "log_classes": math.log10(classes),
         "log_pixels": math.log10(data.arrays.channels * data.arrays.image_size**2),
         "imbalance": float(images.max()) / max(1.0, float(images.min())),
         "log_parameters": math.log10(sum(parameter.numel() for parameter in student.parameters())),
@@ -57,5 +60,5 @@ def experience(features: Mapping[str, float], training: Mapping[str, Any], trial
         features=features,
         settings=with_configuration(training, trial["configuration"]),
         epochs=trial["epochs"],
-        accuracy=trial["accuracy"] or 0.0,
+        score=trial["score"] or 0.0,
     )

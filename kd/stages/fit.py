@@ -73,14 +73,7 @@ def train_model(
         precision=settings["precision"], deterministic=settings["deterministic"], processes=processes.count
     )
     if data is None:
-        data = load_data(
-            spec["data"],
-            settings["augment"],
-            staged=context.data_root,
-            device=runtime.device,
-            modalities=settings.get("modalities"),
-            privileged=teachers is not None and teachers.any_live,
-        )
+        data = load_stage_data(context, spec, teachers, runtime.device)
     require_fitting(settings, data.arrays)
     start = starting_point(context, settings, data)
     card = start.card
@@ -119,6 +112,21 @@ def train_model(
         after_epoch=keeper.after_epoch,
     )
     return Trained(training=training, card=card, data=data, runtime=runtime, facts=start.facts)
+
+
+def load_stage_data(
+    context: StageContext, spec: Mapping[str, Any], teachers: Teachers | None, device: torch.device
+) -> Data:
+    """Return the data that the model of ``spec`` learns from, and that its teachers see. Raises as ``load_data``."""
+    settings = spec["settings"]
+    return load_data(
+        spec["data"],
+        settings["augment"],
+        staged=context.data_root,
+        device=device,
+        modalities=settings.get("modalities"),
+        privileged=teachers is not None and teachers.any_live,
+    )
 
 
 def _new_training(

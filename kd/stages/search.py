@@ -15,15 +15,18 @@ from typing import Any
 
 import torch
 
+from kd.evaluate.metrics import selecting_metric
 from kd.files import write_json
 from kd.rundir import read_object
 from kd.search.halving import DEFAULT, Trial, best, cost, promoted, rungs
 from kd.search.proposals import LEAST_REMEMBERED, filling, promising
 from kd.search.space import Configuration, keys_of, read_space, setting
 from kd.stages.context import StageContext, identity
-from kd.stages.data import Data, load_data
+from kd.stages.data import Data
 from kd.stages.experience import experience, remembered, task_features
+from kd.stages.fit import load_stage_data
 from kd.stages.keeper import beat
+from kd.stages.teachers import Teachers, find_teachers
 from kd.stages.trial import forget_trial, run_trial
 from kd.train.device import prepare_runtime
 from kd.train.journal import Heartbeat
@@ -42,18 +45,13 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     training = spec["settings"]["training"]
     runtime = prepare_runtime(precision=training["precision"], deterministic=training["deterministic"])
-    data = load_data(
-        spec["data"],
-        training["augment"],
-        staged=context.data_root,
-        device=runtime.device,
-        modalities=training.get("modalities"),
-        privileged=spec["settings"]["kind"] == "distill",
-    )
+    searched = {**spec, "settings": training}
+    teachers = find_teachers(context, searched) if spec["settings"]["kind"] == "distill" else None
+    data = load_stage_data(context, searched, teachers, runtime.device)
     return {
         "format": 1,
         **identity(spec),
-        **_Search(context, spec, data, watch).run(),
+        **_Search(context, spec, data, teachers, watch).run(),
         "device": runtime.description,
         "precision": runtime.precision,
         "torch": torch.__version__,
@@ -67,12 +65,20 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
 class _Search:
     """The trials of one search, in their order."""
 
-    def __init__(self, context: StageContext, spec: Mapping[str, Any], data: Data, watch: Stopwatch) -> None:
-        self._spec, self._data, self._watch = spec, data, watch
+    def __init__(
+        self,
+        context: StageContext,
+        spec: Mapping[str, Any],
+        data: Data,
+        teachers: Teachers | None,
+        watch: Stopwatch,
+    ) -> None:
+        self._spec, self._data, self._teachers, self._watch = spec, data, teachers, watch
+        self._metric = selecting_metric(multi_label=data.arrays.multi_label)
         self._settings: Mapping[str, Any] = spec["settings"]
         self._space = read_space(self._settings["space"])
         self._ladder = rungs(self._settings["trials"], self._settings["epochs"])
-        self._features = task_features(context, spec, data)
+        self._features = task_features(context, spec, data, teachers)
         self._remembered = remembered(context, spec)
         self._heartbeat = Heartbeat(context.folder.progress)
         self._attempt = 1 + int((read_object(context.folder.progress) or {}).get("attempt", 0))
@@ -124,13 +130,19 @@ class _Search:
         if (number, epochs) not in self._trials:
             before = self._watch.seconds
             trial = run_trial(
-                self._context, self._spec, self._data, number=number, configuration=configuration, epochs=epochs
+                self._context,
+                self._spec,
+                self._data,
+                self._teachers,
+                number=number,
+                configuration=configuration,
+                epochs=epochs,
             )
             self._watch.restart(before + trial.seconds)  # of an interrupted trial, what earlier attempts spent counts
             self._trials[number, epochs] = trial
             self._save()
             forget_trial(self._context)
-            print(f"kd: trial {number}, {epochs} epochs: validation accuracy {trial.accuracy}", flush=True)
+            print(f"kd: trial {number}, {epochs} epochs: validation {self._metric} {trial.score}", flush=True)
         return self._trials[number, epochs]
 
     def _save(self) -> None:
@@ -157,7 +169,8 @@ class _Search:
             "remembered": len(self._remembered),
             "features": self._features,
             "training": self._settings["training"],
-            "validation": {"best": {"accuracy": winner.accuracy, "loss": winner.loss}},
+            "metric": self._metric,
+            "validation": {"best": {self._metric: winner.score, "loss": winner.loss}},
             "epochs": sum(trial.epochs for trial in trials),
             "seconds": {"total": self._watch.seconds},
             "attempts": self._attempt,
@@ -176,7 +189,7 @@ class _Search:
         values = {
             "epoch": min(done + 1, epochs),
             "epochs": epochs,
-            "metric": {"name": "val_accuracy", "value": leader.accuracy} if leader else None,
+            "metric": {"name": f"val_{self._metric}", "value": leader.score} if leader else None,
             "seconds_per_epoch": sum(trial.seconds for trial in trials) / done if done else None,
             "attempt": self._attempt,
             "host": socket.gethostname(),

@@ -16,7 +16,7 @@ from kd.search.space import Configuration, with_configuration
 from kd.stages.context import StageContext
 from kd.stages.data import Data
 from kd.stages.fit import train_model
-from kd.stages.teachers import find_teachers
+from kd.stages.teachers import Teachers
 from kd.train.device import free_memory
 from kd.train.distributed import ALONE
 from kd.train.meter import TrainingDiverged
@@ -29,6 +29,7 @@ def run_trial(
     context: StageContext,
     spec: Mapping[str, Any],
     data: Data,
+    teachers: Teachers | None,
     *,
     number: int,
     configuration: Configuration,
@@ -36,13 +37,13 @@ def run_trial(
 ) -> Trial:
     """Train a configuration for ``epochs`` and return how it does on the validation images.
 
-    ``spec`` is that of the search. Raises Interrupted when asked to stop; the same call then goes on.
+    ``spec`` is that of the search, ``data`` and ``teachers`` are those of the stage it is for. Raises Interrupted when
+    asked to stop; the same call then goes on.
     """
     search, watch = spec["settings"], Stopwatch()
     settings = with_configuration(search["training"], configuration)
     trial = {
         **spec,
-        "kind": search["kind"],
         "fingerprint": f"{spec['fingerprint']}/{number}/{epochs}",
         "settings": {**settings, "epochs": epochs, "schedule_epochs": settings["epochs"]},
     }
@@ -52,21 +53,19 @@ def run_trial(
         work=context.work / FOLDER,
         publish=lambda names: _publish(context, names),
     )
-    accuracy = loss = None
+    score = loss = None
     try:
-        teachers = find_teachers(surroundings, trial) if trial["kind"] == "distill" else None
-        training = train_model(surroundings, trial, teachers, ALONE, data=data).training
+        own = replace(teachers, context=surroundings, spec=trial) if teachers else None
+        training = train_model(surroundings, trial, own, ALONE, data=data).training
         assert training.best_epoch is not None
         metrics = training.validation(training.best_epoch)
-        accuracy, loss = getattr(metrics, training.metric), metrics.loss
+        score, loss = getattr(metrics, training.metric), metrics.loss
         seconds = training.total_watch.seconds
     except TrainingDiverged:
         seconds = watch.seconds
     finally:
         free_memory()  # the next trial has the whole device
-    return Trial(
-        number=number, epochs=epochs, configuration=configuration, accuracy=accuracy, loss=loss, seconds=seconds
-    )
+    return Trial(number=number, epochs=epochs, configuration=configuration, score=score, loss=loss, seconds=seconds)
 
 
 def forget_trial(context: StageContext) -> None:

@@ -27,12 +27,12 @@ def with_search(path: Path) -> RunBuilder:
 
 
 def finish_search(run: RunBuilder) -> dict[str, Any]:
-    default = {"number": 1, "epochs": 3, "configuration": {"optimizer.lr": 0.1}, "accuracy": 0.7, "loss": 1.0}
+    default = {"number": 1, "epochs": 3, "configuration": {"optimizer.lr": 0.1}, "score": 0.7, "loss": 1.0}
     best = {
         **default,
         "number": 4,
         "configuration": {"optimizer.lr": 0.02, "optimizer.nesterov": True},
-        "accuracy": 0.75,
+        "score": 0.75,
     }
     result = {
         **run.jobs[JobKey("its_search", 1)],
@@ -40,6 +40,7 @@ def finish_search(run: RunBuilder) -> dict[str, Any]:
         "default": default,
         "trials": [default, best],
         "remembered": 10,
+        "metric": "accuracy",
         "epochs": 14,
         "seconds": {"total": 1800.0},
         "files": {},
@@ -60,7 +61,7 @@ def test_a_search_is_listed_apart_with_what_it_found_and_cost(tmp_path: Path) ->
     assert (search["for"], search["n"], search["planned"], search["epochs"]) == ("distilled", 1, 1, 14)
     assert search["gpu_hours"] == pytest.approx(0.5)
     job = search["jobs"]["1"]
-    assert (job["default_accuracy"], job["validation_accuracy"], job["remembered"]) == (0.7, 0.75, 10)
+    assert (job["default_score"], job["validation_score"], job["remembered"]) == (0.7, 0.75, 10)
     assert job["trials"] == result["trials"]
     assert family["stages"]["distilled"]["jobs"]["1"]["configuration"] == FOUND
 
@@ -75,14 +76,14 @@ def test_pages_show_the_searches(tmp_path: Path) -> None:
         assert "75.00" in page
 
 
-def test_arms_whose_searches_cost_unequally_are_not_ranked(tmp_path: Path) -> None:
+def test_the_epochs_of_trials_count_for_the_arm_they_were_for(tmp_path: Path) -> None:
     run = with_search(tmp_path / "run")
-    finish_search(run)
-    (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
-    assert pair["budget_differences"] == ["different epochs of search: 14 against 0"]
-    run.finish("baseline", {1: 0.8}, configuration=FOUND)
-    (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
-    assert pair["budget_differences"] == []
+    run.jobs[JobKey("distilled", 1)]["parents"]["configuration"] = {"stage": "its_search", "seed": 1}
+    finish_search(run.write_plan())
+    family = collect([run.run.path], tmp_path)["cnn"]
+    assert family["stages"]["distilled"]["preparation"] == {"its_search": 14}
+    (pair,) = family["comparisons"]
+    assert pair["notes"] == ["with all that was trained for them, 17 epochs against 3"]
 
 
 def test_a_search_that_failed_is_named(tmp_path: Path) -> None:

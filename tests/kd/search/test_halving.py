@@ -7,8 +7,8 @@ import pytest
 from kd.search.halving import Rung, Trial, best, cost, promoted, rungs
 
 
-def trial(number: int, accuracy: float | None, loss: float | None = 1.0) -> Trial:
-    return Trial(number=number, epochs=1, configuration={}, accuracy=accuracy, loss=loss, seconds=0.0)
+def trial(number: int, score: float | None, loss: float | None = 1.0) -> Trial:
+    return Trial(number=number, epochs=1, configuration={}, score=score, loss=loss, seconds=0.0)
 
 
 @pytest.mark.parametrize(

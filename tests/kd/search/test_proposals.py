@@ -42,7 +42,7 @@ def memory(task: Mapping[str, float], count: int) -> list[Experience]:
             features=task,
             settings=with_configuration(SETTINGS, configuration),
             epochs=3,
-            accuracy=response(task, configuration),
+            score=response(task, configuration),
         )
         for configuration in found
     ]
@@ -88,7 +88,7 @@ def test_own_trials_that_were_bad_are_not_repeated() -> None:
         assert found not in tried
         tried.append(found)
         settings = with_configuration(SETTINGS, found)
-        known.append(Experience(features=SMALL_TASK, settings=settings, epochs=3, accuracy=response(SMALL_TASK, found)))
+        known.append(Experience(features=SMALL_TASK, settings=settings, epochs=3, score=response(SMALL_TASK, found)))
     scores = [response(SMALL_TASK, each) for each in tried]
     assert max(scores) > 0.8
 

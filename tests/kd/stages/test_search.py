@@ -90,7 +90,7 @@ def test_a_search_tries_the_default_first_and_keeps_its_budget(searched, kind: s
     assert longest[0] == result["default"]
     assert result["default"]["number"] == 1
     assert result["default"]["configuration"]["optimizer.lr"] == 0.05
-    assert result["best"] == max(longest, key=lambda trial: (trial["accuracy"], -trial["loss"]))
+    assert result["best"] == max(longest, key=lambda trial: (trial["score"], -trial["loss"]))
     assert result["epochs"] == 10
     assert sum(trial["seconds"] for trial in result["trials"]) < result["seconds"]["total"]
     tried = [trial["configuration"] for trial in result["trials"][:TRIALS]]
@@ -237,7 +237,7 @@ def test_a_search_with_memory_that_was_killed_chooses_the_same(run, searched, te
 def test_a_trial_that_diverges_is_the_worst_and_not_the_end(run, tmp_path: Path) -> None:
     rates = {"optimizer.lr": {"choices": [0.05, 1e30]}}
     result = json.loads(run(tmp_path / "it", search_spec("train", space=rates, epochs=1)).result.read_text())
-    assert [trial["accuracy"] is None for trial in result["trials"]] == [False, True], "and two choices are two trials"
+    assert [trial["score"] is None for trial in result["trials"]] == [False, True], "and two choices are two trials"
     assert result["best"] == result["default"]
 
 

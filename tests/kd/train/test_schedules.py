@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kd.catalog import entries, load
-from kd.train.schedules import constant, cosine, multistep, step
+from kd.train.schedules import constant, cosine, multistep, step, stretched
 
 
 def test_multistep_drops_at_each_milestone() -> None:
@@ -26,6 +26,12 @@ def test_cosine_falls_from_one_to_the_final_fraction_after_its_warmup() -> None:
 def test_warmup_rises_linearly_from_zero() -> None:
     factor = constant(10, warmup=4)
     assert [factor(e) for e in (0, 1, 2, 4, 9)] == pytest.approx([0, 0.25, 0.5, 1, 1])
+
+
+def test_a_stretched_schedule_passes_through_the_whole_in_fewer_epochs() -> None:
+    whole = cosine(12, warmup=2, final=0.1)
+    short = stretched(whole, 12 / 3)
+    assert [short(e) for e in (0, 0.25, 0.5, 3)] == pytest.approx([whole(e) for e in (0, 1, 2, 12)])
 
 
 @pytest.mark.parametrize("name", entries("schedule"))
