@@ -13,7 +13,6 @@ from kd.report.cells import Cell
 from kd.report.statistics import finite
 
 GIVEN = "teacher"  # the role of what no arm pays for
-EPOCHS = (("epochs", "epochs"), ("search_epochs", "epochs of search"))  # a key of the summary, and what it is called
 
 
 def preparation(name: str, cells: Sequence[Cell]) -> dict[str, float]:
@@ -28,22 +27,19 @@ def preparation(name: str, cells: Sequence[Cell]) -> dict[str, float]:
 
 
 def different_epochs(stage: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return a note for each kind of epochs that two stages spent unequally; none where all together are equal."""
+    """Return a note where two stages trained for unequal epochs, by themselves and in all they were prepared by."""
+    one, two = stage["epochs"], other["epochs"]
     totals = _totals(stage, other)
-    if totals and totals[0] == totals[1]:
+    if one is None or two is None or one == two or (totals and totals[0] == totals[1]):
         return []
-    spent = [(called, stage[key], other[key]) for key, called in EPOCHS]
-    return [
-        f"different {called}: {one} against {two}"
-        for called, one, two in spent
-        if None not in (one, two) and one != two
-    ]
+    in_all = f" ({totals[0]:g} against {totals[1]:g} in all)" if totals and totals != (one, two) else ""
+    return [f"different epochs: {one} against {two}{in_all}"]
 
 
 def different_totals(stage: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return a note where one of two stages took more to prepare."""
+    """Return a note where two stages trained for equal epochs, but one took more to prepare."""
     totals = _totals(stage, other)
-    if totals is None or totals[0] == totals[1] or totals == (stage["epochs"], other["epochs"]):
+    if totals is None or stage["epochs"] != other["epochs"] or totals[0] == totals[1]:
         return []
     return [f"with all that was trained for them, {totals[0]:g} epochs against {totals[1]:g}"]
 

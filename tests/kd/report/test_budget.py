@@ -12,8 +12,7 @@ from tests.kd.report.builder import RunBuilder
 
 
 def stage(epochs: Any, **preparation: float) -> dict[str, Any]:
-    searched = {"search_epochs": preparation.get("search", 0)}
-    return {"epochs": epochs, "preparation": preparation, **searched}
+    return {"epochs": epochs, "preparation": preparation}
 
 
 def test_a_stage_stands_on_its_parents_and_on_theirs_but_no_teacher_counts(tmp_path: Path) -> None:
@@ -35,18 +34,10 @@ def test_what_both_stand_on_is_nobodys_disadvantage() -> None:
     assert different_totals(one, two) == []
 
 
-def test_totals_are_told_where_they_differ() -> None:
+def test_totals_are_told_where_they_differ_too() -> None:
     one, two = stage(3, own=4), stage(5)
-    assert different_epochs(one, two) == ["different epochs: 3 against 5"]
-    assert different_totals(one, two) == ["with all that was trained for them, 7 epochs against 5"]
-    assert different_totals(stage(3), stage(5)) == [], "nothing was trained for them"
-
-
-def test_a_search_is_met_by_a_search_or_by_as_many_epochs() -> None:
-    searched = stage(3, search=6)
-    assert different_epochs(searched, stage(3)) == ["different epochs of search: 6 against 0"]
-    assert different_epochs(searched, stage(9)) == []
-    assert different_epochs(searched, {**stage(3, another_search=6), "search_epochs": 6}) == []
+    assert different_epochs(one, two) == ["different epochs: 3 against 5 (7 against 5 in all)"]
+    assert different_totals(stage(3, own=4), stage(3)) == ["with all that was trained for them, 7 epochs against 3"]
 
 
 def test_epochs_that_are_not_one_number_are_compared_as_they_are() -> None:
