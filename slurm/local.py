@@ -210,7 +210,8 @@ def _why(run: RunFolder, key: JobKey) -> str:
 def _accuracy(run: RunFolder, key: JobKey) -> str:
     result = run.stage(key).read_result() or {}
     best = (result.get("test") or {}).get("best") or {}
-    return f", test accuracy {best['accuracy']:.4f}" if "accuracy" in best else ""
+    metric = result.get("metric", "accuracy")
+    return f", test {metric} {best[metric]:.4f}" if metric in best else ""
 
 
 def _count_gpus() -> int:

@@ -68,13 +68,14 @@ def read_traces(folder: StageFolder) -> Traces:
 def result_reached(result: Mapping[str, Any]) -> Reached:
     """Return what result.json says in the words of a running job."""
     job = _object(result.get("job"))
-    accuracy = _number(_object(_object(result.get("validation")).get("best")).get("accuracy"))
+    metric = _text(result.get("metric")) or "accuracy"
+    value = _number(_object(_object(result.get("validation")).get("best")).get(metric))
     epochs = _whole(result.get("epochs"))
     return Reached(
         epoch=epochs,
         epochs=epochs,
-        metric=None if accuracy is None else "val_accuracy",
-        value=accuracy,
+        metric=None if value is None else f"val_{metric}",
+        value=value,
         host=_text(job.get("host")),
         partition=_text(job.get("partition")),
         restarts=_whole(job.get("restarts")) or 0,

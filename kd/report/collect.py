@@ -2,7 +2,8 @@
 
 One key per pipeline family. Its first three entries are the numbers the report is asked for: mean test
 accuracy over seeds, as fractions, of the weights chosen on validation; null while no seed has finished. The
-rest says where they come from.
+rest says where they come from. A pipeline of several labels per image has three more: macro F1 scores, by which its
+stages are then compared.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
 from kd.report.merge import merge_cells
-from kd.report.summary import summarise, unique
+from kd.report.statistics import finite
+from kd.report.summary import ACCURACY, summarise, unique
 from kd.rundir import read_object
 
 HEADLINE = (  # key of report.json, and the role whose first stage in the plan gives it
@@ -52,8 +55,12 @@ def _family(runs: Sequence[Run], base: Path) -> dict[str, Any]:
     cells = merge_cells([cell for run in runs for cell in run.cells])
     names = unique([cell.key.stage for cell in cells if cell.kind not in UNMEASURED])
     stages = {name: summarise([cell for cell in cells if cell.key.stage == name], base) for name in names}
-    headline: dict[str, Any] = {key: _first_mean(stages, role) for key, role in HEADLINE}
+    metric = next((stage["metric"] for stage in stages.values() if stage["n"]), ACCURACY)
+    headline: dict[str, Any] = {key: _first_mean(stages, role, ACCURACY) for key, role in HEADLINE}
+    if metric != ACCURACY:
+        headline |= {headline_key(key, metric): _first_mean(stages, role, metric) for key, role in HEADLINE}
     return headline | {
+        "metric": metric,
         "seeds": unique([cell.key.seed for cell in cells]),
         "stages": stages,
         "comparisons": comparisons(stages),
@@ -62,9 +69,16 @@ def _family(runs: Sequence[Run], base: Path) -> dict[str, Any]:
     }
 
 
-def _first_mean(stages: dict[str, dict[str, Any]], role: str) -> float | None:
-    means = [stage["mean"] for stage in stages.values() if stage["role"] == role]
-    return means[0] if means else None
+def headline_key(key: str, metric: str) -> str:
+    """Return the headline's key for the metric by which a pipeline's stages are compared."""
+    return key.replace(ACCURACY, metric)
+
+
+def _first_mean(stages: dict[str, dict[str, Any]], role: str, metric: str) -> float | None:
+    """Return the mean of a metric over the seeds of the first stage of a role."""
+    jobs: dict[str, Any] = next((stage["jobs"] for stage in stages.values() if stage["role"] == role), {})
+    values = [value for job in jobs.values() if (value := finite(job["test"]["best"][metric])) is not None]
+    return fmean(values) if values else None
 
 
 def _missing(cell: Cell, base: Path) -> dict[str, Any]:

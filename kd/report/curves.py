@@ -31,8 +31,9 @@ def read_curve(metrics: Path, column: str) -> Curve:
     return {int(epoch): value for epoch, value in rows if epoch is not None and value is not None}
 
 
-def read_band(stage: Mapping[str, Any], base: Path, column: str = "val_accuracy") -> Band:
-    """Return a stage's curve over its finished seeds; ``base`` is the folder of report.json."""
+def read_band(stage: Mapping[str, Any], base: Path) -> Band:
+    """Return the validation curve of a stage's metric over its finished seeds; ``base`` has report.json."""
+    column = f"val_{stage['metric']}"
     curves = [read_curve(base / job["folder"] / "metrics.csv", column) for job in stage["jobs"].values()]
     epochs = sorted({epoch for curve in curves for epoch in curve})
     values = [[curve[epoch] for curve in curves if epoch in curve] for epoch in epochs]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd.files import atomic_path
 from kd.report.curves import read_band
+from kd.report.words import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +34,9 @@ STYLE: Any = {
     "text.parse_math": False,  # a stage's name is shown as it is
 }
 WIDTH_INCHES = 6.4
-ACCURACY = "Test accuracy. A dot is a seed, the tick their mean, the bar its 95 % interval."
+MEASURED = "Test {metric}. A dot is a seed, the tick their mean, the bar its 95 % interval."
 DIFFERENCES = "Paired differences. A dot is a seed, the tick their mean, the bar its 95 % interval."
-CURVES = "Validation accuracy of the finished jobs: mean, and band from the lowest to the highest seed."
+CURVES = "Validation {metric} of the finished jobs: mean, and band from the lowest to the highest seed."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +50,14 @@ class Drawing:
 
 def draw_figures(pipeline: str, family: Mapping[str, Any], base: Path, folder: Path) -> list[Drawing]:
     """Draw what there is to draw of one pipeline into ``folder``; ``base`` is where report.json lies."""
+    metric = METRICS[family["metric"]]
     drawn = (
-        ("accuracy", ACCURACY, _accuracy(family)),
-        ("differences", DIFFERENCES, _differences(family)),
-        ("curves", CURVES, _curves(family, base)),
+        (f"{pipeline}_{family['metric']}", MEASURED, _measured(family, metric)),
+        (f"{pipeline}_differences", DIFFERENCES, _differences(family, metric)),
+        (f"{pipeline}_curves", CURVES, _curves(family, base, metric)),
     )
     return [
-        Drawing(name=f"{pipeline}_{name}", caption=caption, svg=_save(figure, folder, f"{pipeline}_{name}"))
+        Drawing(name=name, caption=caption.format(metric=metric), svg=_save(figure, folder, name))
         for name, caption, figure in drawn
         if figure is not None
     ]
@@ -66,16 +68,16 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _accuracy(family: Mapping[str, Any]) -> Figure | None:
+def _measured(family: Mapping[str, Any], metric: str) -> Figure | None:
     rows = [
         (name, colour(index), list(stage["values"].values()), stage["mean"], stage["ci95"])
         for index, (name, stage) in enumerate(family["stages"].items())
         if stage["n"]
     ]
-    return _rows_of_dots(rows, "test accuracy (%)")
+    return _rows_of_dots(rows, f"test {metric} (%)")
 
 
-def _differences(family: Mapping[str, Any]) -> Figure | None:
+def _differences(family: Mapping[str, Any], metric: str) -> Figure | None:
     names = list(family["stages"])
     rows = [
         (
@@ -88,7 +90,7 @@ def _differences(family: Mapping[str, Any]) -> Figure | None:
         for pair in family["comparisons"]
         if pair["n"]
     ]
-    figure = _rows_of_dots(rows, "difference in test accuracy (percentage points)")
+    figure = _rows_of_dots(rows, f"difference in test {metric} (percentage points)")
     if figure is not None:
         figure.axes[0].axvline(0, color="#344054", linewidth=1)
     return figure
@@ -123,7 +125,7 @@ def _rows_of_dots(rows: Sequence[Row], label: str) -> Figure | None:
     return figure
 
 
-def _curves(family: Mapping[str, Any], base: Path) -> Figure | None:
+def _curves(family: Mapping[str, Any], base: Path, metric: str) -> Figure | None:
     bands = [(name, read_band(stage, base)) for name, stage in family["stages"].items()]
     if not any(band.epochs for _, band in bands):
         return None
@@ -138,7 +140,7 @@ def _curves(family: Mapping[str, Any], base: Path) -> Figure | None:
             axes.fill_between(band.epochs, percent[1], percent[2], color=colour(index), alpha=0.18, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(f"validation {metric} (%)")
     axes.margins(x=0.02)
     axes.legend(frameon=False, loc="best")
     return figure

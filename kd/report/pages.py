@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from kd.report import words
 from kd.report.cells import in_words, job_key, seed_name, utc
-from kd.report.collect import HEADLINE
+from kd.report.collect import HEADLINE, headline_key
 from kd.report.figures import Drawing, colour
 
 LABELS = {  # how the three headline numbers are called on a page
@@ -59,6 +59,7 @@ def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Seq
         "parameters": words.parameters,
         "points": words.points,
         "DASH": words.DASH,
+        "METRICS": words.METRICS,
     }
     return environment.from_string(source).render(
         report=report,
@@ -77,7 +78,12 @@ def _headline(family: Mapping[str, Any]) -> list[dict[str, Any]]:
     for key, role in HEADLINE:
         of_role = [(i, stage) for i, stage in enumerate(family["stages"].values()) if stage["role"] == role]
         place, stage = of_role[0] if of_role else (-1, None)
-        number = {"label": LABELS[key], "accuracy": family[key], "stage": stage, "colour": colour(place)}
+        number = {
+            "label": LABELS[key],
+            "value": family[headline_key(key, family["metric"])],
+            "stage": stage,
+            "colour": colour(place),
+        }
         numbers.append(number)
     return numbers
 

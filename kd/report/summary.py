@@ -1,8 +1,8 @@
 """The summary of one stage over its seeds: a plain value of report.json.
 
-Accuracies are fractions of the test set, of the weights chosen on validation; ``last_epoch`` holds those of
-the last epoch's weights. ``jobs`` holds one record per finished seed, with the folder that every number
-came from.
+Its main numbers are accuracies (of several labels per image macro F1 scores: ``metric`` says which), fractions, on the
+test set, of the weights chosen on validation; ``last_epoch`` holds those of the last epoch's weights. ``jobs`` holds
+one record per finished seed, with the folder that every number came from.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from kd.report.cells import Cell
+from kd.report.labels import label_means
 from kd.report.statistics import describe, finite, sampling_half_width
 
 STAGED = ("seconds_in", "bytes_in", "seconds_out", "bytes_out")
+ACCURACY = "accuracy"
 METRICS = ("accuracy", "precision", "recall", "f1_score", "loss")
 
 
@@ -24,18 +26,22 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
     jobs = {cell.seed: _job(cell, base) for cell in cells if cell.done}
     records = list(jobs.values())
     settings = next((found for cell in cells if (found := _mapping(cell.spec.get("settings")))), {})
-    accuracy = _sample(jobs, lambda job: job["test"]["best"]["accuracy"])
+    metric = next(iter(unique([job["metric"] for job in records])), ACCURACY)
+    main = _sample(jobs, lambda job: job["test"]["best"][metric])
+    several_labels = label_means([cell.result for cell in cells if cell.done and cell.result])
     test_images = agreed([job["data"].get("test") for job in records])
     return {
         "role": cells[0].role,
         "kind": cells[0].kind,
         "model": _mapping(settings.get("model")).get("name"),
         "planned": len(cells),
-        **accuracy,
-        "last_epoch": _sample(jobs, lambda job: job["test"]["last"]["accuracy"]),
-        "validation": _sample(jobs, lambda job: job["validation"]["best"]["accuracy"]),
+        "metric": metric,
+        **main,
+        "last_epoch": _sample(jobs, lambda job: job["test"]["last"][metric]),
+        "validation": _sample(jobs, lambda job: job["validation"]["best"][metric]),
+        **({} if several_labels is None else {"several_labels": several_labels}),
         "test_images": test_images,
-        "test_half_width": sampling_half_width(accuracy["mean"], test_images),
+        "test_half_width": sampling_half_width(main["mean"], test_images) if metric == ACCURACY else None,
         "epochs": agreed([job["epochs"] for job in records]) or settings.get("epochs"),
         "parameters": next(iter(unique([job["parameters"] for job in records])), None),
         "trainable_parameters": next(iter(unique([job["trainable_parameters"] for job in records])), None),
@@ -92,6 +98,7 @@ def _job(cell: Cell, base: Path) -> dict[str, Any]:
         "run": cell.run.name,
         "folder": Path(os.path.relpath(cell.folder, base)).as_posix(),
         "fingerprint": cell.fingerprint,
+        "metric": result.get("metric") or ACCURACY,
         "test": _measured(result.get("test")),
         "validation": _measured(result.get("validation")),
         "best_epoch": result.get("best_epoch"),

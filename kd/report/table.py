@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kd.files import read_json
 from kd.report.cells import in_words, job_key
-from kd.report.words import count, listed, mean_sd
+from kd.report.words import METRICS, count, listed, mean_sd
 from kd.rundir import RunFolder
 
 
@@ -35,11 +35,12 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
 
 def _table(pipeline: str, family: dict[str, Any]) -> Table:
     seeds = listed([seed for seed in family["seeds"] if seed is not None])
-    title = f"{pipeline}: test accuracy in %, mean ± sd over seeds {seeds}"
+    metric = METRICS[family["metric"]]
+    title = f"{pipeline}: test {metric} in %, mean ± sd over seeds {seeds}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("stage", "model"):
         table.add_column(name, no_wrap=True)
-    for name in ("parameters", "n", "accuracy", "last epoch"):
+    for name in ("parameters", "n", metric, "last epoch"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, stage in family["stages"].items():
         table.add_row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 DASH = "–"
+METRICS = {"accuracy": "accuracy", "f1_score": "macro F1"}  # what stages are compared by, as it reads
 MINUS = "\N{MINUS SIGN}"
 
 

@@ -33,7 +33,7 @@ JOB_COLUMNS = (
 ACCURACIES = ("test_accuracy", "test_accuracy_last_epoch", "validation_accuracy")
 CSV_COLUMNS = (
     *("pipeline", "run", "stage", "seed", "state", *ACCURACIES, *STAGE_COLUMNS, *JOB_COLUMNS),
-    *("folder", "reason"),
+    *("folder", "reason", "test_f1_score"),
 )
 
 
@@ -80,6 +80,7 @@ def _job_row(seed: str, job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: job[key] for key in ("run", "folder", *JOB_COLUMNS)},
         **{name: measured["accuracy"] for name, measured in zip(ACCURACIES, accuracies, strict=True)},
+        "test_f1_score": job["test"]["best"]["f1_score"],
         "seconds": job["seconds"].get("total"),
         "seed": seed,
         "state": "done",

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency
 from kd.compress.fake_int8 import ordinary_weights
+from kd.data.arrays import channel_statistics
 from kd.data.store import DeviceStore
+from kd.evaluate.damage import damages
 from kd.evaluate.measure import ignore, measure
 from kd.evaluate.metrics import Metrics
 from kd.evaluate.multi_label import LabelScores
@@ -50,9 +52,14 @@ def measure_store(
     runtime: Runtime,
     processes: Processes = ALONE,
     also: Callable[[Tensor, Tensor], None] = ignore,
+    change: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> Metrics:
-    """Return the metrics of a model on one part of the data, not augmented, each process measuring its share."""
-    batches = islice(store.in_order(EVALUATION_BATCH), processes.rank, None, processes.count)
+    """Return the metrics of a model on one part of the data, not augmented, each process measuring its share.
+
+    The model is shown what ``change`` makes of the images.
+    """
+    own = islice(store.in_order(EVALUATION_BATCH), processes.rank, None, processes.count)
+    batches = ((change(images), labels) for images, labels in own)
     return measure(
         model,
         batches,
@@ -72,7 +79,9 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), card)
     files = context.publish([BEST, LAST, "metrics.csv"])
     watch = Stopwatch()
-    test = _measure_test(trained)
+    store = data.test_store()
+    test = _measure_test(trained, store)
+    robustness = _robustness(trained, store)
     return {
         "format": 1,
         **identity(spec),
@@ -81,6 +90,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
         **trained.facts,
         "metric": training.metric,
         "test": test,
+        **({"robustness": robustness} if robustness else {}),
         "file": {"name": BEST, "bytes": file_bytes(context.work / BEST)},
         "cost": _cost(trained),
         "seconds": {
@@ -110,9 +120,9 @@ def _cost(trained: Trained) -> dict[str, Any]:
     return {"flops": count_flops(model, image_CHW), place: {"latency": asdict(latency)}}
 
 
-def _measure_test(trained: Trained) -> dict[str, dict[str, Any]]:
-    """Measure the last and the best weights on the test part, the only time it is read."""
-    training, store = trained.training, trained.data.test_store()
+def _measure_test(trained: Trained, store: DeviceStore) -> dict[str, dict[str, Any]]:
+    """Measure the last and the best weights on the test part, the only time it is read; the best stay loaded."""
+    training = trained.training
 
     def measured(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         training.model.load_state_dict(weights)
@@ -120,6 +130,21 @@ def _measure_test(trained: Trained) -> dict[str, dict[str, Any]]:
 
     last = measured(training.weights())
     return {"best": measured(training.best_weights), "last": last}
+
+
+def _robustness(trained: Trained, store: DeviceStore) -> dict[str, dict[str, float]]:
+    """Measure the best weights where one of several modalities is missing or noisy; nothing where there is one."""
+    arrays = trained.data.arrays
+    if len(arrays.modalities) == 1:
+        return {}
+    scales = list(zip(*channel_statistics(arrays.train_images), arrays.mean, arrays.std, strict=True))
+    means = [(mean - zero) / one for mean, _, zero, one in scales]
+    deviations = [deviation / one for _, deviation, _, one in scales]
+    model, card, runtime = trained.training.model, trained.card, trained.runtime
+    return {
+        name: measure_store(model, store=store, card=card, runtime=runtime, change=damage).as_dict()
+        for name, damage in damages(arrays.modalities, means, deviations).items()
+    }
 
 
 def measure_test(model: nn.Module, store: DeviceStore, card: ModelCard, runtime: Runtime) -> dict[str, Any]:

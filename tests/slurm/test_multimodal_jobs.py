@@ -15,6 +15,11 @@ TEACHERS = ("resnet152", "efficientnet_b7", "vit_b16", "swin_t")
 TINY = ("--tiny", "--seeds", "42", "--executor", "local", "--jobs", "2")
 
 
+def one_epoch(*stages: str) -> list[str]:
+    """Return the options that make large networks train and write their checkpoints once instead of twice."""
+    return [option for stage in stages for option in ("--set", f"stages.{stage}.epochs=1")]
+
+
 def job_file(name: str) -> Path:
     return REPOSITORY / "jobs" / f"multimodal_{name}.yaml"
 
@@ -24,7 +29,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Where all four teachers have taught the student."""
     results = tmp_path_factory.mktemp("multimodal")
     desk = Desk(results=results, environment={"KD_DATA": str(results / "none")})
-    desk.submit(*TINY, job=job_file("all"))
+    desk.submit(*TINY, *one_epoch(*TEACHERS), job=job_file("all"))
     return desk
 
 
@@ -49,13 +54,13 @@ def test_four_teachers_are_compared_on_one_student(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_the_file_of_one_teacher_takes_over_what_that_run_has_trained(desk: Desk, name: str) -> None:
-    said = desk.submit(*TINY, "--only", "distilled", "--only", "baseline", job=job_file(name))
+    said = desk.submit(*TINY, *one_epoch("teacher"), "--only", "distilled", "--only", "baseline", job=job_file(name))
     assert "started" not in said
     assert desk.folder(f"multimodal_{name}-tiny").stage(JobKey("distilled", 42)).read_result() is not None
 
 
 def test_a_student_ends_as_small_files(desk: Desk) -> None:
-    desk.submit(*TINY, job=job_file("swin_t"))
+    desk.submit(*TINY, *one_epoch("teacher"), job=job_file("swin_t"))
     run = desk.folder("multimodal_swin_t-tiny")
     assert desk.report(run.name)["missing"] == []
     path = run.report / "metrics" / "multimodal_swin_t" / "teacher" / "aggregated_results.json"

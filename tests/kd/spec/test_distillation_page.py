@@ -22,7 +22,7 @@ WHOLE, *STAGES = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?
 def test_the_first_example_is_a_whole_job(load_text: Callable[..., Job]) -> None:
     plan = plan_job(load_text(text=yaml.safe_dump(WHOLE, sort_keys=False)))
     assert str(plan.jobs[-1].key) == "small/seed-3"
-    assert len(STAGES) == 3
+    assert len(STAGES) == 4
 
 
 @pytest.mark.parametrize("tiny", [False, True])

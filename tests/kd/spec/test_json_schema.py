@@ -23,15 +23,16 @@ BEYOND_A_SCHEMA = {
     "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
     "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
     "caches_of_unequal_views", "clip_infinite", "crop_beyond_image", "cutout_beyond_image", "export_of_nothing",
-    "infinite_learning_rate", "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher",
-    "milestone_past_the_end", "milestones_equal", "milestones_unsorted", "mixing_with_hard_targets", "only_reports",
-    "prune_without_start", "real_for_whole_number", "seed_without_teacher", "shares_all_zero", "shares_for_others",
-    "start_of_another_model", "start_of_itself", "start_of_other_data", "start_unknown", "start_without_the_seed",
+    "infinite_learning_rate", "infinite_weight", "labels_weigh_mixed_images", "loss_needs_teacher", "loss_of_labels",
+    "loss_of_one_class", "milestone_past_the_end", "milestones_equal", "milestones_unsorted",
+    "mixing_with_hard_targets", "modality_of_plain_images", "modality_unknown", "only_reports", "prune_without_start",
+    "real_for_whole_number", "seed_without_teacher", "shares_all_zero", "shares_for_others", "start_of_another_model",
+    "start_of_itself", "start_of_other_data", "start_of_other_modalities", "start_unknown", "start_without_the_seed",
     "teacher_cycle", "teacher_cycle_of_three", "teacher_is_a_report", "teacher_is_itself", "teacher_never_used",
     "teacher_of_other_images", "teachers_of_features", "temperature_given_twice", "temperature_of_nothing",
     "time_beyond_a_year", "unknown_teacher", "unknown_teacher_in_a_list", "validation_leaves_nothing",
-    "variable_not_set", "variable_with_default", "warmup_too_long", "weight_is_no_number", "weights_all_zero",
-    "weights_sum", "zero_time",
+    "variable_not_set", "variable_with_default", "warmup_too_long", "weight_is_no_number", "weighting_of_one_class",
+    "weights_all_zero", "weights_sum", "zero_time",
 }  # fmt: skip
 
 
