@@ -12,9 +12,10 @@ import torch
 from kd.compress.onnx_model import OnnxModel
 from kd.distill.teacher import LiveTeacher
 from kd.errors import CheckpointError, SpecError
+from kd.files import sha256_file
 from kd.run import run_stage
 from kd.rundir import StageFolder
-from kd.stages.context import in_place
+from kd.stages.context import Interrupted, in_place
 from kd.train.step import Batch
 from kd.train.weights import load_model, read_card
 from tests.kd.stages.conftest import make_spec
@@ -119,6 +120,20 @@ def test_a_cache_of_the_teacher_teaches_what_the_teacher_does(trained: dict[str,
     live, cached = (load_model(tmp_path / name / "checkpoint/last.safetensors")[0] for name in ("live", "cached"))
     for name, tensor in live.state_dict().items():
         assert (tensor == cached.state_dict()[name]).all(), name
+
+
+def test_a_training_stopped_in_mid_epoch_ends_with_the_same_weights(
+    trained: dict[str, Path], run, tmp_path: Path
+) -> None:
+    spec = frames_spec("student", kind="distill", modalities=["rgb"])
+    steps = iter(range(100))
+    with pytest.raises(Interrupted):
+        run(tmp_path / "it", spec, parents={"teacher": trained["teacher"]}, stop_requested=lambda: next(steps) == 2)
+    run(tmp_path / "it", spec, parents={"teacher": trained["teacher"]})
+    names = ("checkpoint/best.safetensors", "checkpoint/last.safetensors")
+    again, whole = ([sha256_file(folder / name) for name in names] for folder in (tmp_path / "it", trained["student"]))
+    assert again == whole
+    assert result_of(tmp_path / "it")["validation"] == result_of(trained["student"])["validation"]
 
 
 def test_two_teachers_that_see_different_things_teach_together(trained: dict[str, Path], run, tmp_path: Path) -> None:
