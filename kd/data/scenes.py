@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.float64]
+Place = tuple[float, float]
 
 # what may be in a scene, and how often it is
 PRESENCE = {"fire": 0.5, "smoke": 0.5, "fog": 0.35, "tarp": 0.4, "engine": 0.4}
@@ -28,19 +29,23 @@ def render_scene(number: int, *, size: int, seed: int) -> tuple[NDArray[np.uint8
     chance = np.random.default_rng([seed, number])
     present = {name: int(chance.random() < often) for name, often in PRESENCE.items()}
     rgb, heat = _background(chance, size)
+    source = _place(chance)  # of the fire and of the smoke, so that smoke hides fire
     if present["tarp"]:
-        _paint(rgb, _patch(chance, size, ragged=0.1), _ORANGE)
+        _paint(rgb, _patch(chance, size, _place(chance), ragged=0.1), _ORANGE)
     if present["engine"]:
-        shape = _patch(chance, size, ragged=0.0)
+        shape = _patch(chance, size, _place(chance), ragged=0.0)
         _paint(rgb, shape, (0.25, 0.25, 0.28))
         heat += shape * (chance.uniform(0.75, 1.0) - heat)
     if present["fire"]:
-        _burn(chance, rgb, heat, size)
-    for name in ("smoke", "fog"):
-        if present[name]:
-            veil = _veil(chance, size, wide=name == "fog")
-            _paint(rgb, veil, _GREY)
-            heat += veil * ((0.9 * (0.2 - heat)) if name == "fog" else (0.1 * (0.45 - heat)))
+        _burn(chance, rgb, heat, size, source)
+    if present["smoke"]:
+        plume = _plume(chance, size, source)
+        _paint(rgb, plume, _GREY)
+        heat += plume * 0.1 * (0.45 - heat)
+    if present["fog"]:
+        bank = _bank(chance, size)
+        _paint(rgb, bank, _GREY)
+        heat += bank * 0.9 * (0.2 - heat)
     picture = np.dstack([rgb, heat]) + _NOISE * chance.standard_normal((size, size, 4))
     return (picture.clip(0, 1) * 255).round().astype(np.uint8), present
 
@@ -55,34 +60,48 @@ def _background(chance: np.random.Generator, size: int) -> tuple[Picture, Pictur
     return np.where(horizon, ground, sky) * shade, heat
 
 
-def _burn(chance: np.random.Generator, rgb: Picture, heat: Picture, size: int) -> None:
+def _burn(chance: np.random.Generator, rgb: Picture, heat: Picture, size: int, place: Place) -> None:
     """Set something on fire: ragged, orange, yellow where it is hottest."""
-    flame = _patch(chance, size, ragged=0.9)
+    flame = _patch(chance, size, place, ragged=0.9)
     core = (flame * (0.4 + 0.6 * _noise(chance, size, 8))).clip(0, 1)
     _paint(rgb, flame, _ORANGE)
     _paint(rgb, core**2, _YELLOW)
     heat += flame * (chance.uniform(0.75, 1.0) - heat)
 
 
-def _patch(chance: np.random.Generator, size: int, *, ragged: float) -> Picture:
+def _place(chance: np.random.Generator) -> Place:
+    """Return a place on the ground: row and column, from 0 to 1."""
+    return chance.uniform(0.45, 0.85), chance.uniform(0.15, 0.85)
+
+
+def _patch(chance: np.random.Generator, size: int, place: Place, *, ragged: float) -> Picture:
     """Return a blob that covers some of the ground, with a soft edge that noise makes ``ragged``."""
     rows, columns = np.mgrid[0:size, 0:size] / size
-    row, column = chance.uniform(0.45, 0.85), chance.uniform(0.15, 0.85)
+    row, column = place
     height, width = chance.uniform(0.06, 0.16, 2)
     distance = np.hypot((rows - row) / height, (columns - column) / width)
     cover: Picture = (3 * (1 + ragged * (2 * _noise(chance, size, 12) - 1) - distance)).clip(0, 1)
     return cover
 
 
-def _veil(chance: np.random.Generator, size: int, *, wide: bool) -> Picture:
-    """Return how much a cloud hides: a plume that widens upwards, or a ``wide`` bank."""
+def _plume(chance: np.random.Generator, size: int, source: Place) -> Picture:
+    """Return how much of each pixel the smoke hides that rises from a place, or from a little below, and widens."""
     rows, columns = np.mgrid[0:size, 0:size] / size
-    middle, foot = chance.uniform(0.15, 0.85), chance.uniform(0.6, 1.0)
-    spread = chance.uniform(0.5, 0.9) if wide else 0.12 + 0.5 * (foot - rows).clip(0, 1)
-    across = np.exp(-(((columns - middle) / spread) ** 2))
-    density = across * (rows < foot) * (0.5 + _noise(chance, size, 5)) * chance.uniform(0.7, 1.1)
-    veil: Picture = density.clip(0, 0.97)
-    return veil
+    foot = source[0] + chance.uniform(0.0, 0.2)
+    spread = 0.14 + 0.5 * (foot - rows).clip(0, 1)
+    return _cloud(chance, np.exp(-(((columns - source[1]) / spread) ** 2)) * (rows < foot))
+
+
+def _bank(chance: np.random.Generator, size: int) -> Picture:
+    """Return how much of each pixel a bank of fog hides, wider than a plume."""
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    spread, middle = chance.uniform(0.4, 0.9), chance.uniform(0.15, 0.85)
+    return _cloud(chance, np.exp(-(((columns - middle) / spread) ** 2)) * (rows < chance.uniform(0.6, 1.0)))
+
+
+def _cloud(chance: np.random.Generator, shape: Picture) -> Picture:
+    cover: Picture = (shape * (0.6 + _noise(chance, len(shape), 5)) * chance.uniform(0.8, 1.3)).clip(0, 0.97)
+    return cover
 
 
 def _paint(rgb: Picture, cover: Picture, colour: tuple[float, float, float]) -> None:

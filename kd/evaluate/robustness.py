@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from kd.evaluate.measure import summed_cross_entropy
 
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]  # model, images, labels -> changed images
 
@@ -60,17 +61,20 @@ def pgd(*, epsilon: float, scale: PixelScale, steps: int = 10, step_size: float 
 
 
 def attacked_accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], attack: Attack) -> float:
-    """Return the accuracy over batches of (normalised images [B, C, H, W], labels [B]) after an attack.
+    """Return the accuracy over batches of (normalised images [B, C, H, W], labels) after an attack.
 
-    The model is left in evaluation mode, its gradients as they were.
+    Labels are [B], or [B, K] of several, whose accuracy is that of all answers. The model is left in evaluation mode,
+    its gradients as they were.
     """
     model.eval()
     right = total = 0
     for images, labels in batches:
         changed = attack(model, images, labels)
         with torch.no_grad():
-            right += int((model(changed).argmax(dim=1) == labels).sum())
-        total += len(labels)
+            logits = model(changed)
+        answers = logits.argmax(dim=1) if labels.ndim == 1 else logits > 0
+        right += int((answers == labels).sum())
+        total += labels.numel()
     return right / total
 
 
@@ -78,5 +82,5 @@ def _gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return the gradient of the cross-entropy by the pixels."""
     with torch.enable_grad():
         pixels = images.detach().requires_grad_(True)
-        loss = F.cross_entropy(model(pixels).float(), labels, reduction="sum")
+        loss = summed_cross_entropy(model(pixels).float(), labels)
         return torch.autograd.grad(loss, pixels)[0]

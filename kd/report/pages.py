@@ -46,6 +46,7 @@ def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Seq
         count=words.count,
         listed=words.listed,
         assignments=words.assignments,
+        steps=words.steps,
         utc=utc,
         link=_link,
         cell=_cell,

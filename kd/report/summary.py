@@ -107,6 +107,7 @@ def _job(cell: Cell, base: Path) -> dict[str, Any]:
         "test": _measured(result.get("test")),
         "validation": _measured(result.get("validation")),
         "configuration": result.get("configuration"),
+        "selection": result.get("selection"),
         "best_epoch": result.get("best_epoch"),
         "epochs": result.get("epochs"),
         "parameters": result.get("parameters"),

@@ -219,6 +219,13 @@ class EarlyStopping(Strict):
     patience: int = Field(gt=0, le=1_000_000, description="Epochs without a better validation accuracy (or loss)")
 
 
+class Attack(Strict):
+    """Images of the test part changed within a bound so that the model errs, to see how much it takes."""
+
+    epsilon: float = Field(gt=0, lt=1, description="Largest change of a pixel, as a fraction of its range")
+    steps: int = Field(default=10, gt=0, le=1000, description="Steps of the stronger attack, PGD; FGSM has one")
+
+
 class Stage(Strict):
     """What every stage may say."""
 
@@ -248,6 +255,7 @@ class TrainStage(Stage):
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
     early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
+    attack: Attack | None = Field(default=None, description="Measure the accuracy under attack too (FGSM and PGD)")
     start: str | None = Field(default=None, description="The stage whose model is trained on, instead of a fresh one")
     configuration: str | None = Field(default=None, description="The search whose best settings are used")
     prune: float | None = Field(default=None, gt=0, lt=1, description="First remove this share of its channels")

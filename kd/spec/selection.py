@@ -48,15 +48,15 @@ def comparison_faults(job: Job, stage: ReportStage, place: Address) -> Iterator[
 
 def _student_faults(job: Job, first: str, candidate: str, student: str, where: Address) -> Iterator[Fault]:
     """Yield why a student tells nothing of a candidate, or nothing that compares with the first student."""
-    judge, yardstick = job.stages.get(student), job.stages.get(first)
-    if not isinstance(judge, TrainStage) or not isinstance(job.stages.get(candidate), TrainStage):
+    judge, yardstick, taught = (job.stages.get(name) for name in (student, first, candidate))
+    if not (isinstance(judge, TrainStage) and isinstance(yardstick, TrainStage) and isinstance(taught, TrainStage)):
         return  # told as a fault of its own
     teachers = judge.teacher if isinstance(judge, DistillStage) else []
     if candidate not in (_behind_a_cache(job, teacher) for teacher in teachers):
         yield where, f"stage '{student}' was not taught by '{candidate}'"
-    elif isinstance(yardstick, TrainStage) and judge.model != yardstick.model:
+    elif judge.model != yardstick.model:
         yield where, f"stage '{student}' trains another model than '{first}'; give both the same"
-    elif data_of(job, student) != data_of(job, first):
+    elif (data_of(job, student), judge.modalities) != (data_of(job, first), yardstick.modalities):
         yield where, f"stage '{student}' learns other data than '{first}'; give both the same"
 
 

@@ -1,9 +1,9 @@
 """``--tiny``: the same job graph with seconds-sized work, so that a pipeline can be tried before it is paid for.
 
 What stays: stages, edges, models, losses, optimizers, the kind of schedule, the shape of the images and the number of
-classes (of frames the modalities and labels, five at most, at 32 pixels). What shrinks: two epochs of a few synthetic
-images, two seeds, ten minutes of wall time. What a tiny run reports is no result; it shows that every stage runs on
-this machine.
+classes (of frames the modalities and labels, five at most, at 32 pixels). What shrinks: two epochs at most, of a few
+synthetic images, two seeds, ten minutes of wall time. What a tiny run reports is no result; it shows that every stage
+runs on this machine.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _shrink_training(job: Job, stage: TrainStage, seeds: list[int]) -> TrainStag
     update: dict[str, Any] = {
         "seeds": seeds,
         "model": _shrink_model(stage.model),
-        "epochs": EPOCHS,
+        "epochs": min(stage.epochs, EPOCHS),
         "batch_size": min(stage.batch_size, BATCH * (gpus or 1)),
         "schedule": _shrink_schedule(stage.schedule),
         "augment": _shrink_augment(stage.augment),

@@ -20,6 +20,7 @@ from kd.evaluate.damage import damages
 from kd.evaluate.measure import ignore, measure
 from kd.evaluate.metrics import Metrics
 from kd.evaluate.multi_label import LabelScores
+from kd.evaluate.robustness import PixelScale, attacked_accuracy, fgsm, pgd
 from kd.stages.context import StageContext, identity
 from kd.stages.data import Data
 from kd.train.device import Runtime
@@ -81,7 +82,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     watch = Stopwatch()
     store = data.test_store()
     test = _measure_test(trained, store)
-    robustness = _robustness(trained, store)
+    robustness = {**_damaged(trained, store), **_attacked(trained, store, spec["settings"].get("attack"))}
     return {
         "format": 1,
         **identity(spec),
@@ -133,7 +134,7 @@ def _measure_test(trained: Trained, store: DeviceStore) -> dict[str, dict[str, A
     return {"best": measured(training.best_weights), "last": last}
 
 
-def _robustness(trained: Trained, store: DeviceStore) -> dict[str, dict[str, float]]:
+def _damaged(trained: Trained, store: DeviceStore) -> dict[str, dict[str, float]]:
     """Measure the best weights where one of several modalities is missing or noisy; nothing where there is one."""
     arrays = trained.data.arrays
     if len(arrays.modalities) == 1:
@@ -145,6 +146,21 @@ def _robustness(trained: Trained, store: DeviceStore) -> dict[str, dict[str, flo
     return {
         name: measure_store(model, store=store, card=card, runtime=runtime, change=damage).as_dict()
         for name, damage in damages(arrays.modalities, means, deviations).items()
+    }
+
+
+def _attacked(trained: Trained, store: DeviceStore, bound: Mapping[str, Any] | None) -> dict[str, dict[str, float]]:
+    """Return the best weights' accuracy under attacks within a bound; nothing where none is asked for."""
+    if bound is None:
+        return {}
+    scale, epsilon = PixelScale(trained.card.mean, trained.card.std), bound["epsilon"]
+    attacks = {
+        "fgsm": fgsm(epsilon=epsilon, scale=scale),
+        "pgd": pgd(epsilon=epsilon, scale=scale, steps=bound["steps"]),
+    }
+    return {
+        name: {"accuracy": attacked_accuracy(trained.training.model, store.in_order(EVALUATION_BATCH), attack), **bound}
+        for name, attack in attacks.items()
     }
 
 

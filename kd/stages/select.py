@@ -8,27 +8,26 @@ metrics are quoted from the candidate's result: no test image is read here.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kd.data.store import DeviceStore
 from kd.distill.chain import Step, choose
 from kd.distill.teacher import load_teacher
 from kd.files import copy_hashed, read_json
 from kd.rundir import StageFolder
 from kd.stages.context import Interrupted, StageContext, identity
-from kd.stages.data import load_data
+from kd.stages.data import Data, load_data
 from kd.stages.outcome import BEST, EVALUATION_BATCH
 from kd.stages.teachers import find_teacher
-from kd.train.device import prepare_runtime
+from kd.train.device import Runtime, prepare_runtime
 from kd.train.state import Stopwatch
 
-QUOTED = ("model", "parameters", "validation", "test")  # of the chosen candidate's result
+QUOTED = ("model", "parameters", "metric", "validation", "test")  # of the chosen candidate's result
 
 
 def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,16 +46,9 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
         device=runtime.device,
         modalities=find_teacher(students[0]).modalities,
     )
-    correct = []
-    for student in students:
-        if context.stop_requested():
-            raise Interrupted("stopped before all students were judged")
-        found = find_teacher(student)
-        model, _ = load_teacher(found.path, student=data.card(found.model))
-        correct.append(_correct(runtime.place(model), data.validation))
+    correct = [_judged(student, data, runtime, context.stop_requested) for student in students]
     chosen, steps = choose(correct, minimum_gain=spec["settings"]["minimum_gain"])
-    found = find_teacher(candidates[chosen])
-    copy_hashed(found.path, context.work / BEST)
+    copy_hashed(find_teacher(candidates[chosen]).path, context.work / BEST)
     results = [_result(folder) for folder in (*candidates, *students)]
     count = len(candidates)
     return {
@@ -65,7 +57,6 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
         **{key: results[chosen][key] for key in QUOTED},
         "selection": _told(results[:count], results[count:], chosen, steps, len(data.validation)),
         "charged": _charged(results[1:]),
-        "attempts": 1,
         "seconds": {"total": watch.seconds},
         "device": runtime.description,
         "precision": runtime.precision,
@@ -88,14 +79,19 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _correct(model: nn.Module, store: DeviceStore) -> Tensor:
-    """Return how right a model is on each plain image [N] of a store, in their order, on the CPU.
+def _judged(student: Path, data: Data, runtime: Runtime, stop_requested: Callable[[], bool]) -> Tensor:
+    """Return how right a student is on each validation image [N], in their order, on the CPU.
 
-    Right or wrong; of images with several labels the share of them that is right.
+    Right or wrong; of images with several labels the share of them that is right. Raises Interrupted when asked to
+    stop.
     """
-    model.eval()
-    batches = store.in_order(EVALUATION_BATCH)
-    return torch.cat([_right(model(images), labels).cpu() for images, labels in batches])
+    if stop_requested():
+        raise Interrupted("stopped before all students were judged")
+    found = find_teacher(student)
+    model, _ = load_teacher(found.path, student=data.card(found.model))
+    placed = runtime.place(model).eval()
+    batches = data.validation.in_order(EVALUATION_BATCH)
+    return torch.cat([_right(placed(images), labels).cpu() for images, labels in batches])
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:

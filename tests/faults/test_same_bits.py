@@ -18,7 +18,8 @@ from kd.spec.plan import plan_job
 from kd.stages.context import Interrupted, in_place
 from tests.faults.trial import CHAIN, TEACHER
 
-DATA = "data={name: synthetic, size: 32, channels: 3, classes: 4, train: 24, test: 4, validation: 8}"
+DATA = "data={{name: synthetic, size: 32, channels: {channels}, classes: 4, train: 24, test: 4, validation: 8}}"
+CHANNELS = {"fused": 4}  # RGB and infrared; of all others 3
 STEPS, EPOCHS = 2, 2  # 16 images in batches of 8
 
 
@@ -27,21 +28,28 @@ def families() -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in entries("model").values():
         if all(argument.default is not REQUIRED for argument in entry.arguments.values()):
-            found.setdefault(entry.module.rpartition(".")[2], []).append(entry)
+            found.setdefault(_family(entry), []).append(entry)
     return found
+
+
+def _family(entry: Entry) -> str:
+    return entry.module.rpartition(".")[2]
 
 
 def parameters(entry: Entry) -> int:
     """Return the number of a model's parameters, without making them."""
     with torch.device("meta"):
-        model = load("model", entry.name)(4, 3, 32)
+        model = load("model", entry.name)(4, CHANNELS.get(_family(entry), 3), 32)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def prepare(folder: Path, model: str) -> StageFolder:
+def prepare(folder: Path, model: str, channels: int) -> StageFolder:
     """Write the folder of a short training of a model."""
     settings = {"model": model, "epochs": EPOCHS, "batch_size": 8, "precision": "float32"}
-    overrides = [DATA, *(f"stages.teacher.{name}={value}" for name, value in settings.items())]
+    overrides = [
+        DATA.format(channels=channels),
+        *(f"stages.teacher.{name}={value}" for name, value in settings.items()),
+    ]
     (job,) = (job for job in plan_job(load_job(str(CHAIN), overrides=overrides)).jobs if job.key == TEACHER)
     stage = RunFolder(folder / "run").stage(TEACHER)
     write_json(stage.spec, job.spec)
@@ -62,7 +70,7 @@ def digests(stage: StageFolder) -> dict[str, str]:
 @pytest.mark.parametrize("family", sorted(families()))
 def test_an_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(family: str, tmp_path: Path) -> None:
     model = min(families()[family], key=parameters).name
-    undisturbed, disturbed = prepare(tmp_path / "a", model), prepare(tmp_path / "b", model)
+    undisturbed, disturbed = (prepare(tmp_path / name, model, CHANNELS.get(family, 3)) for name in "ab")
     train(undisturbed)
     for stop_after in (1, STEPS):  # in the middle of the first epoch and of the second
         with pytest.raises(Interrupted):

@@ -87,6 +87,28 @@ def test_cnn_pipeline_on_real_images_from_teachers_to_the_report(
     assert result["job"]["staging"]["bytes_in"] >= archive, "the images went through the job's scratch folder"
 
 
+def test_a_student_of_an_rgb_and_infrared_teacher_ends_as_small_files(testbed: Testbed, desk: Desk) -> None:
+    """The job file of Swin-T, tiny: teacher, student, pruned and exported, in the layout that scripts read."""
+    options = ("--tiny", "--seeds", "42", "--set", "resources={gpus: 1, cpus: 1, time: 20m}")
+    desk.submit(*CLUSTER, *options, job=REPOSITORY / "jobs" / "multimodal_swin_t.yaml")
+    wait_ended(testbed, "multimodal_swin_t-tiny")
+
+    run = desk.folder("multimodal_swin_t-tiny")
+    assert desk.report(run.name)["missing"] == []
+    results = run.report / "metrics" / "multimodal_swin_t" / "teacher" / "aggregated_results.json"
+    data = json.loads(results.read_text())
+    assert data["stages"] == {
+        "teacher": "teacher",
+        "student": "distilled",
+        "student_without_kd": "baseline",
+        "student_pruned": "pruned",
+        "student_quantized": "student_int8",
+    }
+    size = {key: data[key]["model_size_mb"]["mean"] for key in data["stages"]}
+    assert size["student_quantized"] < 0.3 * size["student"] < size["student"] < size["teacher"]
+    assert data["student_pruned"]["parameters"]["mean"] < 0.5 * data["student"]["parameters"]["mean"]
+
+
 def test_what_runs_is_what_the_dry_run_showed(testbed: Testbed, desk: Desk) -> None:
     shown = json.loads(desk.submit(*CLUSTER, "--dry-run", "--json"))
     desk.submit(*CLUSTER)

@@ -57,3 +57,10 @@ def test_equal_and_perfect_students_end_the_chain() -> None:
     perfect = student()
     assert choose([perfect, perfect], minimum_gain=0.0)[0] == 0
     assert choose([student(range(5)), student(range(5))], minimum_gain=0.0)[0] == 0
+
+
+def test_of_several_labels_an_image_counts_by_the_share_that_is_right() -> None:
+    half, most = torch.full((IMAGES,), 0.5), torch.full((IMAGES,), 0.75)
+    chosen, (first, second) = choose([half, most], minimum_gain=0.05)
+    assert chosen == 1
+    assert (first.error, second.fall, second.standard_error) == (0.5, 0.25, 0.0)

@@ -78,3 +78,14 @@ def test_equal_seeds_give_equal_attacks(images: Tensor) -> None:
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_of_several_labels_every_answer_is_attacked_and_counts(images: Tensor) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
+    labels = (model(images) > 0).to(torch.uint8)  # all answers right
+    attack = fgsm(epsilon=0.2, scale=SCALE)
+    changed = model(attack(model, images, labels)) > 0
+    found = attacked_accuracy(model, [(images[:10], labels[:10]), (images[10:], labels[10:])], attack)
+    assert found == pytest.approx((changed == labels).double().mean().item())
+    assert found < 0.9

@@ -22,6 +22,7 @@ def with_search(path: Path) -> RunBuilder:
     run.finish("distilled", {1: 0.85}, configuration=FOUND)
     run.stage("its_search", None, [1], settings={"for": "distilled"})
     run.jobs[JobKey("its_search", 1)]["kind"] = "search"
+    run.jobs[JobKey("distilled", 1)]["parents"]["configuration"] = {"stage": "its_search", "seed": 1}
     return run.write_plan()
 
 

@@ -46,6 +46,12 @@ def test_counts(number: float, text: str) -> None:
     assert words.count(number) == text
 
 
+def test_the_steps_of_a_chain_tell_what_was_saved_and_what_was_needed() -> None:
+    first = {"candidate": "teacher", "error": 0.091, "fall": None, "needed": None}
+    second = {"candidate": "assistant", "error": 0.082, "fall": 0.009, "needed": 0.0046}
+    assert words.steps({"steps": [first, second]}) == "teacher 9.10, assistant 8.20 (+0.90 of 0.46 needed)"
+
+
 def test_parameters_say_how_many_were_trained_where_some_were_frozen() -> None:
     assert words.parameters(103_418_882, 98_294_786) == "103 M, 98.3 M of them trained"
     assert words.parameters(78_042, 78_042) == words.parameters(78_042, None) == "78 k"

@@ -10,11 +10,11 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from kd.spec.schema import Augment, DistillStage, EarlyStopping, Ema, Mixing, Resources, TrainStage
+from kd.spec.schema import Attack, Augment, DistillStage, EarlyStopping, Ema, Mixing, Resources, TrainStage
 from kd.spec.source import parse_value
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/training.md"
-PARTS: tuple[type[BaseModel], ...] = (Augment, Resources, Ema, Mixing, EarlyStopping)
+PARTS: tuple[type[BaseModel], ...] = (Augment, Resources, Ema, Mixing, EarlyStopping, Attack)
 
 
 def explained() -> list[tuple[str, str]]:

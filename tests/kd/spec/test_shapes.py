@@ -15,12 +15,16 @@ from kd.spec.shapes import Shape, image_shape
         Data(name="digits", validation=1),
         Data.model_validate({"name": "synthetic", "validation": 1, "train": 20, "test": 9}),
         Data.model_validate({"name": "synthetic", "validation": 1, "classes": 3, "size": 12, "channels": 1}),
+        Data.model_validate({"name": "synthetic_rgb_ir", "validation": 1, "images": 12, "size": 8, "labels": ["fog"]}),
     ],
-    ids=["digits", "synthetic", "synthetic grey"],
+    ids=["digits", "synthetic", "synthetic grey", "synthetic frames"],
 )
 def test_declared_shapes_are_true(data: Data) -> None:
     arrays = load_arrays(data.name, None, data.arguments)
-    assert image_shape(data) == Shape(len(arrays.classes), arrays.channels, arrays.image_size)
+    several = tuple(name for name, _ in arrays.modalities) if len(arrays.modalities) > 1 else ()
+    assert image_shape(data) == Shape(
+        len(arrays.classes), arrays.channels, arrays.image_size, several, arrays.multi_label
+    )
 
 
 def test_images_in_folders_declare_their_size() -> None:

@@ -11,6 +11,7 @@ from kd.spec import tiny
 from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
 from kd.spec.schema import CacheStage, Job, TrainStage
+from kd.spec.shapes import image_shape
 
 LoadText = Callable[..., Job]
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -36,7 +37,7 @@ def test_every_job_file_keeps_its_graph_and_models(path: Path, monkeypatch: pyte
             assert stage.model.arguments == {**stage.model.arguments, **shrunk.model.arguments}
             assert set(stage.model.arguments) - set(shrunk.model.arguments) <= {"pretrained", "resize"}
             assert shrunk.schedule.name == stage.schedule.name
-            assert shrunk.epochs == tiny.EPOCHS
+            assert shrunk.epochs == min(stage.epochs, tiny.EPOCHS)
 
 
 def test_the_images_keep_their_shape_and_need_no_files(load_text: LoadText) -> None:
@@ -44,6 +45,24 @@ def test_the_images_keep_their_shape_and_need_no_files(load_text: LoadText) -> N
     assert (data.name, data.root) == ("synthetic", None)
     shape = {"classes": 10, "channels": 1, "size": 28}
     assert {key: data.arguments[key] for key in shape} == shape
+
+
+def test_frames_keep_their_modalities_and_labels_but_not_their_size(load_text: LoadText) -> None:
+    text = (
+        "pipeline: x\nseeds: [1]\n"
+        "data: {name: paired_frames, root: '${NOWHERE}', labels: [fire, smoke, people], validation: 0.3}\n"
+        "stages: {a: {kind: train, model: convnet, epochs: 9, loss: {bce: 1}, optimizer: {name: sgd, lr: 1}}}\n"
+    )
+    job = load_text(text=text, tiny=True)
+    assert (job.data.name, job.data.root) == ("synthetic_rgb_ir", None)
+    shape = image_shape(job.data)
+    assert shape
+    assert (shape.classes, shape.size, shape.modalities, shape.multi_label) == (
+        3,
+        tiny.FRAME_SIZE,
+        ("rgb", "ir"),
+        True,
+    )
 
 
 def test_many_classes_stay_and_cost_no_further_images(load_text: LoadText) -> None:

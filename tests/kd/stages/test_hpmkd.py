@@ -99,18 +99,7 @@ def test_the_report_compares_what_the_job_file_asks_for(pipeline: RunFolder) -> 
     assert family["comparisons"][2]["notes"] == ["with all that was trained for them, 13 epochs against 2"]
     accepted, assistant = (family["stages"][name] for name in ("accepted", "assistant"))
     assert accepted["epochs"] is None
+    assert accepted["jobs"]["7"]["selection"]["chosen"] == "assistant"
+    for page in ("report.md", "report.html"):
+        assert " needed)" in (pipeline.report / page).read_text()
     assert (accepted["mean"], accepted["parameters"]) == (assistant["mean"], assistant["parameters"])
-
-
-def test_the_job_file_runs_whole(tmp_path: Path) -> None:
-    narrow = {
-        "teacher": 8,
-        "halfway": 7,
-        "assistant_1": 7,
-        "assistant_2": 6,
-    }  # ResNets as wide as they are take minutes
-    widths = [f"stages.{name}.model={{name: resnet18_mnist_4m, width: {width}}}" for name, width in narrow.items()]
-    job = load_job(str(REPOSITORY / "jobs/hpmkd_mnist.yaml"), overrides=widths, seeds=[1], tiny=True)
-    family = run_whole(plan_job(job), tmp_path)
-    assert len(family["comparisons"]) == 12
-    assert all(pair["n"] == 1 for pair in family["comparisons"])

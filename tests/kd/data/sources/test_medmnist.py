@@ -13,7 +13,7 @@ from kd.data.medmnist_flags import FLAGS
 from kd.data.sources.medmnist import medmnist
 from kd.errors import DataError
 from kd.spec.schema import Data
-from kd.spec.shapes import image_shape
+from kd.spec.shapes import Shape, image_shape
 
 COUNTS = {"train": 5, "val": 3, "test": 2}
 
@@ -58,7 +58,8 @@ def test_every_flag_and_size_is_found_in_its_folder_and_has_its_declared_shape(
     write(tmp_path, "chestmnist.npz", contents())
     arrays = medmnist(tmp_path, flag=flag, size=size)
     data = Data.model_validate({"name": "medmnist", "validation": 1, "flag": flag, "size": size})
-    assert image_shape(data) == (arrays.num_classes, arrays.channels, arrays.image_size) == (classes, channels, size)
+    assert image_shape(data) == Shape(classes=classes, channels=channels, size=size)
+    assert (arrays.num_classes, arrays.channels, arrays.image_size) == (classes, channels, size)
 
 
 def test_the_catalogue_knows_every_flag() -> None:
