@@ -98,7 +98,7 @@ def _job(cell: Cell, base: Path) -> dict[str, Any]:
         "run": cell.run.name,
         "folder": Path(os.path.relpath(cell.folder, base)).as_posix(),
         "fingerprint": cell.fingerprint,
-        "metric": result.get("metric") or ACCURACY,
+        "metric": result["metric"] if result.get("metric") in METRICS else ACCURACY,
         "test": _measured(result.get("test")),
         "validation": _measured(result.get("validation")),
         "best_epoch": result.get("best_epoch"),
