@@ -29,7 +29,7 @@ RGB = {"modalities": ["rgb"]}
 
 
 def job(epochs: int) -> dict[str, Any]:
-    """Return the job file: two teachers, the baseline and two students, all convnets."""
+    """Return the job file: two teachers, the baseline and two students, all convnets; teachers are wider."""
     shared: dict[str, Any] = {
         "model": {"name": "convnet", "width": 16},
         "epochs": epochs,
@@ -39,9 +39,10 @@ def job(epochs: int) -> dict[str, Any]:
         "augment": {"crop": 2, "flip": True},
     }
     train, distill = {**shared, "kind": "train", "loss": {"bce": 1}}, {**shared, "kind": "distill", "loss": SOFT, **RGB}
+    teacher = {**train, "model": {"name": "convnet", "width": 24}, "epochs": 2 * epochs}
     stages = {
-        "teacher_rgb_ir": {**train, "role": "teacher"},
-        "teacher_rgb": {**train, "role": "control", **RGB},
+        "teacher_rgb_ir": {**teacher, "role": "teacher"},
+        "teacher_rgb": {**teacher, "role": "control", **RGB},
         "baseline": {**train, "role": "baseline", **RGB},
         "from_rgb_ir": {**distill, "role": "distilled", "teacher": "teacher_rgb_ir"},
         "from_rgb": {**distill, "role": "distilled", "teacher": "teacher_rgb"},
@@ -76,10 +77,9 @@ def main() -> int:
         with redirect_stdout(sys.stderr):
             code = submit([str(file), "--executor", "debug", "--results", folder, "--run", "privileged"])
         report = read_json(Path(folder, "privileged/report.json"))
-    print(
-        f"Synthetic frames: {IMAGES} of {SIZE} pixels, {WRONG:.0%} of the training labels wrong. {given.epochs} epochs,"
-    )
-    print(f"convnets of width 16, {machine()}\n\n{table(report['privileged'])}")
+    print(f"Synthetic frames: {IMAGES} of {SIZE} pixels, {WRONG:.0%} of the training labels wrong.")
+    print(f"Students: width 16, {given.epochs} epochs; teachers: 24, {2 * given.epochs} epochs. {machine()}\n")
+    print(table(report["privileged"]))
     return code
 
 

@@ -49,7 +49,8 @@ class ImageArrays:
             shapes = f"{_shape(self.train_images)} in training, {_shape(self.test_images)} in test"
             raise DataError(f"images differ in shape: {shapes}")
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < (1 if self.multi_label else 2):
-            raise DataError(f"at least two classes of different names are needed, not {list(self.classes)}")
+            needed = "labels" if self.multi_label else "at least two classes"
+            raise DataError(f"{needed} of different names are needed, not {list(self.classes)}")
         if sum(channels for _, channels in self.modalities) != self.channels:
             raise DataError(f"the modalities {self.modalities} do not add up to {self.channels} channels")
         if not len(self.mean) == len(self.std) == self.channels:

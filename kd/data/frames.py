@@ -24,9 +24,10 @@ def frame_arrays(images_NHWC: Tensor, labels_NK: Tensor, labels: Sequence[str]) 
     images = images_NHWC.permute(0, 3, 1, 2)
     test = torch.zeros(len(images), dtype=torch.bool)
     test[stratified_pick(labels_NK, round(TEST_SHARE * len(images)), "frames test part")] = True
-    low, high = (getattr(images[~test], end)(dim=(0, 2, 3)).tolist() for end in ("amin", "amax"))
+    train_images = images[~test]
+    low, high = (end(train_images, dim=(0, 2, 3)).tolist() for end in (torch.amin, torch.amax))
     return ImageArrays(
-        train_images=images[~test],
+        train_images=train_images,
         train_labels=labels_NK[~test],
         test_images=images[test],
         test_labels=labels_NK[test],

@@ -60,7 +60,8 @@ def fused_efficientnet_b7(
     Blocks count from 0, as their authors' code does: torchvision's ``features.1`` to ``features.7``. Block 6 is the
     one of 640 channels; "block 7", which the modalities share, is the 1x1 convolution to 2560 channels behind it.
     """
-    network = _torchvision("efficientnet_b7", num_classes, pretrained, Parts("features.0.0", (), "classifier.1"))
+    parts = Parts(first_convolution="features.0.0", stem=(), classifier="classifier.1")
+    network = _torchvision("efficientnet_b7", num_classes, pretrained, parts)
     blocks = [(f"block{number}", network.features[number + 1]) for number in range(7)]
     cut = Cut(
         early=_named(("stem", network.features[0]), *blocks),
@@ -91,14 +92,9 @@ def fused_vit_b16(
     """
     if image_size % PATCH:
         raise SpecError([f"fused_vit_b16: patches of {PATCH} pixels do not tile an image of {image_size}"])
-    network = _torchvision(
-        "vit_b_16",
-        num_classes,
-        pretrained,
-        Parts("conv_proj", (), "heads.head"),
-        adopt=partial(_resampled, image_size=image_size),
-        image_size=image_size,
-    )
+    parts = Parts(first_convolution="conv_proj", stem=(), classifier="heads.head")
+    adopt = partial(_resampled, image_size=image_size)
+    network = _torchvision("vit_b_16", num_classes, pretrained, parts, adopt=adopt, image_size=image_size)
     layers, side = network.encoder.layers, image_size // PATCH
     stages = [(f"stage{number + 1}", Blocks(layers[3 * number : 3 * number + 3], side)) for number in range(4)]
     cut = Cut(
@@ -123,7 +119,8 @@ def fused_swin_t(
     Stages count from 0: ``stage1`` here has 192 channels; the feature taps count from 1, as everywhere. Between stages
     maps are [B, C, H, W], so that the fusion is the same 1x1 convolution as elsewhere.
     """
-    network = _torchvision("swin_t", num_classes, pretrained, Parts("features.0.0", (), "head"))
+    parts = Parts(first_convolution="features.0.0", stem=(), classifier="head")
+    network = _torchvision("swin_t", num_classes, pretrained, parts)
     permute, features = import_vision("torchvision.ops.misc").Permute, network.features
     first, last = partial(permute, [0, 3, 1, 2]), partial(permute, [0, 2, 3, 1])  # where the channels go
     cut = Cut(

@@ -103,7 +103,7 @@ def _job(cell: Cell, base: Path) -> dict[str, Any]:
         "run": cell.run.name,
         "folder": relative_folder(cell, base),
         "fingerprint": cell.fingerprint,
-        "metric": result.get("metric") or ACCURACY,
+        "metric": result["metric"] if result.get("metric") in METRICS else ACCURACY,
         "test": _measured(result.get("test")),
         "validation": _measured(result.get("validation")),
         "configuration": result.get("configuration"),

@@ -80,9 +80,11 @@ Names = Annotated[
 
 def _part_of_the_images(value: Any) -> int | float:
     """Return a number of images, or a fraction of them."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < 1 or value == int(value) > 0):
-        raise ValueError(f"expected a number of images, or a fraction between 0 and 1, got {shown(value)}")
-    return value if value < 1 else int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    raise ValueError(f"expected a number of images, or a fraction between 0 and 1, got {shown(value)}")
 
 
 Part = Annotated[

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from kd.data.scenes import render_scene
+from kd.data.sources.synthetic_rgb_ir import synthetic_rgb_ir
 
 SCENES = [render_scene(number, size=32, seed=0) for number in range(300)]
 
@@ -32,3 +34,10 @@ def test_infrared_shows_fire_through_smoke_and_not_the_tarp() -> None:
 def test_an_engine_is_as_hot_as_a_fire() -> None:
     engines, fires = hottest({"fire": 0, "engine": 1, "fog": 0}), hottest({"fire": 1, "engine": 0, "fog": 0})
     assert abs(np.median(engines) - np.median(fires)) < 30
+
+
+def test_a_share_of_the_training_labels_is_wrong_where_that_is_asked_for() -> None:
+    right, mistaken = (synthetic_rgb_ir(None, images=400, size=4, wrong=wrong) for wrong in (0.0, 0.25))
+    assert (right.train_labels != mistaken.train_labels).double().mean() == pytest.approx(0.25, abs=0.05)
+    assert (right.test_labels == mistaken.test_labels).all()
+    assert (right.train_images == mistaken.train_images).all()

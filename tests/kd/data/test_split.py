@@ -61,3 +61,11 @@ def test_no_validation_leaves_all_to_train_on() -> None:
 def test_a_validation_part_as_large_as_the_data_is_refused(validation: int) -> None:
     with pytest.raises(DataError, match=rf"data.validation is {validation}, but must leave some of the 5"):
         split(torch.zeros(5, dtype=torch.int64), validation)
+
+
+def test_a_fraction_of_images_with_several_labels_keeps_the_share_of_every_combination() -> None:
+    labels = torch.tensor([[0, 0]] * 40 + [[1, 0]] * 20 + [[1, 1]] * 20 + [[0, 1]] * 20, dtype=torch.uint8)
+    parts = split(labels, 0.3)
+    held_out = [tuple(row) for row in labels[parts.validation].tolist()]
+    assert {row: held_out.count(row) for row in set(held_out)} == {(0, 0): 12, (1, 0): 6, (1, 1): 6, (0, 1): 6}
+    assert parts.digest == split(labels, 30).digest

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kd.distill.ensemble import Ensemble, mixed_logits
+from kd.distill.ensemble import Ensemble, mixed_label_logits, mixed_logits
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.weighting import gate, uniform
 from kd.losses.logit import kd
@@ -73,3 +73,12 @@ def test_one_teacher_weighed_is_plain_distillation(weighting) -> None:
     )
     torch.testing.assert_close(weighed.total, plain.total, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, plain_gradient, rtol=0, atol=1e-6)
+
+
+def test_of_several_labels_the_sigmoids_are_mixed() -> None:
+    logits, weights = torch.randn(B, M, 2), torch.rand(B, M)
+    weights = weights / weights.sum(1, keepdim=True)
+    mixed = mixed_label_logits(logits, weights, 3.0)
+    expected = (torch.sigmoid(logits / 3) * weights[:, :, None]).sum(1)
+    torch.testing.assert_close(torch.sigmoid(mixed / 3), expected)
+    assert torch.equal(mixed_label_logits(logits[:, :1], weights[:, :1], 3.0), logits[:, 0])

@@ -44,6 +44,28 @@ def test_the_teacher_sees_the_same_pixels_under_its_own_normalisation() -> None:
     torch.testing.assert_close(given["teacher_logits_BC"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_teacher_of_some_modalities_is_given_these_of_the_privileged_images() -> None:
+    shown = replace(
+        CARD, in_channels=4, mean=(*CARD.mean, 0.7), std=(*CARD.std, 0.1), modalities=(("rgb", 3), ("ir", 1))
+    )
+    own = replace(CARD, in_channels=1, mean=(0.2,), std=(0.4,), modalities=(("ir", 1),))
+    model = own.build().eval()
+    pixels = torch.rand(4, 4, 8, 8)
+    whole = (pixels - torch.tensor(shown.mean).view(4, 1, 1)) / torch.tensor(shown.std).view(4, 1, 1)
+    given = LiveTeacher(model, own=own, student=shown)(replace(batch(whole[:, :3]), privileged=whole))
+    expected = model((pixels[:, 3:] - 0.2) / 0.4).detach()
+    torch.testing.assert_close(given["teacher_logits_BC"], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_teacher_that_sees_what_the_images_have_not_is_refused(tmp_path: Path) -> None:
+    own = replace(CARD, in_channels=4, mean=(0.5,) * 4, std=(0.5,) * 4, modalities=(("rgb", 3), ("ir", 1)))
+    save_weights(tmp_path / "it.safetensors", own.build().state_dict(), own)
+    with pytest.raises(CheckpointError, match=r"trained for modalities 2 \(rgb, ir\), the student has 1 \(rgb\)"):
+        load_teacher(tmp_path / "it.safetensors", student=replace(CARD, modalities=(("rgb", 3),)))
+    with pytest.raises(CheckpointError, match="multi_label False, the student has True"):
+        load_teacher(tmp_path / "it.safetensors", student=replace(own, multi_label=True))
+
+
 def test_the_teacher_is_frozen_in_evaluation_mode_and_changes_nothing() -> None:
     model = CARD.build().train()
     teacher = LiveTeacher(model, own=CARD, student=CARD)

@@ -12,6 +12,15 @@ from kd.evaluate.agreement import agreement, class_accuracies
 from kd.evaluate.metrics import count_predictions, empty_confusion
 
 
+def test_of_several_labels_every_answer_is_compared() -> None:
+    student, teacher = torch.tensor([[1.0, -1.0], [2.0, 3.0]]), torch.tensor([[1.0, 1.0], [2.0, 0.5]])
+    p, q = torch.sigmoid(teacher), torch.sigmoid(student)
+    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    found = agreement(student, teacher, multi_label=True)
+    assert found.top1 == 0.75
+    assert found.kl == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_equal_models_agree_whatever_is_added_to_their_logits() -> None:
     logits = torch.randn(9, 4)
     found = agreement(logits + 3, logits)

@@ -49,3 +49,15 @@ def test_curve_and_likelihood_are_those_of_scikit_learn() -> None:
     assert [found.confidence[index] for index in filled] == pytest.approx(mean.tolist())
     assert sum(found.counts) == 500
     assert negative_log_likelihood(logits, labels) == pytest.approx(log_loss(labels, probabilities))
+
+
+def test_of_several_labels_every_answer_is_a_prediction() -> None:
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]], dtype=torch.float64)
+    labels = torch.tensor([[1, 0], [0, 1]], dtype=torch.uint8)
+    sure = torch.sigmoid(logits.abs()).flatten()
+    found = reliability(logits, labels, bins=1)
+    assert found.counts == (4,)
+    assert found.accuracy == (0.75,)  # only the third answer is wrong
+    assert found.confidence[0] == pytest.approx(sure.mean().item())
+    answers = torch.stack([1 - torch.sigmoid(logits), torch.sigmoid(logits)], -1).flatten(0, 1)
+    assert negative_log_likelihood(logits, labels) == pytest.approx(log_loss(labels.flatten(), answers), rel=1e-6)

@@ -220,7 +220,18 @@ def test_weights_go_to_disk_and_back(made: Made, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["convnet", "depthwise_mnist", "mobilenet_v2", "resnet20", "simplecnn_mnist", "vgg8", "vit6", "wrn16_2"]
+    "name",
+    [
+        "convnet",
+        "depthwise_mnist",
+        "fused_vit_b16",
+        "mobilenet_v2",
+        "resnet20",
+        "simplecnn_mnist",
+        "vgg8",
+        "vit6",
+        "wrn16_2",
+    ],
 )
 def test_one_network_per_file_trains_in_bfloat16_with_channels_last(name: str) -> None:
     size = SIZES[name]
