@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ STYLE: Any = {
     "text.parse_math": False,  # a stage's name is shown as it is
 }
 WIDTH_INCHES = 6.4
+MOST_INSIDE = 8  # names in a legend among the curves
+LEGEND_COLUMNS = 3  # of a legend below them
 ACCURACY = "Test accuracy. A dot is a seed, the tick their mean, the bar its 95 % interval."
 DIFFERENCES = "Paired differences. A dot is a seed, the tick their mean, the bar its 95 % interval."
 CURVES = "Validation accuracy of the finished jobs: mean, and band from the lowest to the highest seed."
@@ -125,11 +128,13 @@ def _rows_of_dots(rows: Sequence[Row], label: str) -> Figure | None:
 
 def _curves(family: Mapping[str, Any], base: Path) -> Figure | None:
     bands = [(name, read_band(stage, base)) for name, stage in family["stages"].items()]
-    if not any(band.epochs for _, band in bands):
+    drawn = sum(bool(band.epochs) for _, band in bands)
+    if not drawn:
         return None
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _axes(3.4)
+    below = drawn > MOST_INSIDE  # a legend of many names would cover the curves, or leave them no room
+    figure, axes = _axes(3.4 + below * 0.22 * ceil(drawn / LEGEND_COLUMNS))
     for index, (name, band) in enumerate(bands):
         if band.epochs:
             percent = [[100 * value for value in line] for line in band[1:]]
@@ -140,7 +145,10 @@ def _curves(family: Mapping[str, Any], base: Path) -> Figure | None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation accuracy (%)")
     axes.margins(x=0.02)
-    axes.legend(frameon=False, loc="best")
+    if below:
+        figure.legend(frameon=False, loc="outside lower center", ncols=LEGEND_COLUMNS)
+    else:
+        axes.legend(frameon=False, loc="best")
     return figure
 
 

@@ -14,7 +14,7 @@ LAYERS = {
     "export": ("data", "models", "compress"),
     "report": ("report",),
 }
-VERSIONS = {"data": 1, "models": 1, "losses": 1, "train": 1, "distill": 1, "compress": 1, "report": 1}
+VERSIONS = {"data": 1, "models": 1, "losses": 2, "train": 1, "distill": 1, "compress": 1, "report": 1}
 
 
 def versions_of(kind: str) -> dict[str, int]:
