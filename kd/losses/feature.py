@@ -33,7 +33,7 @@ def fitnet(
     """Hints of Romero et al. 2015 (arXiv:1412.6550): a regressor maps the student's features to the teacher's.
 
     sum over ``stages`` (the middle one by default) of the mean of (r(F_student) - F_teacher)^2, with r a 1x1
-    convolution. In one training with the other terms; the paper's two phases are two stages of a job.
+    convolution and batch norm. In one training with the other terms; the paper's two phases are two stages of a job.
     """
     pairs = paired(student_maps, teacher_maps, stages)
     students, teachers = zip(*map(same_size, pairs if stages else middle(pairs)), strict=True)

@@ -41,7 +41,6 @@ def fit_stage(context: StageContext, spec: Mapping[str, Any], *, teachers: Teach
     Continues from ``work/checkpoint/resume.pt`` if there is one. Raises Interrupted when asked to stop, and
     UserError when the data, the teacher or the settings cannot work.
     """
-    free_memory()
     try:
         return _train_and_conclude(context, spec, teachers)
     finally:

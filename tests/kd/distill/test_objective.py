@@ -86,7 +86,7 @@ def test_adapters_are_built_by_a_dry_run_that_leaves_no_trace() -> None:
     student, teacher = resnet8(5, 3, 8, width=4), resnet8(5, 3, 8, width=6)
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     objective = tapped(student, teacher, [make_term("fitnet", 1.0), make_term("vid", 1.0, {"stages": [1, 3]})])
-    (hint,) = objective.adapters["fitnet"]
+    ((hint, _),) = objective.adapters["fitnet"]
     assert (hint.in_channels, hint.out_channels) == (8, 12)
     assert [len(scale) for scale in objective.adapters["vid"].scales] == [6, 24]
     assert all(torch.equal(student.state_dict()[name], tensor) for name, tensor in before.items())

@@ -127,8 +127,7 @@ def fitnet(given: Given, weights: Given, stages: Sequence[int] | None = None) ->
     total = 0.0
     for index, pair in enumerate(pairs(given, stages, "middle")):
         student, teacher = resized(*pair)
-        predicted = convolve(student, weights[f"{index}.weight"], weights[f"{index}.bias"])
-        total += float(((predicted - teacher) ** 2).mean())
+        total += float(((normed(student, weights, str(index)) - teacher) ** 2).mean())
     return total
 
 

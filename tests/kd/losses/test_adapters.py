@@ -25,7 +25,7 @@ def memory() -> ContrastiveMemory:
 @pytest.mark.parametrize(("arguments", "stages"), [({}, [1]), ({"stages": [3]}, [2]), ({"stages": [1, 3]}, [0, 2])])
 def test_fitnet_gets_a_regressor_per_chosen_stage_of_the_shapes_that_were_seen(given, arguments, stages) -> None:
     regressors = build("fitnet", given(), arguments)
-    assert [(each.in_channels, each.out_channels) for each in regressors] == [
+    assert [(convolution.in_channels, convolution.out_channels) for convolution, _ in regressors] == [
         (STUDENT_MAPS[stage][0], TEACHER_MAPS[stage][0]) for stage in stages
     ]
 
@@ -33,17 +33,29 @@ def test_fitnet_gets_a_regressor_per_chosen_stage_of_the_shapes_that_were_seen(g
 def test_networks_of_different_depth_get_one_regressor_for_their_last_stages(given) -> None:
     it = given()
     it["student_maps"] = it["student_maps"][:2]
-    (regressor,) = build("fitnet", it, {})
-    assert (regressor.in_channels, regressor.out_channels) == (STUDENT_MAPS[1][0], TEACHER_MAPS[2][0])
+    ((convolution, _),) = build("fitnet", it, {})
+    assert (convolution.in_channels, convolution.out_channels) == (STUDENT_MAPS[1][0], TEACHER_MAPS[2][0])
 
 
 def test_fitnet_is_zero_where_the_regressor_predicts_the_teacher() -> None:
     maps = [torch.randn(2, 3, 4, 4)]
-    regressors = Regressors([(3, 3)])
+    regressors = Regressors([(3, 3)]).eval()
     with torch.no_grad():
-        regressors[0].weight.copy_(torch.eye(3)[:, :, None, None])
-        regressors[0].bias.zero_()
-    assert fitnet(maps, maps, regressors).item() == pytest.approx(0, abs=1e-12)
+        regressors[0][0].weight.copy_(torch.eye(3)[:, :, None, None])
+    assert fitnet(maps, maps, regressors).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_fitnet_at_its_published_weight_and_learning_rate_learns_instead_of_diverging() -> None:
+    torch.manual_seed(0)
+    student, teacher = ([3 * torch.randn(64, 32, 4, 4).relu()] for _ in range(2))
+    regressors = Regressors([(32, 32)])
+    optimizer = torch.optim.SGD(regressors.parameters(), lr=0.05, momentum=0.9)
+    before = fitnet(student, teacher, regressors).item()
+    for _ in range(50):
+        optimizer.zero_grad()
+        (100 * fitnet(student, teacher, regressors)).backward()
+        optimizer.step()
+    assert fitnet(student, teacher, regressors).item() < before
 
 
 def test_vid_starts_at_a_variance_of_5_and_gains_by_the_right_one() -> None:

@@ -38,7 +38,7 @@ CASES = [pytest.param(name, arguments, id=f"{name}{arguments}") for name in LOSS
 # losses that compare each sample's output with the teacher's, and are 0 where the two are equal
 GAPS = ["at", "binary_kd", "dist", "dkd", "kd", "kd_standardised", "pkt", "rkd", "sp"]
 # losses that are a mean over samples, each by itself
-PER_SAMPLE = ["at", "bce", "binary_kd", "ce", "dkd", "fitnet", "kd", "kd_standardised", "nkd", "vid"]
+PER_SAMPLE = ["at", "bce", "binary_kd", "ce", "dkd", "kd", "kd_standardised", "nkd", "vid"]
 ON_LOGITS = ["bce", "binary_kd", "ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
 
 

@@ -40,6 +40,14 @@ def test_equal_numbers_give_equal_files(tmp_path: Path) -> None:
     assert [svg.read_bytes() for svg in one.values()] == [svg.read_bytes() for svg in two.values()]
 
 
+def test_many_stages_leave_the_curves_their_room(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    for number in range(30):
+        run = run.stage(f"student_of_method_{number}", "other", [1]).finish(f"student_of_method_{number}", {1: 0.5})
+    curves = drawn(run, tmp_path / "figures")["cnn_curves"]  # matplotlib's warning of collapsed axes is an error here
+    assert float(ElementTree.parse(curves).getroot().attrib["height"].removesuffix("pt")) > 72 * 5
+
+
 def test_nothing_finished_is_nothing_drawn(tmp_path: Path) -> None:
     assert drawn(three_stages(tmp_path / "run", [1]), tmp_path / "figures") == {}
     assert not (tmp_path / "figures").exists()
