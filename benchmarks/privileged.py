@@ -1,8 +1,8 @@
 """Does a teacher that also sees infrared help a student that sees RGB alone? On the synthetic frames, paired by seed.
 
-Four arms beside the teacher: the student from labels alone; taught by the teacher of RGB and infrared; and, as the
-control, taught by a teacher of the same size that sees RGB alone: what a soft target does without privileged sight.
-A share of the training labels is wrong. Run it as ``python -m benchmarks.privileged``; prints Markdown.
+Three students that see RGB: one learns from labels alone, one from a teacher of RGB and infrared, and one, the control,
+from a teacher of the same size that sees RGB alone, which shows what soft targets do without privileged sight. A share
+of the training labels is wrong. Run it as ``python -m benchmarks.privileged``; prints Markdown.
 """
 
 from __future__ import annotations
