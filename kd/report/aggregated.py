@@ -103,35 +103,37 @@ def _described(values: list[float]) -> dict[str, Any]:
 
 def _scores(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the test metrics of the weights chosen on validation: the averages, and those of each label."""
-    test = dict(result["test"]["best"])
-    labels: Mapping[str, Mapping[str, object]] = test.pop("labels", {})
+    test, labels = _entries(result, "test", "best"), _entries(result, "test", "best", "labels")
     averages = {f"{NAMES.get(key, key)}_macro" if key in MACRO else key: value for key, value in test.items()}
     each = {
-        f"{NAMES.get(key, key)}_{label}": value for label, scores in labels.items() for key, value in scores.items()
+        f"{NAMES.get(key, key)}_{label}": value for label in labels for key, value in _entries(labels, label).items()
     }
     return _finite({**averages, **each})
 
 
 def _costs(result: Mapping[str, Any]) -> dict[str, float]:
     """Return what a model costs, as far as its stage measured it."""
-    cost, parameters = result.get("cost", {}), finite(result.get("parameters"))
-    trainable = finite(result.get("trainable_parameters"))
+    parameters, trainable = finite(result.get("parameters")), finite(result.get("trainable_parameters"))
+    latency = {place: _entries(result, "cost", place, "latency").get("median") for place in ("cpu", "gpu")}
     return _finite(
         {
             "parameters": parameters,
             "trainable_parameters": trainable,
             "frozen_parameters": None if parameters is None or trainable is None else parameters - trainable,
-            "gflops": _scaled(cost.get("flops"), 1e-9),
-            "model_size_mb": _scaled(result.get("file", {}).get("bytes"), 1e-6),
-            "inference_ms": _scaled(_latency(cost, "cpu"), 1e3),
-            "inference_ms_gpu": _scaled(_latency(cost, "gpu"), 1e3),
-            "training_seconds": result.get("seconds", {}).get("train"),
+            "gflops": _scaled(_entries(result, "cost").get("flops"), 1e-9),
+            "model_size_mb": _scaled(_entries(result, "file").get("bytes"), 1e-6),
+            "inference_ms": _scaled(latency["cpu"], 1e3),
+            "inference_ms_gpu": _scaled(latency["gpu"], 1e3),
+            "training_seconds": _entries(result, "seconds").get("train"),
         }
     )
 
 
-def _latency(cost: Mapping[str, Any], place: str) -> object:
-    return cost.get(place, {}).get("latency", {}).get("median")
+def _entries(value: object, *path: str) -> Mapping[str, object]:
+    """Return the mapping at a path; an empty one where there is none, whoever wrote the file."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _scaled(value: object, factor: float) -> float | None:

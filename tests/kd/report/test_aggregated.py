@@ -104,3 +104,9 @@ def test_each_teacher_has_its_own_students(tmp_path: Path) -> None:
     found = {name: content["student"]["f1_macro"]["mean"] for name, content in read.items()}
     assert found == pytest.approx({"resnet152": 0.6, "swin_t": 0.7})
     assert read["swin_t"]["teacher"]["f1_macro"]["ci95"] is None, "one seed has no interval"
+
+
+@pytest.mark.parametrize("strange", [{"test": None}, {"test": {"best": 3}}, {"cost": {"cpu": 3}, "file": 1}])
+def test_a_result_of_another_making_gives_the_numbers_that_it_has(tmp_path: Path, strange: dict[str, Any]) -> None:
+    run = planned(tmp_path / "run").finish("teacher", {1: 0.9, 2: 0.9}, **strange)
+    assert aggregated(run)["teacher"]["parameters"]["mean"] == 78_042
