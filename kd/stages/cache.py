@@ -19,8 +19,9 @@ from kd.data.augment import SHARED_SEED
 from kd.distill.cache import CACHE, LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
 from kd.distill.outputs import POOLED
 from kd.distill.teacher import LiveTeacher, load_teacher
-from kd.stages.context import Interrupted, StageContext, identity
+from kd.stages.context import Interrupted, StageContext
 from kd.stages.data import Data, load_data
+from kd.stages.envelope import result_of
 from kd.stages.outcome import EVALUATION_BATCH
 from kd.stages.teachers import find_teacher, validation_logits
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
@@ -65,22 +66,14 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
         precision=runtime.precision,
     )
     write_cache(context.work / CACHE, tensors, held)
-    return {
-        "format": 1,
-        **identity(spec),
+    findings = {
         "teacher": found.facts,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),  # of the teacher
         "cache": {"key": held.key, "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()}},
         "attempts": outputs.attempt,
         "seconds": {"total": watch.seconds},
-        "device": runtime.description,
-        "precision": runtime.precision,
-        "torch": torch.__version__,
-        "data": data.facts(spec["data"]["name"]),
-        "files": context.publish([CACHE]),
-        "job": dict(context.facts),
-        "finished": time.time(),
     }
+    return result_of(context, spec, findings, runtime=runtime, data=data, files=context.publish([CACHE]))
 
 
 class _Outputs:

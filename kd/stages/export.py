@@ -7,7 +7,6 @@ Accuracies are those of the file. It runs on the CPU, so latencies are the CPU's
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +24,9 @@ from kd.distill.teacher import load_teacher
 from kd.evaluate.agreement import agreement
 from kd.evaluate.calibration import negative_log_likelihood, reliability
 from kd.evaluate.metrics import selecting_metric
-from kd.stages.context import StageContext, identity
+from kd.stages.context import StageContext
 from kd.stages.data import Data, load_data
+from kd.stages.envelope import result_of
 from kd.stages.outcome import measure_store, measure_test
 from kd.stages.teachers import find_teacher
 from kd.train.device import Runtime, prepare_runtime
@@ -58,9 +58,7 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     deployed = _open(context.work / name)
     validation = measure_store(deployed, store=data.validation, card=card, runtime=runtime.on_cpu()).as_dict()
     test = measure_test(deployed, data.test_store(), card, runtime.on_cpu())
-    return {
-        "format": 1,
-        **identity(spec),
+    findings = {
         "model": dict(found.model),
         "start": dict(found.facts),
         "parameters": count_parameters(model),
@@ -71,14 +69,9 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
         "cost": _cost(model, deployed, data.validation, runtime),
         **_confidence(model, deployed, data.validation, card),
         "seconds": {"total": watch.seconds},
-        "device": runtime.description,
         "precision": "int8" if "int8" in spec["settings"]["format"] else "float32",
-        "torch": torch.__version__,
-        "data": data.facts(spec["data"]["name"]),
-        "files": context.publish([name]),
-        "job": dict(context.facts),
-        "finished": time.time(),
     }
+    return result_of(context, spec, findings, runtime=runtime, data=data, files=context.publish([name]))
 
 
 def _write(model: nn.Module, card: ModelCard, settings: Mapping[str, Any], data: Data, path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -21,8 +20,9 @@ from kd.evaluate.measure import ignore, measure
 from kd.evaluate.metrics import Metrics
 from kd.evaluate.multi_label import LabelScores
 from kd.evaluate.robustness import PixelScale, attacked_accuracy, fgsm, pgd
-from kd.stages.context import StageContext, identity
+from kd.stages.context import StageContext
 from kd.stages.data import Data
+from kd.stages.envelope import result_of
 from kd.train.device import Runtime
 from kd.train.distributed import ALONE, Processes
 from kd.train.state import Stopwatch, Training
@@ -83,9 +83,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     store = data.test_store()
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec["settings"].get("attack"))}
-    return {
-        "format": 1,
-        **identity(spec),
+    findings = {
         "model": dict(spec["settings"]["model"]),
         **({"configuration": spec["configuration"]} if "configuration" in spec else {}),
         **_training_facts(training),
@@ -100,16 +98,10 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
             "train": sum(row["epoch_time_sec"] for row in training.rows),
             "measure": watch.seconds,
         },
-        "device": runtime.description,
-        "precision": runtime.precision,
         "processes": processes,
         "gpu_memory_mb": max(row["gpu_memory_mb"] for row in training.rows),
-        "torch": torch.__version__,
-        "data": data.facts(spec["data"]["name"]),
-        "files": files,
-        "job": dict(context.facts),
-        "finished": time.time(),
     }
+    return result_of(context, spec, findings, runtime=runtime, data=data, files=files)
 
 
 def _cost(trained: Trained) -> dict[str, Any]:

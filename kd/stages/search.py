@@ -8,12 +8,9 @@ Finished trials are kept in a file, so that an interrupted search repeats none a
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
-
-import torch
 
 from kd.evaluate.metrics import selecting_metric
 from kd.files import write_json
@@ -21,8 +18,9 @@ from kd.rundir import read_object
 from kd.search.halving import DEFAULT, Trial, best, cost, promoted, rungs
 from kd.search.proposals import LEAST_REMEMBERED, filling, promising
 from kd.search.space import Configuration, keys_of, read_space, setting
-from kd.stages.context import StageContext, identity
+from kd.stages.context import StageContext
 from kd.stages.data import Data
+from kd.stages.envelope import result_of
 from kd.stages.experience import experience, remembered, task_features
 from kd.stages.fit import load_stage_data
 from kd.stages.keeper import beat
@@ -48,18 +46,8 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     searched = {**spec, "settings": training}
     teachers = find_teachers(context, searched) if spec["settings"]["kind"] == "distill" else None
     data = load_stage_data(context, searched, teachers, runtime.device)
-    return {
-        "format": 1,
-        **identity(spec),
-        **_Search(context, spec, data, teachers, watch).run(),
-        "device": runtime.description,
-        "precision": runtime.precision,
-        "torch": torch.__version__,
-        "data": data.facts(spec["data"]["name"]),
-        "files": context.publish([TRIALS]),
-        "job": dict(context.facts),
-        "finished": time.time(),
-    }
+    findings = _Search(context, spec, data, teachers, watch).run()
+    return result_of(context, spec, findings, runtime=runtime, data=data, files=context.publish([TRIALS]))
 
 
 class _Search:

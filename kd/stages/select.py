@@ -7,7 +7,6 @@ metrics are quoted from the candidate's result: no test image is read here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,8 +19,9 @@ from kd.distill.chain import Step, choose
 from kd.distill.teacher import load_teacher
 from kd.files import copy_hashed, read_json
 from kd.rundir import StageFolder
-from kd.stages.context import Interrupted, StageContext, identity
+from kd.stages.context import Interrupted, StageContext
 from kd.stages.data import Data, load_data
+from kd.stages.envelope import result_of
 from kd.stages.outcome import BEST, EVALUATION_BATCH
 from kd.stages.teachers import find_teacher
 from kd.train.device import Runtime, prepare_runtime
@@ -51,21 +51,13 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     copy_hashed(find_teacher(candidates[chosen]).path, context.work / BEST)
     results = [_result(folder) for folder in (*candidates, *students)]
     count = len(candidates)
-    return {
-        "format": 1,
-        **identity(spec),
+    findings = {
         **{key: results[chosen][key] for key in QUOTED},
         "selection": _told(results[:count], results[count:], chosen, steps, len(data.validation)),
         "charged": _charged(results[1:]),
         "seconds": {"total": watch.seconds},
-        "device": runtime.description,
-        "precision": runtime.precision,
-        "torch": torch.__version__,
-        "data": data.facts(spec["data"]["name"]),
-        "files": context.publish([BEST]),
-        "job": dict(context.facts),
-        "finished": time.time(),
     }
+    return result_of(context, spec, findings, runtime=runtime, data=data, files=context.publish([BEST]))
 
 
 def _numbered(parents: Mapping[str, Path], reference: str) -> list[Path]:
