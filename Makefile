@@ -6,13 +6,14 @@ INSTALLED := $(VENV)/.installed
 # with TORCH_INDEX=<index url>.
 PIP     := $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help install quickstart test lint bench testbed testbed-down
+.PHONY: help install quickstart test lint bench reference-cnn testbed testbed-down
 
 help:
 	@echo "make quickstart     install, then train, distil and report on small images (about 3 minutes)"
 	@echo "make test           install, then run every test"
 	@echo "make lint           ruff and mypy"
 	@echo "make bench          the benchmarks, with tables"
+	@echo "make reference-cnn  jobs/cnn_pipeline.yaml in full on this machine's GPUs, report kept in results/reference (hours)"
 	@echo "make testbed        a real Slurm on this machine (Debian or Ubuntu, root), for tests and trials"
 	@echo "make testbed-down   stop it"
 
@@ -38,6 +39,10 @@ lint: install
 
 bench: install
 	@$(PYTHON) -m benchmarks.run
+
+# KD_DATA is the folder that holds cifar10/. Stopped, it goes on where it was.
+reference-cnn: install
+	@$(PYTHON) -m benchmarks.reference cnn
 
 testbed: install
 	@cluster_env/testbed/install.sh && cluster_env/testbed/up.sh

@@ -11,11 +11,13 @@ import pytest
 
 from kd.files import read_json
 from kd.report.collect import UNMEASURED
+from kd.report.command import main as collect
 from kd.spec.load import load_job
-from slurm.submit import main
+from slurm.submit import main as submit
 from tests.conftest import REPOSITORY
 
 JOB_FILES = sorted((REPOSITORY / "jobs").glob("*.yaml"))
+TOGETHER = ("cnn_pipeline", "vit_pipeline")  # run in one test, which merges their reports
 
 
 @pytest.fixture
@@ -26,7 +28,8 @@ def results(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_job_files_are_found() -> None:
-    assert len(JOB_FILES) >= 5
+    assert len(JOB_FILES) >= 6
+    assert {*TOGETHER} <= {path.stem for path in JOB_FILES}
 
 
 @pytest.fixture
@@ -38,14 +41,32 @@ def few_objects() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("few_objects")
-@pytest.mark.parametrize("path", JOB_FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in JOB_FILES if path.stem not in TOGETHER], ids=lambda path: path.stem)
 def test_a_job_file_runs_to_a_whole_report(path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tiny(path, results, monkeypatch)
+
+
+@pytest.mark.usefixtures("few_objects")
+def test_the_labs_two_pipelines_run_and_make_one_report(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [run_tiny(REPOSITORY / "jobs" / f"{name}.yaml", results, monkeypatch) for name in TOGETHER]
+    assert collect([*map(str, runs), "-o", str(results / "report.json")]) == 0
+    report = read_json(results / "report.json")
+    assert list(report) == ["cnn", "vit"]
+    for family in report.values():
+        assert list(family)[:3] == ["teacher_accuracy", "student_accuracy_without_kd", "student_accuracy_with_kd"]
+        assert all(0 <= family[key] <= 1 for key in list(family)[:3])
+        assert family["missing"] == []
+
+
+def run_tiny(path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run a job file and see that its report has every stage; return the run's folder."""
     monkeypatch.delenv("KD_DATA", raising=False)
     monkeypatch.setenv("KD_THREADS", "1")
-    words = ["--tiny", "--seeds", "42", "--executor", "debug", "--results", str(results), "--run", "tiny"]
-    assert main([str(path), *words]) == 0
-    (family,) = read_json(results / "tiny" / "report.json").values()
+    words = ["--tiny", "--seeds", "42", "--executor", "debug", "--results", str(results), "--run", path.stem]
+    assert submit([str(path), *words]) == 0
+    (family,) = read_json(results / path.stem / "report.json").values()
     assert family["missing"] == []
     stages = load_job(str(path), tiny=True).stages.items()
     assert list(family["stages"]) == [name for name, stage in stages if stage.kind not in (*UNMEASURED, "report")]
     assert {(stage["n"], stage["planned"]) for stage in family["stages"].values()} == {(1, 1)}
+    return results / path.stem

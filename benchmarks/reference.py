@@ -1,0 +1,70 @@
+"""Runs a shipped job file in full on this machine and keeps its small report under results/reference/.
+
+``python -m benchmarks.reference cnn`` (``make reference-cnn``). Stopped, it goes on where it was. What is kept:
+report.json and report.md with their figures, and machine.json: the commit, the devices, the seconds of all jobs together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kd.files import read_json, write_json
+from kd.rundir import RunFolder
+from slurm.submit import main as submit
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+JOBS = {"cnn": "jobs/cnn_pipeline.yaml", "vit": "jobs/vit_pipeline.yaml"}
+
+
+def keep(run: RunFolder, folder: Path) -> None:
+    """Copy the report of a finished run to ``folder``, with where it was made."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    shutil.copy(run.report_json, folder)
+    shutil.copy(run.report / "report.md", folder)
+    shutil.copytree(run.report / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.svg"))
+    write_json(folder / "machine.json", machine(run))
+
+
+def machine(run: RunFolder) -> dict[str, Any]:
+    """Return the commit, devices, torch and seconds of a run."""
+    (family,) = read_json(run.report_json).values()
+    results = [read_json(path) for path in sorted(run.path.glob("stages/*/seed-*/result.json"))]
+    provenance: Mapping[str, Any] = read_json(run.provenance)
+    return {
+        "commit": provenance.get("commit"),
+        "devices": sorted({result["device"] for result in results}),
+        "torch": sorted({result["torch"] for result in results}),
+        "seconds": sum(result["seconds"]["total"] for result in results),
+        "jobs": len(results),
+        "missing": len(family["missing"]),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what was asked for and keep its report, if everything is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=list(JOBS))
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "results")
+    parser.add_argument("--tiny", action="store_true", help="seconds of work, to see that it runs")
+    parser.add_argument("--executor", choices=("local", "debug"), default="local")
+    options = parser.parse_args(argv)
+    run = f"reference_{options.name}"
+    words = ["--executor", options.executor, "--results", str(options.results), "--run", run]
+    if options.tiny:
+        words.append("--tiny")
+    if code := submit([str(REPOSITORY / JOBS[options.name]), *words]):
+        return code
+    kept = options.results / "reference" / options.name
+    keep(RunFolder(options.results / run), kept)
+    print(kept)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
