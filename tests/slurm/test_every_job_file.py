@@ -17,7 +17,9 @@ from slurm.submit import main as submit
 from tests.conftest import REPOSITORY
 
 JOB_FILES = sorted((REPOSITORY / "jobs").glob("*.yaml"))
-TOGETHER = ("cnn_pipeline", "vit_pipeline")  # run in one test, which merges their reports
+# Run in one results folder, where the second takes over what the first has trained. The lab's two make one report.
+LABS = ("cnn_pipeline", "vit_pipeline")
+MULTIMODAL = tuple(path.stem for path in JOB_FILES if path.stem.startswith("multimodal_"))
 
 
 @pytest.fixture
@@ -28,8 +30,8 @@ def results(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_job_files_are_found() -> None:
-    assert len(JOB_FILES) >= 6
-    assert {*TOGETHER} <= {path.stem for path in JOB_FILES}
+    assert len(JOB_FILES) >= 12
+    assert len(MULTIMODAL) == 5
 
 
 @pytest.fixture
@@ -41,14 +43,23 @@ def few_objects() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("few_objects")
-@pytest.mark.parametrize("path", [path for path in JOB_FILES if path.stem not in TOGETHER], ids=lambda path: path.stem)
-def test_a_job_file_runs_to_a_whole_report(path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_tiny(path, results, monkeypatch)
+@pytest.mark.parametrize("name", [path.stem for path in JOB_FILES if path.stem not in (*LABS, *MULTIMODAL)])
+def test_a_job_file_runs_to_a_whole_report(name: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tiny(name, results, monkeypatch)
+
+
+@pytest.mark.usefixtures("few_objects")
+def test_the_multimodal_pipelines_run_and_take_over_from_each_other(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in MULTIMODAL:
+        run_tiny(name, results, monkeypatch)
+    assert "baseline/seed-42: taken from run multimodal_all, which finished it" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("few_objects")
 def test_the_labs_two_pipelines_run_and_make_one_report(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [run_tiny(REPOSITORY / "jobs" / f"{name}.yaml", results, monkeypatch) for name in TOGETHER]
+    runs = [run_tiny(name, results, monkeypatch) for name in LABS]
     assert collect([*map(str, runs), "-o", str(results / "report.json")]) == 0
     report = read_json(results / "report.json")
     assert list(report) == ["cnn", "vit"]
@@ -58,15 +69,15 @@ def test_the_labs_two_pipelines_run_and_make_one_report(results: Path, monkeypat
         assert family["missing"] == []
 
 
-def run_tiny(path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run a job file and see that its report has every stage; return the run's folder."""
+def run_tiny(name: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run a shipped job file and see that its report has every stage; return the run's folder."""
     monkeypatch.delenv("KD_DATA", raising=False)
     monkeypatch.setenv("KD_THREADS", "1")
-    words = ["--tiny", "--seeds", "42", "--executor", "debug", "--results", str(results), "--run", path.stem]
-    assert submit([str(path), *words]) == 0
-    (family,) = read_json(results / path.stem / "report.json").values()
+    words = ["--tiny", "--seeds", "42", "--executor", "debug", "--results", str(results), "--run", name]
+    assert submit([name, *words]) == 0
+    (family,) = read_json(results / name / "report.json").values()
     assert family["missing"] == []
-    stages = load_job(str(path), tiny=True).stages.items()
+    stages = load_job(name, tiny=True).stages.items()
     assert list(family["stages"]) == [name for name, stage in stages if stage.kind not in (*UNMEASURED, "report")]
     assert {(stage["n"], stage["planned"]) for stage in family["stages"].values()} == {(1, 1)}
-    return results / path.stem
+    return results / name
