@@ -117,7 +117,8 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
 def _show(order: _Order, options: argparse.Namespace) -> int:
     from slurm.dry_run import check_scripts, print_scripts
 
-    seen = see_if_there(order.plan, order.run, order.cluster, order.profile, order.chosen)
+    here = order.executor == "slurm"
+    seen = see_if_there(order.plan, order.run, order.cluster, order.profile, order.chosen) if here else None
     requests = place(order.plan, order.run, order.profile, seen, pending=order.chosen)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
