@@ -1,7 +1,7 @@
 """Runs a shipped job file in full on this machine and keeps its small report under results/reference/.
 
 ``python -m benchmarks.reference cnn`` (``make reference-cnn``). Stopped, it goes on where it was. What is kept:
-report.json and report.md with their figures, and machine.json: commit, devices, and the seconds of all jobs together.
+report.json and report.md with their figures, and machine.json: the commit, the devices, the seconds of all jobs.
 """
 
 from __future__ import annotations

@@ -64,3 +64,20 @@ def test_a_job_written_back_as_yaml_is_the_same_job(
     copy = tmp_path / "job.yaml"
     copy.write_text(yaml.safe_dump(job.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     assert plan_job(load_job(str(copy))) == plan_job(job)
+
+
+def test_the_labs_optional_feature_distillation_is_there_to_be_uncommented(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KD_DATA", str(tmp_path))
+    text = (REPOSITORY / "jobs" / "cnn_pipeline.yaml").read_text(encoding="utf-8")
+    head, key, block = text.partition("  # distilled_features:")
+    assert key
+    wider = tmp_path / "wider.yaml"
+    wider.write_text(f"{head}{key.replace('# ', '')}{block.replace('  # ', '  ')}", encoding="utf-8")
+    stages = plan_job(load_job(str(wider))).by_stage()
+    assert list(stages) == ["teacher", "baseline", "distilled", "distilled_features", "report"]
+    features, distilled = (stages[name][0].spec["settings"] for name in ("distilled_features", "distilled"))
+    extra = features["loss"].pop("fitnet")
+    assert features == distilled
+    assert extra["weight"] > 0

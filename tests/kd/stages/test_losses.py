@@ -134,8 +134,8 @@ def test_two_processes_come_to_the_result_of_one_by_all_losses_together(
     together = run(tmp_path / "two", job, parents={"teacher": teacher})
     ours, theirs = (load_weights(folder.checkpoint / "last.safetensors")[0] for folder in (together, alone))
     for name, expected in theirs.items():
-        # the sums are rounded otherwise, and all losses pull at once
-        torch.testing.assert_close(ours[name], expected, rtol=1e-4, atol=5e-4)
+        # sums taken in another order, enlarged by the batch norms of the adapters
+        torch.testing.assert_close(ours[name], expected, rtol=1e-3, atol=1e-3)
     for row, expected in zip(rows(together), rows(alone), strict=True):
         for name in LOSSES:
             assert float(row[f"loss_{name}"]) == pytest.approx(float(expected[f"loss_{name}"]), rel=1e-3, abs=1e-5)
