@@ -69,7 +69,7 @@ def table(family: Mapping[str, Any]) -> str:
 def main() -> int:
     """Run all arms in this process and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.privileged", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=16, help="default: %(default)s")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "privileged.yaml")
