@@ -1,8 +1,8 @@
 """What kd learns from real images on a processor, by its own job files (benchmarks/jobs): accuracies, not times.
 
 ``python -m benchmarks.accuracy mnist_accuracy`` (or ``cifar10_subset``, ``hpmkd_mnist_small``) runs one in this process
-and prints Markdown. The data are $KD_DATA, or ``shared/data`` beside the checkout: MNIST/raw and an archive or folder of
-CIFAR-10.
+and prints Markdown. The data are $KD_DATA, or ``shared/data`` beside the checkout: MNIST/raw and an archive or folder
+of CIFAR-10.
 """
 
 from __future__ import annotations
