@@ -21,6 +21,8 @@ PaddingMode = Literal["zeros", "reflect"]
 # Above this many bytes of padded and mirrored copies they are made batch by batch instead. CIFAR takes
 # 0.5 GB; 224 x 224 images take 0.3 MB each.
 PREPARED_BYTES = 2 << 30
+EVALUATION_BATCH = 512  # images; larger batches gain nothing
+LARGE = 64  # pixels a side above which they would take too much memory
 
 
 class DeviceStore:
@@ -88,9 +90,18 @@ class DeviceStore:
             images = images.masked_fill_(self._blank(views.holes.index_select(0, indices)), 0)
         return images if self._channels_last else images.contiguous()
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) of all images in order, not augmented; the last batch may be smaller."""
-        for indices in torch.split(torch.arange(self._count, device=self.labels.device), batch_size):
+    @property
+    def evaluation_batch(self) -> int:
+        """Images per batch where no gradient is kept: 512, fewer of more than 64 pixels a side."""
+        return max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * LARGE**2 // self._size**2))
+
+    def in_order(self, batch_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) of all images in order, not augmented, ``evaluation_batch`` at a time if not told.
+
+        The last batch may be smaller.
+        """
+        size = batch_size or self.evaluation_batch
+        for indices in torch.split(torch.arange(self._count, device=self.labels.device), size):
             yield self.batch(indices), self.labels[indices]
 
     def _viewed_pixels(self, indices: Tensor, views: Views) -> Tensor:

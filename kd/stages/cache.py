@@ -22,7 +22,6 @@ from kd.distill.teacher import LiveTeacher, load_teacher
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.data import Data, load_data
 from kd.stages.envelope import result_of
-from kd.stages.outcome import EVALUATION_BATCH
 from kd.stages.teachers import find_teacher, validation_logits
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 from kd.train.device import prepare_runtime
@@ -83,7 +82,7 @@ class _Outputs:
         self._context, self._fingerprint = context, spec["fingerprint"]
         self._views: int = spec["settings"]["views"]
         self._data, self._teacher = data, teacher
-        self._batches = torch.split(torch.arange(len(data.train)), EVALUATION_BATCH)
+        self._batches = torch.split(torch.arange(len(data.train)), data.train.evaluation_batch)
         self._heartbeat = Heartbeat(context.folder.progress)
         self._saved_at = time.monotonic()
         self.attempt = 1

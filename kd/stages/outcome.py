@@ -29,8 +29,6 @@ from kd.train.state import Stopwatch, Training
 from kd.train.weights import ModelCard, save_weights
 
 BEST, LAST = "checkpoint/best.safetensors", "checkpoint/last.safetensors"
-# images per batch where no gradient is kept; larger ones gain nothing
-EVALUATION_BATCH = 512
 LATENCY_ROUNDS = 20  # of one image; a file to deploy is timed more often, in kd.stages.export
 
 
@@ -59,7 +57,7 @@ def measure_store(
 
     The model is shown what ``change`` makes of the images.
     """
-    own = islice(store.in_order(EVALUATION_BATCH), processes.rank, None, processes.count)
+    own = islice(store.in_order(), processes.rank, None, processes.count)
     batches = ((change(images), labels) for images, labels in own)
     return measure(
         model,
@@ -151,7 +149,7 @@ def _attacked(trained: Trained, store: DeviceStore, bound: Mapping[str, Any] | N
         "pgd": pgd(epsilon=epsilon, scale=scale, steps=bound["steps"]),
     }
     return {
-        name: {"accuracy": attacked_accuracy(trained.training.model, store.in_order(EVALUATION_BATCH), attack), **bound}
+        name: {"accuracy": attacked_accuracy(trained.training.model, store.in_order(), attack), **bound}
         for name, attack in attacks.items()
     }
 

@@ -22,7 +22,7 @@ from kd.rundir import StageFolder
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.data import Data, load_data
 from kd.stages.envelope import result_of
-from kd.stages.outcome import BEST, EVALUATION_BATCH
+from kd.stages.outcome import BEST
 from kd.stages.teachers import find_teacher
 from kd.train.device import Runtime, prepare_runtime
 from kd.train.state import Stopwatch
@@ -82,7 +82,7 @@ def _judged(student: Path, data: Data, runtime: Runtime, stop_requested: Callabl
     found = find_teacher(student)
     model, _ = load_teacher(found.path, student=data.card(found.model))
     placed = runtime.place(model).eval()
-    batches = data.validation.in_order(EVALUATION_BATCH)
+    batches = data.validation.in_order()
     return torch.cat([_right(placed(images), labels).cpu() for images, labels in batches])
 
 

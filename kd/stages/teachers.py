@@ -24,7 +24,7 @@ from kd.rundir import StageFolder
 from kd.stages.context import StageContext
 from kd.stages.data import Data
 from kd.stages.gate import fitted
-from kd.stages.outcome import BEST, EVALUATION_BATCH
+from kd.stages.outcome import BEST
 from kd.train.device import Runtime
 from kd.train.distributed import ALONE, Processes
 from kd.train.step import Batch
@@ -157,7 +157,7 @@ def find_teacher(folder: Path) -> Found:
 def validation_logits(teacher: Teacher, store: DeviceStore) -> Tensor:
     """Return a teacher's logits [N, C] of plain images, in their order, on the CPU."""
     parts = []
-    for images, labels in store.in_order(EVALUATION_BATCH):
+    for images, labels in store.in_order():
         batch = Batch(images=images, labels=labels, indices=torch.arange(len(labels)), view=0)
         parts.append(teacher(batch)["teacher_logits_BC"].cpu())
     return torch.cat(parts)

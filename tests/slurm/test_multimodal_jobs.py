@@ -1,4 +1,4 @@
-"""The RGB+IR job files, tiny, on this machine. What follows a student, to its int8 file, is in test_on_slurm."""
+"""The RGB+IR job files, tiny, on this machine: all four teachers, then each file takes over what was trained."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def test_four_teachers_are_compared_on_one_student(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", TEACHERS)
-def test_the_file_of_one_teacher_takes_over_what_that_run_has_trained(desk: Desk, name: str) -> None:
-    said = desk.submit(*TINY, *one_epoch("teacher"), "--only", "distilled", "--only", "baseline", job=job_file(name))
-    assert "started" not in said
-    assert desk.folder(f"multimodal_{name}-tiny").stage(JobKey("distilled", 42)).read_result() is not None
+def test_the_file_of_one_teacher_takes_over_its_training_and_goes_on_to_int8(desk: Desk, name: str) -> None:
+    said = desk.submit(*TINY, "--executor", "debug", *one_epoch("teacher"), job=job_file(name))
+    for stage in ("teacher", "baseline", "distilled"):
+        assert f"{stage}/seed-42: taken from run multimodal_all-tiny, which finished it" in said
+    report = desk.report(f"multimodal_{name}-tiny")
+    assert report["missing"] == []
+    assert report["stages"]["student_int8"]["n"] == 1

@@ -147,3 +147,11 @@ def test_cutout_blanks_the_square_around_each_centre_and_nothing_else() -> None:
 
 def views_without_holes(views: Views) -> Views:
     return replace(views, holes=None)
+
+
+@pytest.mark.parametrize(("size", "batch"), [(8, 512), (64, 512), (65, 496), (224, 41), (4000, 1)])
+def test_large_images_are_evaluated_in_smaller_batches(size: int, batch: int) -> None:
+    image = torch.zeros(1, 1, size, size, dtype=torch.uint8)
+    store = DeviceStore(image, torch.zeros(1, dtype=torch.int64), mean=[0.5], std=[0.2])
+    assert store.evaluation_batch == batch
+    assert len(list(store.in_order())) == 1

@@ -116,7 +116,7 @@ def test_another_teacher_data_or_augmentation_is_another_key(run, teacher, cache
 def test_a_cache_that_was_interrupted_ends_the_same(
     run, cache: Path, teacher: Path, tmp_path: Path, step: int, monkeypatch
 ) -> None:
-    monkeypatch.setattr("kd.stages.cache.EVALUATION_BATCH", 64)  # two batches of each view
+    monkeypatch.setattr("kd.data.store.EVALUATION_BATCH", 64)  # two batches of each view
     with pytest.raises(Interrupted, match=f"view 1 after batch {step}"):
         run(tmp_path / "it", cache_spec(), parents={"teacher": teacher}, stop_requested=stop_at(step))
     assert not (tmp_path / "it/result.json").exists()
