@@ -5,14 +5,13 @@ Only neighbourhoods mean something in such a map; distances between groups, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from kd.errors import UserError
 from kd.files import atomic_path
@@ -42,23 +41,6 @@ def umap(features_ND: Tensor) -> Points:
 
 
 METHODS: Mapping[str, Callable[[Tensor], Points]] = {"tsne": tsne, "umap": umap}
-
-
-@torch.inference_mode()
-def pooled_features(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Return the features [N, D] in front of a model's classifier, in float32, and the labels, on the CPU."""
-    kept: list[Tensor] = []
-    labels: list[Tensor] = []
-    taps: Mapping[str, str] = model.feature_taps  # type: ignore[assignment]  # every model of the catalogue has them
-    hook = model.get_submodule(taps["pooled"]).register_forward_hook(
-        lambda module, given, output: kept.append(output.float().cpu())
-    )
-    model.eval()
-    for images, of_images in batches:
-        model(images)
-        labels.append(of_images.cpu())
-    hook.remove()
-    return torch.cat(kept), torch.cat(labels)
 
 
 def names_of(labels: Tensor, classes: Sequence[str]) -> list[str]:

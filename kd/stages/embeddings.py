@@ -7,22 +7,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from kd.data.store import DeviceStore
-from kd.errors import RunError, run_command
-from kd.evaluate.embeddings import METHODS, draw, names_of, pooled_features
-from kd.rundir import StageFolder, read_object
-from kd.stages.data import load_data
-from kd.stages.outcome import BEST
-from kd.train.weights import load_model
+from kd.errors import run_command
+from kd.evaluate.embeddings import METHODS, draw, names_of
+from kd.evaluate.tapped import tapped
+from kd.rundir import StageFolder
+from kd.stages.finished import open_finished
 
 LARGEST = 1000  # images: more make no clearer map
-BATCH = 64
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,30 +32,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def draw_embeddings(folder: StageFolder, *, method: str, images: int) -> Path:
     """Draw the validation images of a finished stage, as its model sees them, and return the file."""
-    spec = read_object(folder.spec)
-    if spec is None or not (folder.path / BEST).is_file():
-        raise RunError(f"{folder.path}: no stage that has trained a model")
-    model, card = load_model(folder.path / BEST)
-    data = load_data(
-        spec["data"],
-        {"crop": 0, "flip": False},
-        staged=None,
-        device=torch.device("cpu"),
-        modalities=[name for name, _ in card.seen],
-    )
-    features_ND, labels = pooled_features(model, _batches(data.validation, images))
+    stage = open_finished(folder)
+    features_ND, labels = tapped(stage.model, "pooled", stage.batches(images))
     points = METHODS[method](features_ND)
     path = folder.path / "embeddings" / f"{method}.png"
-    title = f"{method} of {card.name}, {len(points)} validation images"
-    draw(points, names_of(labels, card.classes), title, path)
+    title = f"{method} of {stage.card.name}, {len(points)} validation images"
+    draw(points, names_of(labels, stage.card.classes), title, path)
     return path
-
-
-def _batches(store: DeviceStore, images: int) -> Iterator[tuple[Tensor, Tensor]]:
-    count = min(images, len(store))
-    for first in range(0, count, BATCH):
-        indices = torch.arange(first, min(first + BATCH, count))
-        yield store.batch(indices), store.labels[indices]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Features in front of the classifier, and maps of them."""
+"""Maps of features in a plane."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ import torch
 from torch import Tensor
 
 from kd.errors import UserError
-from kd.evaluate.embeddings import draw, names_of, pooled_features, tsne, umap
-from kd.models.convnet import convnet
-
-
-def test_features_are_those_that_the_classifier_sees() -> None:
-    model, images = convnet(3, 1, 8, width=4), torch.randn(10, 1, 8, 8)
-    batches = [(images[:6], torch.zeros(6)), (images[6:], torch.ones(4))]
-    features, labels = pooled_features(model, batches)
-    assert labels.tolist() == [0] * 6 + [1] * 4
-    with torch.inference_mode():
-        torch.testing.assert_close(model.fc(features), model(images))
+from kd.evaluate.embeddings import draw, names_of, tsne, umap
 
 
 def test_a_map_keeps_two_groups_apart_and_is_the_same_again() -> None:
