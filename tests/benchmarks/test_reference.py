@@ -16,7 +16,13 @@ from tests.conftest import REPOSITORY
 def test_make_reference_cnn_runs_the_shipped_pipeline_in_full() -> None:
     make = shutil.which("make")
     assert make is not None
-    said = subprocess.run([make, "-n", "reference-cnn"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [make, "-n", "--no-print-directory", "reference-cnn"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert said.stdout.rstrip().endswith("-m benchmarks.reference cnn")
     assert all((REPOSITORY / path).is_file() for path in reference.JOBS.values())
 

@@ -10,7 +10,7 @@ import pytest
 
 from kd.spec.load import load_job
 from kd.spec.plan import plan_job
-from kd.spec.shapes import image_shape
+from kd.spec.shapes import Shape, image_shape
 from tests.conftest import REPOSITORY
 
 JOB_FILE = REPOSITORY / "jobs" / "assistant_chain.yaml"
@@ -46,4 +46,4 @@ def test_the_header_s_medmnist_is_the_page_s(monkeypatch: pytest.MonkeyPatch, tm
     (written,) = re.findall(r"--set '(data=[^']+)'", JOB_FILE.read_text(encoding="utf-8"))
     assert written in PAGE
     shape = image_shape(load_job(str(JOB_FILE), overrides=[written]).data)
-    assert shape == (9, 3, 28)
+    assert shape == Shape(classes=9, channels=3, size=28)
