@@ -1,4 +1,4 @@
-"""Every shipped job file runs to its end with ``--tiny``: all stages, in this process, with nothing but the package."""
+"""Every shipped job file runs to its end with ``--tiny``: all stages, on this machine, with nothing but the package."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.conftest import REPOSITORY
 JOB_FILES = sorted((REPOSITORY / "jobs").glob("*.yaml"))
 LABS = ("cnn_pipeline", "vit_pipeline")  # run in one test, which merges their reports
 MULTIMODAL = "multimodal_"  # have a file of their own: tests/slurm/test_multimodal_jobs.py
+LOCAL = ("quantization_cifar10",)  # in processes of their own; all others in this one, which takes less time
 ALONE = [path.stem for path in JOB_FILES if path.stem not in LABS and not path.stem.startswith(MULTIMODAL)]
 
 
@@ -63,7 +64,8 @@ def run_tiny(name: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run a shipped job file and see that its report has every stage; return the run's folder."""
     monkeypatch.delenv("KD_DATA", raising=False)
     monkeypatch.setenv("KD_THREADS", "1")
-    words = ["--tiny", "--seeds", "42", "--executor", "debug", "--results", str(results), "--run", name]
+    executor = "local" if name in LOCAL else "debug"
+    words = ["--tiny", "--seeds", "42", "--executor", executor, "--results", str(results), "--run", name]
     assert submit([name, *words]) == 0
     (family,) = read_json(results / name / "report.json").values()
     assert family["missing"] == []

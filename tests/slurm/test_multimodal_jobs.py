@@ -54,7 +54,7 @@ def test_four_teachers_are_compared_on_one_student(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_the_file_of_one_teacher_takes_over_its_training_and_goes_on_to_int8(desk: Desk, name: str) -> None:
-    said = desk.submit(*TINY, "--executor", "debug", *one_epoch("teacher"), job=job_file(name))
+    said = desk.submit(*TINY, *one_epoch("teacher"), job=job_file(name))
     for stage in ("teacher", "baseline", "distilled"):
         assert f"{stage}/seed-42: taken from run multimodal_all-tiny, which finished it" in said
     report = desk.report(f"multimodal_{name}-tiny")
