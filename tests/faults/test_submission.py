@@ -18,7 +18,13 @@ from tests.slurm.launching import wait_until
 pytestmark = pytest.mark.slurm
 
 REQUESTS = ("teacher", "distilled", "report")
-SEEN = ("holds no plan.json", "not submitted", "held: run kd-submit again", "running", "queued")  # after a crash
+SEEN = (
+    "before it had planned this run",
+    "not submitted",
+    "held: run kd-submit again",
+    "running",
+    "queued",
+)  # after a crash
 # Points that a first submission does not come by: where kd-submit must have been killed before.
 AFTER = {"after-settling": "after-sbatch"}
 

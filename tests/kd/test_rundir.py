@@ -77,3 +77,17 @@ def test_what_is_not_an_object_reads_as_nothing(tmp_path: Path, text: str | None
     if text is not None:
         path.write_text(text)
     assert read_object(path) is None
+
+
+def test_a_folder_is_a_run_once_it_is_planned(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RunError, match="no such run folder"):
+        run.require()
+    run.path.mkdir()
+    with pytest.raises(RunError, match="not a run folder"):
+        run.require()
+    run.code.touch()  # as kd-submit leaves it that was killed in the middle
+    with pytest.raises(RunError, match="interrupted before it had planned this run; run it again"):
+        run.require()
+    run.plan.touch()
+    assert run.require() is run
