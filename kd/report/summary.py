@@ -8,7 +8,7 @@ one record per finished seed, with the folder that every number came from.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
     return {
         "role": cells[0].role,
         "kind": cells[0].kind,
-        "model": _mapping(settings.get("model")).get("name"),
+        "model": _model(settings, cells),
         "planned": len(cells),
         "metric": metric,
         **main,
@@ -61,6 +61,13 @@ def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
         "split_digest": unique([job["data"].get("split_digest") for job in records]),
         "jobs": jobs,
     }
+
+
+def _model(settings: Mapping[str, Any], cells: Sequence[Cell]) -> str | None:
+    """Return the model of the spec; of a stage that takes another's (an export, a selection) those of its results."""
+    saying = [settings, *(cell.result for cell in cells if cell.result)]
+    names = unique([name for each in saying if (name := _mapping(each.get("model")).get("name"))])
+    return ", ".join(map(str, names)) or None
 
 
 def relative_folder(cell: Cell, base: Path) -> str:

@@ -161,3 +161,13 @@ def test_a_cache_that_failed_is_named(tmp_path: Path) -> None:
     run.write_plan().fail("views", 1, "no data")
     missing = collect([run.run.path], tmp_path)["cnn"]["missing"]
     assert {"stage": "views", "state": "failed", "reason": "no data"}.items() <= missing[-1].items()
+
+
+def test_a_stage_that_takes_another_s_model_is_told_by_its_results(tmp_path: Path) -> None:
+    """An export names no model of its own; a selection may choose another one with each seed."""
+    run = RunBuilder(tmp_path / "run").stage("chosen", "chain", (1, 2, 3), settings={"model": None})
+    run.finish("chosen", {1: 0.8, 2: 0.7}, model={"name": "resnet18"}).finish(
+        "chosen", {3: 0.6}, model={"name": "vgg8"}
+    )
+    stage = collect([run.run.path], tmp_path)["cnn"]["stages"]["chosen"]
+    assert stage["model"] == "resnet18, vgg8"
