@@ -80,15 +80,7 @@ def train_model(
     model = runtime.place(start.build())
     if processes.several:
         share_batch_norm(model)
-    batches = AugmentedBatches(
-        data.train,
-        batch_size=settings["batch_size"],
-        seed=seed,
-        mixing=_mixing(settings),
-        cached_views=teachers.views if teachers else None,
-        channels=data.channels,
-        processes=processes,
-    )
+    batches = _batches(spec, data, teachers, processes)
     place = Place(card=card, data=data, runtime=runtime, processes=processes)
     objective = _objective(spec, model, batches, teachers, place, history=lambda: training.rows)
     training = _new_training(settings, model, objective, batches.steps, place, watch)
@@ -125,6 +117,18 @@ def load_stage_data(
         device=device,
         modalities=settings.get("modalities"),
         privileged=teachers is not None and teachers.any_live,
+    )
+
+
+def _batches(spec: Mapping[str, Any], data: Data, teachers: Teachers | None, processes: Processes) -> AugmentedBatches:
+    return AugmentedBatches(
+        data.train,
+        batch_size=spec["settings"]["batch_size"],
+        seed=spec["seed"],
+        mixing=_mixing(spec["settings"]),
+        cached_views=teachers.views if teachers else None,
+        channels=data.channels,
+        processes=processes,
     )
 
 
