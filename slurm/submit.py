@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from kd.errors import ClusterError, RunError, SpecError, did_you_mean, run_command
 from kd.files import deny_others_to_write, write_json
 from kd.rundir import JobKey, RunFolder, results_folder
+from kd.spec.graph import data_of
 from kd.spec.load import load_job
 from kd.spec.plan import Plan, plan_job
-from kd.spec.schema import CacheStage, TrainStage
 from slurm.cluster import Profile, load_profile
 from slurm.difference import changed_jobs, refuse_other_plan
 from slurm.faults import fault_point
@@ -170,8 +170,7 @@ def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
 
 
 def _require_data(job: Job) -> None:
-    own = [stage.data for stage in job.stages.values() if isinstance(stage, (TrainStage, CacheStage)) and stage.data]
-    given = [job.data, *own]
+    given = [job.data, *(data_of(job, name) for name in job.stages)]
     for root in sorted({data.root for data in given if data.root}):
         if not Path(root).exists():
             raise SpecError([f"data.root: {root} does not exist (docs/data.md says what to put there)"])

@@ -6,8 +6,7 @@ have several labels. ``mean`` and ``std`` are those of pixels / 255 per channel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -123,11 +122,23 @@ def _check_label_sets(part: str, labels: Tensor, num_labels: int) -> None:
         raise DataError(f"{part} labels must be 0 or 1, not {int(labels.max())}")
 
 
-@contextmanager
-def faults_named(source: Path) -> Iterator[None]:
-    """Put the file's name before the DataError of a data set that is made of it."""
+Part = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], labels int64 [N]
+
+
+def arrays_of(
+    source: Path, train: Part, test: Part, *, classes: tuple[str, ...], mean: tuple[float, ...], std: tuple[float, ...]
+) -> ImageArrays:
+    """Return the data set that was read from a file; its faults are told with the file's name before them."""
     try:
-        yield
+        return ImageArrays(
+            train_images=train[0],
+            train_labels=train[1],
+            test_images=test[0],
+            test_labels=test[1],
+            classes=classes,
+            mean=mean,
+            std=std,
+        )
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
 

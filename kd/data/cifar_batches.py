@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kd.data.archive import ARCHIVE_SUFFIXES
+from kd.data.arrays import Part
 from kd.data.plain_pickle import PickledArray, load_plain
 from kd.errors import DataError
 
 SIZE = 32  # pixels a side
-
-Part = tuple[Tensor, Tensor]  # images uint8 [N, 3, 32, 32], labels int64 [N]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

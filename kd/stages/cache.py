@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kd.compress.cost import count_parameters
 from kd.data.augment import SHARED_SEED
 from kd.distill.cache import CACHE, LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
 from kd.distill.outputs import POOLED
@@ -67,7 +68,7 @@ def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
     write_cache(context.work / CACHE, tensors, held)
     findings = {
         "teacher": found.facts,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),  # of the teacher
+        "parameters": count_parameters(model),  # of the teacher
         "cache": {"key": held.key, "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()}},
         "attempts": outputs.attempt,
         "seconds": {"total": watch.seconds},

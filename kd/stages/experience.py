@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from kd.compress.cost import count_parameters
 from kd.errors import CheckpointError
 from kd.rundir import StageFolder
 from kd.search.proposals import Experience
@@ -34,7 +35,7 @@ def task_features(
         "log_classes": math.log10(classes),
         "log_pixels": math.log10(data.arrays.channels * data.arrays.image_size**2),
         "imbalance": float(images.max()) / max(1.0, float(images.min())),
-        "log_parameters": math.log10(sum(parameter.numel() for parameter in student.parameters())),
+        "log_parameters": math.log10(count_parameters(student)),
         "log_teacher_parameters": math.log10(max(1, sum(sizes))),
         "teacher_accuracy": max(accuracies, default=0.0),
         "teachers": float(len(folders)),

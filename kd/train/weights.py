@@ -6,7 +6,8 @@ The card travels inside the file, so a teacher is loaded from its weights alone,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,9 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 
     Raises CheckpointError when the file is missing, damaged or not written by ``save_weights``.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read as weights ({error})") from error
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     return weights, _read_card(path, metadata)
 
 
@@ -99,12 +97,19 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
 
 def read_card(path: Path) -> ModelCard:
     """Return the card of a file of weights, without reading these. Raises CheckpointError as ``load_weights``."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    return _read_card(path, metadata)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; what cannot be read of it is a CheckpointError."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            yield file
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read as weights ({error})") from error
-    return _read_card(path, metadata)
 
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:

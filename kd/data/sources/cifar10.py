@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kd.data.archive import ARCHIVE_SUFFIXES, read_files
-from kd.data.arrays import ImageArrays, faults_named
+from kd.data.arrays import ImageArrays, arrays_of
 from kd.data.cifar_batches import SIZE, Layout, base_name, find, read_parts
 from kd.data.decoded import SUFFIX, read_decoded
 from kd.data.image_tree import Decoding, image_tree, is_tree_image
@@ -52,16 +52,7 @@ def cifar10(root: Path | None) -> ImageArrays:
             found = ", ".join(tree.classes)
             raise DataError(f"{source}: classes are {found}; for other data use image_folder")
         train, test = (tree.train_images, tree.train_labels), (tree.test_images, tree.test_labels)
-    with faults_named(source):
-        return ImageArrays(
-            train_images=train[0],
-            train_labels=train[1],
-            test_images=test[0],
-            test_labels=test[1],
-            classes=CLASSES,
-            mean=MEAN,
-            std=STD,
-        )
+    return arrays_of(source, train, test, classes=CLASSES, mean=MEAN, std=STD)
 
 
 def _checked(arrays: ImageArrays, source: Path) -> ImageArrays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kd.data.archive import read_files
-from kd.data.arrays import ImageArrays, faults_named
+from kd.data.arrays import ImageArrays, arrays_of
 from kd.data.cifar_batches import Layout, base_name, find, read_names, read_parts
 from kd.errors import DataError
 
@@ -42,13 +42,4 @@ def cifar100(root: Path | None, *, coarse: bool = False) -> ImageArrays:
     if _NAMES not in files:
         raise DataError(f"{source}: lacks {_NAMES}")
     classes = read_names(f"{source}: {_NAMES}", files[_NAMES], kind + b"_label_names")
-    with faults_named(source):
-        return ImageArrays(
-            train_images=train[0],
-            train_labels=train[1],
-            test_images=test[0],
-            test_labels=test[1],
-            classes=classes,
-            mean=MEAN,
-            std=STD,
-        )
+    return arrays_of(source, train, test, classes=classes, mean=MEAN, std=STD)

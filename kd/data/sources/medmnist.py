@@ -19,7 +19,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kd.data.arrays import ImageArrays, channel_statistics, faults_named
+from kd.data.arrays import ImageArrays, arrays_of, channel_statistics
 from kd.data.medmnist_flags import FLAGS
 from kd.errors import DataError
 
@@ -59,16 +59,8 @@ def medmnist(
         parts = [_read_part(source, pack, part, flag, size) for part in ("train", "val", "test")]
     images, labels = (torch.cat(both) for both in zip(*parts[:2], strict=True))
     mean, std = channel_statistics(images)
-    with faults_named(source):
-        return ImageArrays(
-            train_images=images,
-            train_labels=labels,
-            test_images=parts[2][0],
-            test_labels=parts[2][1],
-            classes=tuple(str(number) for number in range(FLAGS[flag].classes)),
-            mean=mean,
-            std=std,
-        )
+    classes = tuple(str(number) for number in range(FLAGS[flag].classes))
+    return arrays_of(source, (images, labels), parts[2], classes=classes, mean=mean, std=std)
 
 
 def _find(root: Path | None, flag: str, size: int) -> Path:
