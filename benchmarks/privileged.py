@@ -20,7 +20,7 @@ import yaml
 from benchmarks.timing import machine
 from kd.files import read_json
 from kd.report.words import interval, mean_sd, percent, points
-from slurm.submit import main as submit
+from slurm.commands.submit import main as submit
 
 SEEDS = [42, 123, 456, 789, 1024]
 IMAGES, SIZE, WRONG = 2000, 32, 0.2

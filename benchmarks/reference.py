@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.files import read_json, write_json
-from kd.rundir import RunFolder
-from slurm.submit import main as submit
+from kd.rundir.folders import RunFolder
+from slurm.commands.submit import main as submit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 JOBS = {"cnn": "jobs/cnn_pipeline.yaml", "vit": "jobs/vit_pipeline.yaml"}

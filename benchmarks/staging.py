@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.timing import machine
 from kd.files import copy_hashed
-from slurm.stage_data import stage_data
+from slurm.job.stage_dataset import stage_data
 
 Way = Callable[[Path, Path], float]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kd.errors import UserError
 from kd.run import STAGES
-from kd.rundir import StageFolder, read_object
+from kd.rundir.folders import StageFolder, read_object
 from kd.stages.context import Interrupted, Member, StageContext
 
 

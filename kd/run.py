@@ -11,7 +11,7 @@ from typing import Any
 
 from kd.errors import RunError, did_you_mean
 from kd.files import write_json
-from kd.rundir import read_object
+from kd.rundir.folders import read_object
 from kd.stages.context import StageContext
 
 # stage kind -> the module whose ``run(context, spec)`` returns the contents of result.json

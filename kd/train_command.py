@@ -13,9 +13,9 @@ from pathlib import Path
 
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
-from kd.rundir import RunFolder, results_folder
-from kd.spec.load import load_job
-from kd.spec.plan import Plan, PlannedJob, plan_job
+from kd.jobfile.load import load_job
+from kd.jobfile.plan import Plan, PlannedJob, plan_job
+from kd.rundir.folders import RunFolder, results_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

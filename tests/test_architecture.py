@@ -16,9 +16,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for package in ("kd", "slurm") for path in (REPOSITORY / package).rglob("*.py"))
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "torchvision", "timm", "sklearn", "scipy", "safetensors"}
 # What the launcher may use of the library: its torch-free part.
-SHARED = ("kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.spec")
+SHARED = ("kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.jobfile")
 # Imports of the library inside functions, allowed because they run in a job or after one.
-LATE = {("slurm.payload", "kd.run"), ("slurm.payload", "kd.stages.context"), ("slurm.submit", "kd.report.table")}
+LATE = {
+    ("slurm.job.payload", "kd.run"),
+    ("slurm.job.payload", "kd.stages.context"),
+    ("slurm.commands.submit", "kd.report.table"),
+}
 MAX_LINES = 400
 
 
@@ -83,7 +87,7 @@ def test_launcher_imports_only_the_torch_free_part_of_the_library() -> None:
 
 def test_only_the_executors_import_submitit() -> None:
     users = {name for name, path in MODULES.items() for late in (True, False) if "submitit" in _roots(path, late)}
-    assert users == {"slurm.executors"}
+    assert users == {"slurm.submission.submitit_executors"}
 
 
 def _roots(path: Path, late: bool) -> set[str]:
@@ -135,10 +139,10 @@ sys.exit(code)
 @pytest.mark.parametrize(
     ("module", "argv", "code"),
     [
-        ("slurm.submit", ["kd-submit", "cnn_pipeline", "--cluster", "markov", "--dry-run"], 0),
-        ("slurm.submit", ["kd-submit", "no_such_job"], 2),
-        ("slurm.status", ["kd-status", "no_such_run"], 2),
-        ("slurm.cancel", ["kd-cancel", "no_such_run"], 2),
+        ("slurm.commands.submit", ["kd-submit", "cnn_pipeline", "--cluster", "markov", "--dry-run"], 0),
+        ("slurm.commands.submit", ["kd-submit", "no_such_job"], 2),
+        ("slurm.commands.status", ["kd-status", "no_such_run"], 2),
+        ("slurm.commands.cancel", ["kd-cancel", "no_such_run"], 2),
         ("kd.report.command", ["kd-collect", "no_such_run"], 2),
     ],
 )
@@ -169,8 +173,5 @@ def test_import_table_of_the_architecture_page_is_true() -> None:
 
 
 def _part(name: str) -> str:
-    """Return the row of the table that a module belongs to: its package, or itself when it lies at the top of kd."""
-    if name.startswith("slurm"):
-        return "slurm"
-    parts = name.split(".")
-    return ".".join(parts[:2])
+    """Return the row of the table that a module belongs to: its package, or itself when it lies at the top."""
+    return ".".join(name.split(".")[:2])

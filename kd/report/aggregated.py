@@ -11,7 +11,7 @@ from typing import Any
 
 from kd.files import write_json
 from kd.report.statistics import describe, finite
-from kd.rundir import read_object
+from kd.rundir.folders import read_object
 
 NAMES = {"f1_score": "f1"}  # the other metrics are called as in result.json
 MACRO = ("precision", "recall", "f1_score", "average_precision")

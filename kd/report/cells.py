@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import RunError
+from kd.jobfile.plan import FORMAT
 from kd.report.statistics import finite
-from kd.rundir import JobKey, RunFolder, StageFolder, read_object
-from kd.spec.plan import FORMAT
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
 
 DONE = "done"
 AS_A_PARENT = {  # how the state of a parent reads in "waits for teacher seed 42, which ..."

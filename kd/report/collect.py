@@ -22,7 +22,7 @@ from kd.report.merge import merge_cells
 from kd.report.searches import searches
 from kd.report.statistics import finite
 from kd.report.summary import ACCURACY, summarise, unique
-from kd.rundir import read_object
+from kd.rundir.folders import read_object
 
 HEADLINE = (  # key of report.json, and the role whose first stage in the plan gives it
     ("teacher_accuracy", "teacher"),

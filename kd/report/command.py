@@ -10,7 +10,7 @@ from kd.errors import UserError, run_command
 from kd.report.collect import is_complete
 from kd.report.table import print_report
 from kd.report.write import collect_and_write, pages_folder
-from kd.rundir import RunFolder, find_run, results_folder
+from kd.rundir.folders import RunFolder, find_run, results_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd.errors import RunError
+from kd.jobfile.plan import NOT_IN_FINGERPRINT
 from kd.report.cells import Cell, in_words
-from kd.rundir import JobKey
-from kd.spec.plan import NOT_IN_FINGERPRINT
+from kd.rundir.folders import JobKey
 
 SKIPPED = {"data": ("root",), "settings": NOT_IN_FINGERPRINT}  # may differ without changing what is measured
 

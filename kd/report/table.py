@@ -12,7 +12,7 @@ from rich.text import Text
 from kd.files import read_json
 from kd.report.cells import in_words, job_key
 from kd.report.words import METRICS, count, listed, mean_sd
-from kd.rundir import RunFolder
+from kd.rundir.folders import RunFolder
 
 
 def print_summary(run: RunFolder) -> None:

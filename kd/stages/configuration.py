@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kd.errors import CheckpointError
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.search.space import with_configuration
 from kd.stages.context import StageContext
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.files import sha256_file
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 
 # what result.json repeats of spec.json
 _IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")

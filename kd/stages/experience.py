@@ -8,7 +8,7 @@ from typing import Any
 
 from kd.compress.cost import count_parameters
 from kd.errors import CheckpointError
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.search.proposals import Experience
 from kd.search.space import with_configuration
 from kd.stages.context import StageContext

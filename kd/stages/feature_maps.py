@@ -1,54 +1,12 @@
-"""``python -m kd.stages.feature_maps FOLDER``: draw where the model of a finished stage looks in validation images.
-
-Writes ``feature_maps/<layer>-<image>.png`` to the stage's folder. Not part of a run: one looks at few.
-"""
+"""The old name of ``python -m kd.drawing.feature_maps``, kept for one release."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-import torch
-
+from kd.drawing.feature_maps import main
 from kd.errors import run_command
-from kd.evaluate.embeddings import names_of
-from kd.evaluate.feature_maps import draw_maps
-from kd.evaluate.tapped import tapped
-from kd.rundir import StageFolder
-from kd.stages.finished import open_finished
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Read the arguments, draw. Returns the exit code; raises UserError when there is no such stage or layer."""
-    parser = argparse.ArgumentParser(prog="python -m kd.stages.feature_maps", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a stage's folder, e.g. results/RUN/stages/teacher/seed-42")
-    parser.add_argument("--layer", default="stage1", help="a feature tap or the path of a module; default: %(default)s")
-    parser.add_argument("--images", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--maps", type=int, default=16, help="of each image; default: %(default)s")
-    given = parser.parse_args(words)
-    for path in draw_feature_maps(StageFolder(given.folder), layer=given.layer, images=given.images, maps=given.maps):
-        print(path)
-    return 0
-
-
-def draw_feature_maps(folder: StageFolder, *, layer: str, images: int, maps: int) -> list[Path]:
-    """Draw the first validation images of a finished stage with a layer's maps, a file each, and return the files."""
-    stage = open_finished(folder)
-    batches = list(stage.batches(images))
-    maps_NCHW, labels = tapped(stage.model, layer, batches)
-    pixels_NCHW = torch.cat([images for images, _ in batches]).float()
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (stage.card.mean, stage.card.std))
-    paths = []
-    for number, name in enumerate(names_of(labels, stage.card.classes)):
-        path = folder.path / "feature_maps" / f"{layer}-{number}.png"
-        title = f"{layer} of {stage.card.name}, validation image {number} ({name})"
-        image_CHW = (pixels_NCHW[number] * std + mean).clamp(0, 1)
-        draw_maps(image_CHW, maps_NCHW[number], title, path, most=maps)
-        paths.append(path)
-    return paths
-
 
 if __name__ == "__main__":
+    print("kd.stages.feature_maps is now kd.drawing.feature_maps; this name goes next release", file=sys.stderr)
     sys.exit(run_command(main))

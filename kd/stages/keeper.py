@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kd.rundir import read_object
+from kd.rundir.folders import read_object
 from kd.stages.context import Interrupted, StageContext
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 from kd.train.distributed import Processes

@@ -14,7 +14,7 @@ from typing import Any
 
 from kd.evaluate.metrics import selecting_metric
 from kd.files import write_json
-from kd.rundir import read_object
+from kd.rundir.folders import read_object
 from kd.search.halving import DEFAULT, Trial, best, cost, promoted, rungs
 from kd.search.proposals import LEAST_REMEMBERED, filling, promising
 from kd.search.space import Configuration, keys_of, read_space, setting

@@ -18,7 +18,7 @@ from torch import Tensor
 from kd.distill.chain import Step, choose
 from kd.distill.teacher import load_teacher
 from kd.files import copy_hashed, read_json
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.data import Data, load_data
 from kd.stages.envelope import result_of

@@ -20,7 +20,7 @@ from kd.distill.outputs import Teacher
 from kd.distill.teacher import LiveTeacher, load_teacher
 from kd.errors import CheckpointError, SpecError
 from kd.files import sha256_file
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import StageContext
 from kd.stages.data import Data
 from kd.stages.gate import fitted

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.search.halving import Trial
 from kd.search.space import Configuration, with_configuration
 from kd.stages.context import StageContext

@@ -31,7 +31,7 @@ def shift_clock(seconds: float) -> None:
 
 def slow_down(seconds: float) -> None:
     """Sleep whenever a training asks whether to stop: at every step."""
-    from slurm.preemption import StopSignals
+    from slurm.job.preemption import StopSignals
 
     asked = StopSignals.stop_requested
 

@@ -11,10 +11,10 @@ import torch
 
 from kd.catalog import REQUIRED, Entry, entries, load
 from kd.files import write_json
+from kd.jobfile.load import load_job
+from kd.jobfile.plan import plan_job
 from kd.run import run_stage
-from kd.rundir import RunFolder, StageFolder
-from kd.spec.load import load_job
-from kd.spec.plan import plan_job
+from kd.rundir.folders import RunFolder, StageFolder
 from kd.stages.context import Interrupted, in_place
 from tests.faults.trial import CHAIN, TEACHER
 

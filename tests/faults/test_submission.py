@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slurm.journal import Journal
+from slurm.state.submissions import Journal
 from tests.conftest import REPOSITORY
 from tests.faults.conftest import MakeTrial
 from tests.faults.trial import ONCE, TEACHER, Trial, with_sbatch

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from kd.rundir import JobKey, RunFolder, StageFolder, read_object
-from slurm.journal import Journal
-from slurm.planned import read_plan
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
+from slurm.state.plan_file import read_plan
+from slurm.state.submissions import Journal
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import Desk, training_process, wait_until
 from tests.testbed import Testbed

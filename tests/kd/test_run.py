@@ -10,7 +10,7 @@ import pytest
 
 from kd.errors import RunError
 from kd.run import STAGES, run_stage
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import in_place
 
 

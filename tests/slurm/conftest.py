@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kd.files import sha256_file, write_json
-from kd.rundir import JobKey, RunFolder, StageFolder
+from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from tests.conftest import need
 
 HOSTILE = "a b'c\"d $HOME `id` ; é 名\nline"

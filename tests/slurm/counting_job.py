@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import kd.run
-import slurm.payload
+import slurm.job.payload
 from kd.files import write_json, write_text
-from kd.rundir import read_object
+from kd.rundir.folders import read_object
 from kd.stages.context import Interrupted, StageContext
-from slurm.payload import StageJob
-from slurm.preemption import StopSignals
+from slurm.job.payload import StageJob
+from slurm.job.preemption import StopSignals
 
 RESUME, BEST = "checkpoint/resume.pt", "checkpoint/best.safetensors"
 STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 20
@@ -49,6 +49,6 @@ def count(context: StageContext) -> dict[str, Any]:
 
 if __name__ == "__main__":
     kd.run.run_stage = count
-    slurm.payload.claim_stage = partial(slurm.payload.claim_stage, busy_seconds=0.5)  # type: ignore[assignment]
+    slurm.job.payload.claim_stage = partial(slurm.job.payload.claim_stage, busy_seconds=0.5)  # type: ignore[assignment]
     StopSignals.outlive = partialmethod(StopSignals.outlive, 0.5)  # type: ignore[assignment]
     StageJob(Path(sys.argv[1]), sys.argv[2])()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kd.rundir import JobKey, RunFolder
+from kd.rundir.folders import JobKey, RunFolder
 from tests.conftest import REPOSITORY
 
 SMALL = REPOSITORY / "tests" / "jobs" / "small.yaml"

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kd.spec.plan import Needs
-from slurm.cluster import Profile
-from slurm.live import LiveState, parse_partitions
+from kd.jobfile.plan import Needs
+from slurm.cluster.partitions_and_nodes import LiveState, parse_partitions
+from slurm.cluster.profile import Profile
 from tests.slurm.made_runs import SAID
 
 NEEDS = Needs(gpus=1, cpus=4, memory_mb=8000, minutes=600)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from kd.files import write_json
-from kd.rundir import JobKey, RunFolder
-from kd.spec.plan import Plan, plan_job
-from kd.spec.schema import Job
-from slurm.journal import Journal
-from slurm.states import SQUEUE_FIELDS
+from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.schema import Job
+from kd.rundir.folders import JobKey, RunFolder
+from slurm.cluster.job_states import SQUEUE_FIELDS
+from slurm.state.submissions import Journal
 
 SAID = Path(__file__).parent / "said"  # what a real Slurm 22.05.8 said
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from kd.files import read_json
+from kd.jobfile.load import load_job
 from kd.report.collect import UNMEASURED
 from kd.report.command import main as collect
-from kd.spec.load import load_job
-from slurm.submit import main as submit
+from slurm.commands.submit import main as submit
 from tests.conftest import REPOSITORY
 
 JOB_FILES = sorted((REPOSITORY / "jobs").glob("*.yaml"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kd.rundir import JobKey
+from kd.rundir.folders import JobKey
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import Desk
 

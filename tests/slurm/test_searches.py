@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kd.rundir import JobKey
-from slurm.submit import main
+from kd.rundir.folders import JobKey
+from slurm.commands.submit import main
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import Desk
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from kd import catalog
+from kd.jobfile.schema import Term
 from kd.losses.page import page
 from kd.losses.presets import PRESETS, Preset
-from kd.spec.schema import Term
 from tests.conftest import REPOSITORY
 
 SAID = [pytest.param(preset, id=f"{preset.loss}: {preset.setting}") for preset in PRESETS]

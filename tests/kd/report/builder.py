@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.files import write_json
-from kd.rundir import JobKey, RunFolder, StageFolder
+from kd.rundir.folders import JobKey, RunFolder, StageFolder
 
 Seeds = Sequence[int | None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kd.report.budget import different_epochs, different_totals
 from kd.report.collect import collect
-from kd.rundir import JobKey
+from kd.rundir.folders import JobKey
 from tests.kd.report.builder import RunBuilder
 
 

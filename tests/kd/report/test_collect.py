@@ -11,7 +11,7 @@ import pytest
 from kd.errors import RunError
 from kd.files import write_json
 from kd.report.collect import collect, is_complete
-from kd.rundir import JobKey
+from kd.rundir.folders import JobKey
 from tests.kd.report.builder import RunBuilder, three_stages
 
 TEACHER = {1: 0.91, 2: 0.92, 3: 0.90}

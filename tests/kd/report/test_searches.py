@@ -10,7 +10,7 @@ import pytest
 from kd.files import write_json
 from kd.report.collect import collect
 from kd.report.pages import html_page, markdown_page
-from kd.rundir import JobKey
+from kd.rundir.folders import JobKey
 from tests.kd.report.builder import RunBuilder, three_stages
 
 FOUND = {"stage": "its_search", "seed": 1, "epochs": 14, "values": {"optimizer.lr": 0.02}}

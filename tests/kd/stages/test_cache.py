@@ -18,7 +18,7 @@ from kd.stages.context import Interrupted
 from kd.stages.data import load_data
 from kd.train.batches import AugmentedBatches
 from kd.train.weights import load_model
-from tests.kd.stages.conftest import make_spec
+from tests.kd.conftest import make_spec
 from tests.kd.stages.test_fit import outcome, stop_at
 
 VIEWS = 2

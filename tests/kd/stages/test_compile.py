@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY, need
 PROGRAM = """
 import sys
 from pathlib import Path
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.run import run_stage
 from kd.stages.context import Interrupted, in_place
 steps = int(sys.argv[2])

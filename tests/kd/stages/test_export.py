@@ -8,7 +8,7 @@ import pytest
 
 from kd.errors import CheckpointError
 from kd.files import sha256_file
-from tests.kd.stages.conftest import make_spec
+from tests.kd.conftest import make_spec
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import torch
 
 from kd.errors import UserError
 from kd.files import sha256_file
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
 
@@ -161,7 +161,7 @@ def test_a_real_sigkill_in_another_process_changes_nothing(job, run, write_spec,
     program = """
 import os, signal, sys
 from pathlib import Path
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.run import run_stage
 from kd.stages.context import in_place
 asked = 0

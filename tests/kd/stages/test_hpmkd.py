@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from kd.files import write_json
+from kd.jobfile.load import load_job
+from kd.jobfile.plan import Plan, plan_job
 from kd.run import run_stage
-from kd.rundir import JobKey, RunFolder, StageFolder
-from kd.spec.load import load_job
-from kd.spec.plan import Plan, plan_job
+from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.stages.context import in_place
 from tests.conftest import REPOSITORY
 from tests.kd.stages.test_fit import outcome

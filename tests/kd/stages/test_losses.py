@@ -15,7 +15,7 @@ import torch
 from kd import catalog
 from kd.losses.adapters import BUILDERS
 from kd.losses.label_kinds import label_kind
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.checkpoint import load_resume
 from kd.train.weights import load_weights

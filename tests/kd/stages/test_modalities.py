@@ -14,11 +14,11 @@ from kd.distill.teacher import LiveTeacher
 from kd.errors import CheckpointError, SpecError
 from kd.files import sha256_file
 from kd.run import run_stage
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted, in_place
 from kd.train.step import Batch
 from kd.train.weights import load_model, read_card
-from tests.kd.stages.conftest import make_spec
+from tests.kd.conftest import make_spec
 
 BCE = {"bce": {"weight": 1.0, "arguments": {}}}
 BOTH = {**BCE, "binary_kd": {"weight": 1.0, "arguments": {"temperature": 2.0}}}

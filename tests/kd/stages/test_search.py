@@ -14,12 +14,12 @@ import pytest
 from kd.errors import CheckpointError
 from kd.files import copy_hashed, sha256_file
 from kd.run import run_stage
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.search.space import with_configuration
 from kd.stages.context import Interrupted, in_place
 from kd.stages.fit import train_model
 from kd.train.meter import TrainingDiverged
-from tests.kd.stages.conftest import make_spec
+from tests.kd.conftest import make_spec
 from tests.kd.stages.test_fit import Killed, outcome, stop_at
 
 LEARNING_RATES = {"low": 0.005, "high": 0.2, "log": True, "whole": False}

@@ -11,11 +11,11 @@ from kd.data.store import DeviceStore
 from kd.errors import CheckpointError
 from kd.files import sha256_file, write_json
 from kd.run import run_stage
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted, in_place
 from kd.stages.outcome import BEST
 from kd.train.weights import load_weights, save_weights
-from tests.kd.stages.conftest import make_spec
+from tests.kd.conftest import make_spec
 from tests.kd.stages.test_cache import cache_spec, student_spec
 from tests.kd.stages.test_export import export_spec
 from tests.kd.stages.test_fit import outcome, stop_at

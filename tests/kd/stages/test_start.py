@@ -13,7 +13,7 @@ from kd.errors import CheckpointError, SpecError
 from kd.models.widths import read_widths
 from kd.stages.context import Interrupted
 from kd.train.weights import load_model, load_weights
-from tests.kd.stages.conftest import make_spec
+from tests.kd.conftest import make_spec
 
 BEST = "checkpoint/best.safetensors"
 

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from kd.errors import SpecError
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
-from tests.kd.stages.conftest import CE_AND_KD, make_spec
+from tests.kd.conftest import CE_AND_KD, make_spec
 from tests.kd.stages.test_cache import cache_spec
 from tests.kd.stages.test_fit import outcome, stop_at
 

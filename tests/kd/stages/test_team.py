@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kd.errors import RunError, UserError
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.stages.team import process_count
 from kd.train.weights import load_weights
@@ -87,7 +87,7 @@ def test_a_checkpoint_of_one_process_is_continued_by_two(run, spec, tmp_path: Pa
 FIRST = """
 import sys
 from pathlib import Path
-from kd.rundir import StageFolder
+from kd.rundir.folders import StageFolder
 from kd.run import run_stage
 from kd.stages.context import in_place
 asked = 0

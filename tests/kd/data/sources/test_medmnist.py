@@ -12,8 +12,8 @@ import pytest
 from kd.data.medmnist_flags import FLAGS
 from kd.data.sources.medmnist import medmnist
 from kd.errors import DataError
-from kd.spec.schema import Data
-from kd.spec.shapes import Shape, image_shape
+from kd.jobfile.schema import Data
+from kd.jobfile.shapes import Shape, image_shape
 
 COUNTS = {"train": 5, "val": 3, "test": 2}
 

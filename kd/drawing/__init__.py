@@ -1,0 +1,1 @@
+"""Pictures of what a finished stage's model makes of images."""

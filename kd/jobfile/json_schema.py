@@ -1,0 +1,144 @@
+"""The JSON Schema of a job file, from ``kd.jobfile.schema`` and the catalogue: editors complete and check by it.
+
+    python -m kd.jobfile.json_schema > jobs/schema.json
+
+It knows every key, name, argument and range. What needs more than one place of the file to tell (references, cycles,
+weight sums) only the loader checks.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from kd import catalog
+from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation
+from kd.jobfile.schema import Data, Job
+
+Schema: TypeAlias = dict[str, Any]
+
+DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that editors know best
+MARKER = "x-catalogue"
+
+
+def job_schema() -> Schema:
+    """Return the JSON Schema of a job file."""
+    schema = _tidied(Job.model_json_schema())
+    for part in ("Component", "Data", "Term"):  # the catalogue's own definitions take their place
+        del schema["$defs"][part]
+    schema["$defs"] |= {kind: _tidied(build(kind)) for kind, build in _BUILDERS.items()}
+    return {"$schema": DIALECT, "title": "A job file of kd", **schema}
+
+
+def main() -> int:
+    """Print the schema."""
+    json.dump(job_schema(), sys.stdout, indent=1, ensure_ascii=False)
+    print()
+    return 0
+
+
+def _tidied(node: Any) -> Any:
+    """Return a schema without generated titles and empty defaults, with catalogue markers turned into references."""
+    if isinstance(node, list):
+        return [_tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if MARKER in node:
+        said = {"description": node["description"]} if "description" in node else {}
+        return {"$ref": f"#/$defs/{node[MARKER]}", **said}
+    kept = {
+        key: value
+        for key, value in node.items()
+        if not (key == "title" and isinstance(value, str)) and not (key == "default" and _says_nothing(value))
+    }
+    if "patternProperties" in kept:  # a mapping whose keys are names
+        kept["additionalProperties"] = False
+    return {key: _tidied(value) for key, value in kept.items()}
+
+
+def _says_nothing(default: Any) -> bool:
+    return default is None or isinstance(default, dict)
+
+
+def _component_schema(kind: str) -> Schema:
+    """Return the schema of a named thing: its bare name, or a mapping of its name and arguments."""
+    choices: list[Schema] = []
+    for name, entry in catalog.entries(kind).items():
+        mapping = _mapping_schema(entry, {"name": {"const": name}}, ["name"])
+        if mapping["required"] == ["name"]:
+            choices.append({"const": name, "description": entry.summary})
+        choices.append(mapping)
+    return {"anyOf": choices}
+
+
+def _dataset_schema(kind: str) -> Schema:
+    whole = Data.model_json_schema()
+    own, required = whole["properties"], whole["required"]
+    return {
+        "anyOf": [
+            _mapping_schema(entry, {**own, "name": {"const": name}}, required)
+            for name, entry in catalog.entries(kind).items()
+        ]
+    }
+
+
+def _loss_schema(kind: str) -> Schema:
+    weight = {"type": "number", "minimum": 0}
+    terms: dict[str, Schema] = {}
+    for name, entry in catalog.entries(kind).items():
+        mapping = _mapping_schema(entry, {"weight": weight}, ["weight"])
+        bare = [weight] if mapping["required"] == ["weight"] else []
+        terms[name] = {"description": entry.summary, "anyOf": [*bare, mapping]}
+    return {"type": "object", "minProperties": 1, "properties": terms, "additionalProperties": False}
+
+
+def _mapping_schema(entry: catalog.Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:
+    """Return the schema of an entry's arguments beside the keys that every such mapping has."""
+    needed = [key for key, argument in entry.arguments.items() if argument.default is catalog.REQUIRED]
+    return {
+        "type": "object",
+        "description": entry.summary,
+        "properties": {**own, **{key: _argument_schema(argument) for key, argument in entry.arguments.items()}},
+        "required": [*required, *needed],
+        "additionalProperties": False,
+    }
+
+
+def _argument_schema(argument: catalog.Argument) -> Schema:
+    default = {} if argument.default in (catalog.REQUIRED, None) else {"default": argument.default}
+    return {**_annotation_schema(parse_annotation(argument.annotation)), **default}
+
+
+def _annotation_schema(node: ast.expr) -> Schema:
+    if len(choices := alternatives(node)) > 1:
+        return {"anyOf": [_annotation_schema(choice) for choice in choices]}
+    if is_nothing(node):
+        return {"type": "null"}
+    if (values := literal_values(node)) is not None:
+        return {"enum": values}
+    if (element := element_of(node)) is not None:
+        return {"type": "array", "items": _annotation_schema(element)}
+    name = ast.unparse(node)
+    if name not in RANGES:
+        return {"type": {"bool": "boolean", "str": "string"}[name]}
+    allowed = RANGES[name]
+    bounds = {"minimum": allowed.at_least, "exclusiveMinimum": allowed.above, "maximum": allowed.at_most}
+    kind = "integer" if allowed.whole else "number"
+    return {"type": kind, **{key: bound for key, bound in bounds.items() if bound is not None}}
+
+
+_BUILDERS: Mapping[str, Callable[[str], Schema]] = {
+    "model": _component_schema,
+    "optimizer": _component_schema,
+    "schedule": _component_schema,
+    "weighting": _component_schema,
+    "temperature": _component_schema,
+    "loss": _loss_schema,
+    "dataset": _dataset_schema,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

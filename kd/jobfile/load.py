@@ -1,0 +1,97 @@
+"""From a job file on disk to a checked Job: read, override, validate, and answer every fault with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from kd.errors import SpecError, did_you_mean
+from kd.jobfile.checks import faults
+from kd.jobfile.environment import expand_roots
+from kd.jobfile.overrides import apply_override, replace
+from kd.jobfile.schema import STAGE_KINDS, Job, Stage
+from kd.jobfile.source import Address, Document, read_document
+from kd.jobfile.tiny import shrink
+from kd.jobfile.words import fault_of
+from kd.places import find_job_file
+
+
+def load_job(path: str, *, overrides: Sequence[str] = (), seeds: Sequence[int] = (), tiny: bool = False) -> Job:
+    """Load and check a job file.
+
+    ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``tiny`` keeps the graph and shrinks the
+    work to seconds. Raises SpecError with one line per fault, in the order of the file.
+    """
+    document = read_document(find_job_file(path), shown_as=path)
+    for override in overrides:
+        document = apply_override(document, override)
+    if seeds:
+        document = replace(document, ("seeds",), list(seeds), f"--seeds {','.join(map(str, seeds))}")
+    job = validate(document)
+    if tiny:
+        return shrink(job)
+    job, unset = expand_roots(job)
+    _refuse(document, unset)
+    return job
+
+
+def validate(document: Document) -> Job:
+    """Return the job that a document describes. Raises SpecError with one line per fault."""
+    try:
+        job = Job.model_validate(document.data)
+    except ValidationError as error:
+        _refuse(document, [_fault(detail, document.data) for detail in error.errors(include_url=False)])
+        raise
+    _refuse(document, faults(job))
+    return job
+
+
+def _refuse(document: Document, found: Iterable[tuple[Address, str]]) -> None:
+    order = {address: index for index, address in enumerate(document.positions)}
+    ordered = sorted(dict.fromkeys(found), key=lambda fault: order.get(document.nearest(fault[0]), -1))
+    if ordered:
+        raise SpecError([document.line(address, message) for address, message in ordered]) from None
+
+
+def _fault(detail: Any, data: dict[str, Any]) -> tuple[Address, str]:
+    address = _address(detail, data)
+    if detail["type"] == "union_tag_not_found":
+        return address, f"'kind' is missing (known: {', '.join(STAGE_KINDS)})"
+    if detail["type"] == "union_tag_invalid":
+        tag = str(detail["ctx"]["tag"])
+        return (*address, "kind"), f"unknown kind '{tag}'{did_you_mean(tag, list(STAGE_KINDS))}"
+    return fault_of(detail, address, _known_keys(address[:-1], data))
+
+
+def _address(detail: Any, data: dict[str, Any]) -> Address:
+    """Turn pydantic's location into the document's: drop the stage kind's tag and the marker of a bad key."""
+    parts = list(detail["loc"])
+    if parts[-1:] == ["[key]"] and detail["type"] != "extra_forbidden":
+        del parts[-1]
+    if len(parts) > 2 and parts[0] == "stages":
+        stage = data["stages"].get(parts[1])
+        if isinstance(stage, dict) and parts[2] == stage.get("kind"):
+            del parts[2]
+    return tuple(parts)
+
+
+def _known_keys(address: Address, data: dict[str, Any]) -> list[str]:
+    """Return the keys allowed at an address, for a did-you-mean."""
+    model: type[BaseModel] = Job
+    if address[:1] == ("stages",):
+        kind = data["stages"][address[1]].get("kind") if len(address) > 1 else None
+        model, address = STAGE_KINDS.get(str(kind), Stage), address[2:]
+    if address:
+        field = model.model_fields.get(str(address[0]))
+        model = next(_models_in(field.annotation), BaseModel) if field else BaseModel
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation names: ``Term`` of ``dict[str, Term]``, ``Ema`` of ``Ema | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -1,0 +1,141 @@
+"""``kd-status RUN``: where every job of a run stands and why, as a table, live, as JSON; and the end of a job's log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kd.errors import ClusterError, run_command
+from kd.rundir.folders import RunFolder, find_run, results_folder
+from slurm.commands.status_table import render, summary
+from slurm.state import logs
+from slurm.state.job_status import HOPELESS, JobState, counts, snapshot, to_json
+from slurm.state.plan_file import read_plan, select
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+WATCH_SECONDS = 10.0
+LINES = 50
+URGENCY = ("running", "failed", "stopped", "queued", "not submitted", "done")  # what a small terminal shows first
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``kd-status``. Returns 0, 1 when a job failed or was stopped, 2 on the user's mistake."""
+    return run_command(lambda: _status(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kd-status",
+        description="Show where every job of a run stands, and why.",
+        epilog="Ends with 0, with 1 when a job failed or was stopped, with 2 on a mistake.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN", help="a run folder, or the name of a run in the results folder")
+    parser.add_argument("--results", metavar="DIR", type=Path, help="default: $KD_RESULTS, else ./results")
+    parser.add_argument(
+        "--watch", metavar="SECONDS", type=_seconds, nargs="?", const=WATCH_SECONDS, help="redraw until all has ended"
+    )
+    parser.add_argument("--json", action="store_true", help="print the states as JSON")
+    parser.add_argument("--logs", metavar="STAGE[/seed-N]", help="print the end of the newest logs instead")
+    parser.add_argument("--lines", metavar="N", type=int, default=LINES, help="lines of each log (default %(default)s)")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value >= 0.5:
+        raise argparse.ArgumentTypeError(f"expected seconds, 0.5 or more, got {text!r}")
+    return value
+
+
+def _status(options: argparse.Namespace) -> int:
+    run = find_run(options.run, options.results or results_folder())
+    if options.logs is not None:
+        return _print_logs(run, options.logs, options.lines)
+    if options.watch is not None:
+        return _watch(run, options.watch)
+    states, trouble = _look(run)
+    if trouble:
+        print(trouble, file=sys.stderr)
+    if options.json:
+        print(json.dumps({"run": str(run.path), "counts": counts(states), "jobs": [to_json(one) for one in states]}))
+    else:
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if terminal else None
+        print(render(states, width=width, colour=terminal))
+        print(_summary(run, states))
+    return exit_code(states)
+
+
+def exit_code(states: Sequence[JobState]) -> int:
+    """Return 1 when a job failed or was stopped, else 0."""
+    return int(any(state.phase in HOPELESS for state in states))
+
+
+def _look(run: RunFolder) -> tuple[list[JobState], str]:
+    """Return the states and, where Slurm does not answer, that: then only the run's files speak."""
+    try:
+        return snapshot(run), ""
+    except ClusterError as error:
+        return snapshot(run, ask=False), f"Slurm is silent ({error}): what follows is from the run's files alone"
+
+
+def _summary(run: RunFolder, states: Sequence[JobState]) -> str:
+    line = summary(run.name, states)
+    return f"{line}; report: {run.report_json}" if run.report_json.is_file() else line
+
+
+def _watch(run: RunFolder, seconds: float) -> int:
+    """Redraw until no job runs or can still run; Ctrl-C ends the watching only."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    states: list[JobState] = []
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                states, trouble = _look(run)
+                live.update(_screen(run, states, trouble, console.size), refresh=True)
+                if not any(state.phase in ("running", "queued") for state in states):
+                    break
+                time.sleep(seconds)
+        except KeyboardInterrupt:
+            return 130
+    return exit_code(states)
+
+
+def _screen(run: RunFolder, states: Sequence[JobState], trouble: str, size: tuple[int, int]) -> Text:
+    """Return what fits the terminal: the summary and, when there are too many jobs, those first that are not over."""
+    from rich.text import Text
+
+    width, height = size
+    room = max(3, height - 4)
+    lines = render(states, width=width, colour=True).splitlines()
+    if len(lines) > room:
+        urgent = sorted(states, key=lambda state: URGENCY.index(state.phase))
+        lines = [*render(urgent[:room], width=width, colour=True).splitlines()[:room], "…"]
+    foot = [trouble] if trouble else []
+    return Text.from_ansi("\n".join([*lines, *foot, _summary(run, states)]), no_wrap=True, overflow="ellipsis")
+
+
+def _print_logs(run: RunFolder, name: str, lines: int) -> int:
+    for key in select(read_plan(run), [name]):
+        found = logs.newest_logs(run, key)
+        if not found:
+            print(f"{key}: no log yet; kd-status {run.name} says why")
+        for path in found:
+            print(f"==> {path} <==")
+            print("\n".join(logs.tail(path, lines)))
+    return 0

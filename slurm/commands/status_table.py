@@ -1,0 +1,65 @@
+"""Job states as a plain text table: aligned columns, empty ones left out, the reason last and wrapped to fit."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from slurm.cluster.pending_reasons import duration
+from slurm.state.job_status import JobState, counts
+
+COLOURS = {"done": "32", "running": "36", "queued": "33", "failed": "31", "stopped": "35", "not submitted": "2"}
+NARROWEST = 40  # characters for the reason beside the other columns; with less room it goes below them
+INDENT = 4
+_HEADINGS = ("stage", "seed", "state", "epoch", "metric", "left", "partition", "node", "restarts", "job", "why")
+_STATE, _WHY = _HEADINGS.index("state"), _HEADINGS.index("why")
+
+
+def render(states: Sequence[JobState], *, width: int | None = None, colour: bool = False) -> str:
+    """Return the table: a line per job, and more where a reason does not fit ``width`` (None: every width fits)."""
+    rows = [_row(state) for state in states]
+    if not rows:
+        return "no jobs"
+    used = [index for index in range(_WHY) if any(row[index] for row in rows)]
+    widths = {index: max(len(row[index]) for row in [_HEADINGS, *rows]) for index in used}
+    beside = sum(widths.values()) + 2 * len(used)
+    below = width is not None and width - beside < NARROWEST
+    indent = INDENT if below else beside
+    head = [_HEADINGS[index].ljust(widths[index]) for index in used]
+    if not below and any(row[_WHY] for row in rows):
+        head.append(_HEADINGS[_WHY])
+    lines = ["  ".join(head).rstrip()]
+    for row in rows:
+        why = textwrap.wrap(row[_WHY], max(NARROWEST, width - indent)) if width else [row[_WHY]]
+        cells = [_cell(row, index, widths[index], colour) for index in used]
+        lines.append("  ".join(cells if below else [*cells, *why[:1]]).rstrip())
+        lines += [" " * indent + more for more in (why if below else why[1:])]
+    return "\n".join(lines)
+
+
+def summary(name: str, states: Sequence[JobState]) -> str:
+    """Return ``cnn: 3 done, 2 running, 5 queued of 10 jobs``."""
+    numbers = ", ".join(f"{number} {phase}" for phase, number in counts(states).items())
+    return f"{name}: {numbers} of {len(states)} jobs"
+
+
+def _row(state: JobState) -> tuple[str, ...]:
+    return (
+        state.key.stage,
+        "" if state.key.seed is None else str(state.key.seed),
+        state.phase,
+        "" if state.epoch is None else f"{state.epoch}/{'?' if state.epochs is None else state.epochs}",
+        "" if state.value is None else f"{state.metric or 'metric'} {state.value:.4f}",
+        "" if state.seconds_left is None else duration(state.seconds_left),
+        state.partition or "",
+        state.node or "",
+        str(state.restarts or ""),
+        state.job_id or "",
+        state.why,
+    )
+
+
+def _cell(row: tuple[str, ...], index: int, width: int, colour: bool) -> str:
+    text = row[index].ljust(width)
+    code = COLOURS.get(row[index]) if colour and index == _STATE else None
+    return text if code is None else f"\x1b[{code}m{text}\x1b[0m"

@@ -1,0 +1,136 @@
+"""At most one attempt trains a stage folder at a time; a newer attempt of the same job wins over an older one.
+
+Two guards, because neither is enough on shared storage:
+
+* ``.lock`` is held (flock) while an attempt lives; the kernel or the file server frees it when the process
+  or its node dies.
+* ``attempt.json`` names the attempt that owns the folder. An attempt that finds another's token there has
+  been superseded: it stops and publishes nothing. This covers a node that lost contact: Slurm restarts its
+  job elsewhere while the old process still runs. It also covers file systems without flock.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kd.errors import RunError
+from kd.files import write_json
+from kd.rundir.folders import StageFolder, read_object
+from slurm.job.job_environment import JobIdentity
+
+BUSY_SECONDS = 45.0  # Slurm lets a cancelled job live for KillWait (30 s by default)
+TAKEOVER_SECONDS = 180.0  # a file server frees a dead node's lock after its lease (90 s on NFS)
+CHECK_SECONDS = 5.0
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+
+
+class Superseded(RunError):
+    """A newer attempt of this job owns the stage folder now."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """The right of one attempt to train a stage folder."""
+
+    folder: StageFolder
+    token: str
+    restarts: int  # how often this very job has been restarted, by Slurm or by a requeue of its own
+    previous: dict[str, Any] = field(default_factory=dict)  # attempt.json of the attempt before, if any
+    _next_check: float = 0.0
+
+    def superseded(self) -> bool:
+        """Tell whether another attempt owns the folder now; reads the disk at most every few seconds."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return False
+        self._next_check = now + CHECK_SECONDS
+        return self._lost()
+
+    def require(self) -> None:
+        """Raise Superseded when another attempt owns the folder now."""
+        if self._lost():
+            raise Superseded(f"{self.folder.path}: a newer attempt of this job has taken over; this one stops")
+
+    def _lost(self) -> bool:
+        # An unreadable record proves nothing: shared storage has hiccups. Only another token does.
+        record = read_object(self.folder.attempt)
+        return record is not None and record.get("token") != self.token
+
+
+@contextmanager
+def claim_stage(
+    folder: StageFolder,
+    job: JobIdentity,
+    attempt: int,
+    fingerprint: str | None,
+    say: Callable[[str], None],
+    busy_seconds: float = BUSY_SECONDS,
+) -> Iterator[Claim]:
+    """Hold a stage folder for this attempt.
+
+    Waits a little for an attempt that is about to end. The same Slurm job, restarted, takes the folder over
+    from its older self at once. Raises RunError naming the holder when another process keeps it.
+    """
+    handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        previous = read_object(folder.attempt) or {}
+        same_job = job.job_id is not None and previous.get("job_id") == job.job_id
+        restarts = max(job.restarts, int(previous.get("restarts", 0)) + 1 if same_job else 0)
+        claim = Claim(folder, secrets.token_hex(8), restarts, previous)
+        record = {
+            "format": 1,
+            "token": claim.token,
+            "attempt": attempt,
+            "job_id": job.job_id,
+            "restarts": restarts,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": time.time(),
+            "fingerprint": fingerprint,
+        }
+        if same_job:
+            write_json(folder.attempt, record)  # the older self, should it live on, stops when it reads this
+        if not _lock(handle, TAKEOVER_SECONDS if same_job else busy_seconds, say):
+            raise RunError(f"{folder.path}: busy: {_describe(previous)} trains here")
+        write_json(folder.attempt, record)
+        yield claim
+    finally:
+        os.close(handle)  # frees the lock
+
+
+def _lock(handle: int, seconds: float, say: Callable[[str], None]) -> bool:
+    """Lock the open file, waiting up to ``seconds``; True as well where the file system has no locks."""
+    deadline = time.monotonic() + seconds
+    waiting = False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                say("the file system has no locks: relying on attempt.json alone")
+                return True
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        if time.monotonic() >= deadline:
+            return False
+        if not waiting:
+            say(f"another process holds this folder; waiting up to {seconds:.0f} s for it to end")
+            waiting = True
+        time.sleep(0.2)
+
+
+def _describe(record: dict[str, Any]) -> str:
+    if not record:
+        return "another process"
+    job = f"job {record['job_id']}" if record.get("job_id") else f"process {record.get('pid')}"
+    return f"{job} on {record.get('host')} (attempt {record.get('attempt')})"

@@ -1,0 +1,264 @@
+"""What a job unpickles and calls: the path of a stage folder and nothing else. Runs one attempt at that
+stage.
+
+    log -> claim -> already done? -> parents finished? -> scratch -> staging -> kd.run -> result.json
+    stop signal -> checkpoint published -> scratch removed -> requeue within the budget -> wait for Slurm to
+    end this run
+
+The files decide what is done: that the job was started (afterok) proves nothing. The only module of ``slurm``
+that imports the training code, and only inside the job.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kd.errors import ClusterError, RunError, UserError
+from kd.files import deny_others_to_write, write_json
+from kd.rundir.folders import StageFolder, read_object
+from slurm.job.attempt_log import attempt_log
+from slurm.job.claim import Claim, Superseded, claim_stage
+from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
+from slurm.job.preemption import StopSignals, requeue_job
+from slurm.job.publish import free_bytes, hit_full_disk, is_full
+from slurm.job.readiness import already_done, find_parents
+from slurm.job.scratch import Scratch, scratch_folder
+from slurm.job.staging import Staging
+from slurm.state.submissions import Journal
+
+DEFAULT_RESTARTS = 20
+RESERVE_BYTES = 1 << 30  # of scratch, for the checkpoints a job writes
+PARENT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # shared storage may show a parent's last file late on another node
+
+
+@dataclass(frozen=True, slots=True)
+class StageJob:
+    """Runs one attempt at a stage. ``executor`` is ``slurm``, ``local`` or ``debug``."""
+
+    folder: Path
+    executor: str
+
+    def __call__(self) -> None:
+        """Run the stage, or see that it is done. A failure ends in failure.json and exit code 1 (debug: raises)."""
+        deny_others_to_write()
+        on_slurm = self.executor == "slurm"
+        folder = StageFolder(Path(self.folder))
+        if not folder.path.is_dir():
+            raise RunError(f"{folder.path}: no such stage folder; was the run moved or removed?")
+        if on_slurm:
+            set_thread_counts(os.environ)
+        job = job_identity(os.environ) if on_slurm else JobIdentity()
+        announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
+        with attempt_log(folder.log, announcement) as number, StopSignals(on_slurm=on_slurm) as stop:
+            try:
+                _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
+            except Exception as caught:
+                error = _told(caught, folder)
+                if self.executor == "debug":
+                    if stop.asked_by(signal.SIGINT):
+                        raise KeyboardInterrupt from error
+                    raise error from error.__cause__
+                print(_message(error) if _is_expected(error) else traceback.format_exc(), file=sys.stderr)
+                sys.exit(1)  # not the exception: submitit would print its traceback once more
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One attempt: at what, by whom, and what it knows of the place."""
+
+    folder: StageFolder
+    executor: str
+    job: JobIdentity
+    number: int
+    stop: StopSignals
+    launch: Mapping[str, Any]
+
+    def run(self) -> None:
+        """Claim the folder and train; hand over to Slurm's next run of this job when asked to stop."""
+        from kd.stages.context import Interrupted
+
+        spec = read_object(self.folder.spec)
+        if spec is None:
+            raise RunError(f"{self.folder.spec}: missing or damaged; submit the run again")
+        with claim_stage(self.folder, self.job, self.number, spec["fingerprint"], _say) as claim:
+            try:
+                if not already_done(self.folder, spec, claim, _say):
+                    self._train_until_done(spec, claim)
+                self.folder.failure.unlink(missing_ok=True)
+            except Superseded:
+                raise  # the folder is another attempt's now: nothing may be written there
+            except Exception as error:
+                if not (isinstance(error, Interrupted) and self.stop.requeue):
+                    self._write_failure(_told(error, self.folder))
+                    raise
+                self._hand_over(claim)
+
+    def _train_until_done(self, spec: Mapping[str, Any], claim: Claim) -> None:
+        """Train; go on after a TERM that no kill followed, and in place when scratch runs full."""
+        from kd.stages.context import Interrupted
+
+        self.folder.failure.unlink(missing_ok=True)
+        parents = find_parents(self.folder, spec, PARENT_PAUSES if self.executor == "slurm" else ())
+        candidates: Sequence[str] = () if spec["kind"] == "report" else self.launch.get("scratch", ())
+        while True:
+            with scratch_folder(candidates, self.job, os.environ, self.launch.get("submit_tmpdir")) as scratch:
+                try:
+                    full = self._train(spec, parents, claim, scratch)
+                    if not full:
+                        return
+                    _say("scratch ran full: going on in place, from the last checkpoint on shared storage")
+                    candidates = ()
+                    continue
+                except Interrupted:
+                    if not self.stop.terminated:
+                        raise
+            _say(f"saved after {self.stop.describe()}; waiting for Slurm to end this job")
+            self.stop.outlive()
+            if self.stop.requeue:
+                raise Interrupted("asked to hand over")
+            _say("the job lives on: training continues")
+
+    def _train(
+        self, spec: Mapping[str, Any], parents: Mapping[str, StageFolder], claim: Claim, scratch: Scratch
+    ) -> bool:
+        """Stage in, train and publish. Return whether a full scratch disk ended it early."""
+        from kd.run import run_stage
+        from kd.stages.context import StageContext
+
+        _say(scratch.reason)
+        staging = Staging(
+            self.folder,
+            scratch.path,
+            parents,
+            _data_root(spec),
+            warn=_say,
+            still_ours=claim.require,
+            reserve_bytes=RESERVE_BYTES,
+        )
+        facts = {**self._facts(claim, scratch), "staging": staging.record()}
+
+        def publish(names: Sequence[str]) -> dict[str, str]:
+            digests = staging.publish(names)
+            facts["staging"] = staging.record()
+            return digests
+
+        context = StageContext(
+            folder=self.folder,
+            work=staging.work,
+            parents=staging.parents,
+            data_root=staging.data_root,
+            stop_requested=lambda: self.stop.stop_requested() or claim.superseded(),
+            publish=publish,
+            facts=facts,
+        )
+        try:
+            run_stage(context)
+        except UserError as error:
+            error.args = (staging.durable_names(str(error)),)
+            raise
+        except Exception as error:
+            if _is_expected(error) or not staging.scratch_is_full(error):
+                raise
+            return True
+        return False
+
+    def _facts(self, claim: Claim, scratch: Scratch) -> dict[str, Any]:
+        """Return what result.json records of the job."""
+        return {
+            "executor": self.executor,
+            "cluster": self.launch.get("cluster"),
+            "job_id": self.job.job_id,
+            "partition": self.job.partition,
+            "host": socket.gethostname(),
+            "attempt": self.number,
+            "restarts": claim.restarts,
+            "submitted": self._submitted(),
+            "started": time.time(),
+            "scratch": scratch.reason,
+        }
+
+    def _submitted(self) -> float | None:
+        """Return when this job was submitted, so that the report can tell how long it waited."""
+        newest = Journal(self.folder.run.journal).submissions()
+        return next((found.time for found in newest.values() if found.job_id == self.job.job_id), None)
+
+    def _hand_over(self, claim: Claim) -> None:
+        """Requeue this job and wait until Slurm ends this run. Raises ClusterError when it cannot go on."""
+        try:
+            budget = int(self.launch.get("max_restarts", DEFAULT_RESTARTS))
+            if claim.restarts >= budget:
+                raise ClusterError(
+                    f"stopped by {self.stop.describe()} after {claim.restarts} restarts (max_restarts: {budget}); "
+                    "its checkpoint is kept: run kd-submit again to go on"
+                )
+            assert self.job.job_id is not None  # only Slurm asks for a requeue
+            _say(f"saved after {self.stop.describe()}; requeueing (restart {claim.restarts + 1} of {budget})")
+            requeue_job(self.job.job_id)
+            if not self.stop.await_kill():
+                raise ClusterError(f"job {self.job.job_id} was requeued, yet Slurm does not end its present run")
+        except ClusterError as error:
+            self._write_failure(error)
+            raise
+        sys.exit(1)
+
+    def _write_failure(self, error: Exception) -> None:
+        failure = {
+            "error": type(error).__name__,
+            "message": _message(error),
+            "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            "attempt": self.number,
+            "time": time.time(),
+            "job_id": self.job.job_id,
+            "host": socket.gethostname(),
+        }
+        try:
+            write_json(self.folder.failure, failure)
+        except OSError as full:
+            _say(f"{self.folder.failure} cannot be written: {full}")
+
+
+def _data_root(spec: Mapping[str, Any]) -> Path | None:
+    root = (spec.get("data") or {}).get("root")
+    return Path(root) if root else None
+
+
+def _told(error: Exception, folder: StageFolder) -> Exception:
+    """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
+    if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
+        return error
+    told = RunError(
+        f"{folder.path}: the disk is full or your quota is used up ({free_bytes(folder.path):,} bytes free); "
+        "make room and run kd-submit again to go on from the last checkpoint"
+    )
+    told.__cause__ = error
+    return told
+
+
+def _is_expected(error: Exception) -> bool:
+    """Tell whether ``error`` is a person's affair, to be told in one line, and no bug."""
+    from kd.stages.context import Interrupted
+
+    return isinstance(error, (UserError, Interrupted))
+
+
+def _message(error: Exception) -> str:
+    """Return one line in words."""
+    from kd.stages.context import Interrupted
+
+    if isinstance(error, Interrupted):
+        return f"{error}; its checkpoint is kept: run kd-submit again to go on"
+    text = " ".join(str(error).splitlines())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _say(text: str) -> None:
+    print(f"kd: {text}")

@@ -1,0 +1,79 @@
+"""Whether a stage still has to run, and whether its parents have: read from the files, whatever Slurm's
+states say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kd.errors import RunError
+from kd.rundir.folders import JobKey, StageFolder, read_object
+from slurm.job.claim import Claim
+from slurm.job.staging import state_entries
+
+
+def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, say: Callable[[str], None]) -> bool:
+    """Tell whether result.json exists, is of this spec, and its artefacts verify.
+
+    What belongs to another spec or is damaged is set aside, so that training starts from nothing.
+    """
+    if spec["kind"] == "report":  # what it reads may have changed since
+        return False
+    result = folder.read_result()
+    if result is None:
+        if claim.previous.get("fingerprint", spec["fingerprint"]) != spec["fingerprint"]:
+            _set_aside(folder, "earlier attempts followed another spec", say)
+        return False
+    if result.get("fingerprint") != spec["fingerprint"]:
+        _set_aside(folder, "result.json belongs to another spec", say)
+        return False
+    damaged = folder.damaged_artefacts()
+    if damaged:
+        _set_aside(folder, f"{', '.join(damaged)}: missing or changed since result.json was written", say)
+        return False
+    say("already done: result.json and its artefacts verify")
+    return True
+
+
+def _set_aside(folder: StageFolder, why: str, say: Callable[[str], None]) -> None:
+    """Move earlier results into ``replaced-<n>/``: nothing is resumed from them, and nothing is lost."""
+    number = 1 + len(list(folder.path.glob("replaced-*")))
+    target = folder.path / f"replaced-{number}"
+    say(f"{why}; earlier results are moved to {target.name} and training starts over")
+    target.mkdir()
+    # result.json first: from then on the stage is not done
+    for path in (folder.result, folder.progress, *state_entries(folder.path)):
+        if path.exists():
+            path.rename(target / path.name)
+
+
+def find_parents(folder: StageFolder, spec: Mapping[str, Any], pauses: Sequence[float] = ()) -> dict[str, StageFolder]:
+    """Return the parents' folders by reference; every one has finished, but those of a report may not have.
+
+    Looks again after each of ``pauses`` (seconds). Raises RunError naming the parent that lacks, and why.
+    """
+    run = folder.run
+    keys = {reference: JobKey(parent["stage"], parent["seed"]) for reference, parent in spec.get("parents", {}).items()}
+    parents = {reference: run.stage(key) for reference, key in keys.items()}
+    if spec["kind"] != "report":
+        for reference, parent in parents.items():
+            fingerprint = spec["parents"][reference]["fingerprint"]
+            _require_finished(f"parent {keys[reference]} ('{reference}')", parent, fingerprint, pauses)
+    return parents
+
+
+def _require_finished(name: str, parent: StageFolder, fingerprint: str, pauses: Sequence[float]) -> None:
+    result = parent.read_result()
+    for pause in pauses:
+        if result is not None:
+            break
+        time.sleep(pause)
+        result = parent.read_result()
+    if result is None:
+        failure = read_object(parent.failure)
+        why = f"it failed: {failure['message']}" if failure else f"{parent.result} does not exist"
+        raise RunError(f"{name} has not finished: {why}")
+    if result.get("fingerprint") != fingerprint:
+        raise RunError(f"{name} holds the result of another spec; submit the run again")

@@ -1,0 +1,1 @@
+"""Where jobs go: which partition and GPU type, and why."""

@@ -1,0 +1,40 @@
+"""Checksums that a run remembers, so that kd-submit on a login node reads again only the files that have changed.
+
+A file counts as unchanged while its size, its inode and its time of change stay the same. Jobs do not rely on this:
+they hash what they stage in.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from kd.files import sha256_file, write_json
+from kd.rundir.folders import read_object
+
+SETTLED_SECONDS = 2.0  # a younger file may change again within the tick of its time stamp
+
+
+class RememberedDigests:
+    """SHA-256 by path; ``save`` keeps what was asked for in a JSON file for the next time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known = read_object(file) or {}
+        self._asked: dict[str, Any] = {}
+
+    def __call__(self, path: Path) -> str:
+        """Return the SHA-256 of a file's bytes, in hex."""
+        found = path.stat()
+        state = [found.st_size, found.st_ino, found.st_mtime_ns]
+        known = self._known.get(str(path))
+        digest: str = known[0] if isinstance(known, list) and known[1:] == state else sha256_file(path)
+        if time.time_ns() - found.st_mtime_ns > SETTLED_SECONDS * 1e9:
+            self._asked[str(path)] = [digest, *state]
+        return digest
+
+    def save(self) -> None:
+        """Write what was asked for, if that is anything new; what was not asked for is forgotten."""
+        if self._asked and self._asked != self._known:
+            write_json(self._file, self._asked)

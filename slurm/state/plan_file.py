@@ -1,0 +1,67 @@
+"""The job graph as plan.json has it, read without the job file's schema: commands that only look must start fast."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from kd.errors import RunError, did_you_mean
+from kd.rundir.folders import JobKey, RunFolder, read_object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """One job. ``parents`` are all the jobs it waits for."""
+
+    key: JobKey
+    kind: str
+    fingerprint: str
+    parents: tuple[JobKey, ...]
+
+    @property
+    def waits_for_all_ended(self) -> bool:
+        """Whether it runs after all others, whatever became of them."""
+        return self.kind == "report"
+
+
+def read_plan(run: RunFolder) -> list[Planned]:
+    """Return the jobs of plan.json, parents before children. Raises RunError when there is no such plan."""
+    plan = read_object(run.require().plan) or {}
+    try:
+        jobs = [
+            Planned(
+                key=JobKey(job["stage"], job["seed"]),
+                kind=job["kind"],
+                fingerprint=job["fingerprint"],
+                parents=tuple(JobKey(parent["stage"], parent["seed"]) for parent in job["parents"].values()),
+            )
+            for job in plan["jobs"]
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise RunError(f"{run.plan}: damaged, or written by another version of kd") from None
+    trained = tuple(job.key for job in jobs if not job.waits_for_all_ended)
+    return [replace(job, parents=trained) if job.waits_for_all_ended else job for job in jobs]
+
+
+def select(jobs: Sequence[Planned], names: Collection[str]) -> list[JobKey]:
+    """Return the jobs that ``STAGE`` or ``STAGE/seed-N`` name, in the plan's order.
+
+    Raises RunError, naming the nearest, when a name fits no job.
+    """
+    stages = list(dict.fromkeys(job.key.stage for job in jobs))
+    known = {*stages, *(str(job.key) for job in jobs)}
+    for name in names:
+        if name not in known:
+            stage = name.partition("/")[0]
+            near = [str(job.key) for job in jobs if job.key.stage == stage] if stage in stages else stages
+            raise RunError(f"{name}: the run has no such stage{did_you_mean(name, near)}")
+    return [job.key for job in jobs if job.key.stage in names or str(job.key) in names]
+
+
+def with_descendants(jobs: Sequence[Planned], keys: Collection[JobKey]) -> set[JobKey]:
+    """Return the jobs and all that need them. The report needs none: it names what is missing."""
+    found = set(keys)
+    for job in jobs:
+        if not job.waits_for_all_ended and found.intersection(job.parents):
+            found.add(job.key)
+    return found

@@ -1,0 +1,147 @@
+"""Where a run stands before a submission: what is done, what is alive, what must be submitted (again).
+
+Artefacts with checksums decide what is done; the scheduler only says what is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from filelock import SoftFileLock, Timeout
+
+from kd.errors import RunError
+from kd.jobfile.plan import Plan
+from kd.rundir.folders import JobKey, RunFolder
+from slurm.cluster import slurm_commands
+from slurm.cluster.profile import Profile
+from slurm.state.checksum_cache import RememberedDigests
+from slurm.state.job_status import JobState, snapshot
+from slurm.state.submissions import Journal
+from slurm.submission.reuse import Borrowed, find_lenders
+from slurm.submission.transaction import settle
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What a submission starts from."""
+
+    pending: tuple[JobKey, ...]
+    finished: tuple[JobKey, ...]
+    live: Mapping[JobKey, str]  # job ids that wait or run already
+    borrowed: tuple[Borrowed, ...]  # other runs have these, or are about to
+    damaged: Mapping[JobKey, tuple[str, ...]]  # finished once, but these artefacts no longer verify
+    attempt: int
+
+    def lines(self) -> Iterator[str]:
+        """Say what was found, a line each."""
+        taken = {found.key for found in self.borrowed}
+        if own := [key for key in self.finished if key not in taken]:
+            yield f"done already: {_listed(own)}"
+        if own := [key for key in self.live if key not in taken]:
+            yield f"waiting or running already: {_listed(own)}"
+        for found in self.borrowed:
+            how = f"which trains it as job {found.job_id}" if found.job_id else "which finished it"
+            yield f"{found.key}: taken from run {found.lender.name}, {how}"
+        for key, names in self.damaged.items():
+            yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
+        if not self.pending:
+            yield "nothing to submit"
+
+
+@contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Hold the run's lock, so that of two people or shells one submits and the other is told."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with SoftFileLock(run.lock, timeout=0):
+            yield
+    except Timeout:
+        raise RunError(f"{run.path}: another kd-submit is at work on this run; if none is, delete {run.lock}") from None
+
+
+def stand(
+    run: RunFolder, plan: Plan, profile: Profile, chosen: Collection[JobKey], *, lend_live: bool, reuse: bool
+) -> Standing:
+    """Look at the run's files and at the scheduler, clear away what can never run, and return where the run stands.
+
+    With ``reuse``, jobs that other runs have finished are taken over; with ``lend_live``, also those that wait or run.
+    """
+    settle(run)
+    states = {state.key: state for state in snapshot(run, profile)} if run.journal.is_file() else {}
+    digests = RememberedDigests(run.digests)
+    # after the scheduler's answer: a job that ends meanwhile is then found done, not missing
+    finished, damaged = _finished(run, plan, digests)
+    alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
+    healthy = {key for key, state in alive.items() if state.phase != "failed"}
+    lacking = [key for key in chosen if key not in finished and key not in healthy]
+    lenders = find_lenders(run, plan, lacking, profile, digests) if reuse else []
+    digests.save()
+    borrowed = [found for found in lenders if lend_live or not found.job_id]
+    finished += [found.key for found in borrowed if not found.job_id]
+    lent = {found.key: found.job_id for found in borrowed if found.job_id}
+    pending = _pending(plan, chosen, {*finished, *lent}, alive)
+    _withdraw(run, [alive.pop(key) for key in pending if key in alive])
+    return Standing(
+        pending=tuple(pending),
+        finished=tuple(key for key in finished if key not in pending),
+        live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
+        borrowed=tuple(borrowed),
+        damaged=damaged,
+        attempt=1 + sum(line["event"] == "intent" for line in Journal(run.journal).lines()),
+    )
+
+
+def _pending(
+    plan: Plan, chosen: Collection[JobKey], finished: Collection[JobKey], alive: Mapping[JobKey, JobState]
+) -> list[JobKey]:
+    """Return the jobs to submit: neither done nor alive, can never run, or bound to a job that is submitted again.
+
+    A running job keeps its inputs; a queued one still waits for its parent's old job, and so must be sent anew. The
+    report is made again whenever anything it reads is.
+    """
+    again: set[JobKey] = set()
+    for job in plan.jobs:
+        state = alive.get(job.key)
+        bound = bool(again.intersection(plan.parents_of(job)))
+        if job.key not in chosen:
+            continue
+        if job.key in finished:
+            missing = job.waits_for_all_ended and bound
+        else:
+            missing = state is None or state.phase == "failed" or (bound and state.phase != "running")
+        if missing:
+            again.add(job.key)
+    return [job.key for job in plan.jobs if job.key in again]
+
+
+def _withdraw(run: RunFolder, stale: Collection[JobState]) -> None:
+    """Cancel jobs that wait for something that will never come."""
+    ids = [str(state.job_id) for state in stale]
+    if ids:
+        slurm_commands.cancel(ids)
+        Journal(run.journal).withdrawn(ids, "replaced: what it waited for is submitted again")
+
+
+def _finished(
+    run: RunFolder, plan: Plan, digests: RememberedDigests
+) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
+    """Return the jobs whose results verify, and those whose artefacts changed since: their results no longer count."""
+    finished: list[JobKey] = []
+    damaged: dict[JobKey, tuple[str, ...]] = {}
+    for job in plan.jobs:
+        folder = run.stage(job.key)
+        result = folder.read_result()
+        if result is None or result.get("fingerprint") != job.fingerprint:
+            continue
+        if bad := folder.damaged_artefacts(digests):
+            damaged[job.key] = tuple(bad)
+        else:
+            finished.append(job.key)
+    return finished, damaged
+
+
+def _listed(keys: Collection[JobKey], most: int = 6) -> str:
+    names = [str(key) for key in keys]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

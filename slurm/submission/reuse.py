@@ -1,0 +1,125 @@
+"""The same thing is never trained twice: jobs that another run has finished, or is about to, are taken over from it.
+
+A job is the same when its fingerprint is: everything that changes the result, and nothing else. The store is the
+results folder itself: every run's plan.json names its fingerprints. A taken-over job is a link to the other run's stage
+folder, so its result, progress and checksums are read where they are, and exist once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import SoftFileLock, Timeout
+
+from kd.errors import RunError
+from kd.jobfile.plan import Plan
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
+from slurm.cluster.profile import Profile
+from slurm.state.checksum_cache import RememberedDigests
+from slurm.state.job_status import snapshot
+
+STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Borrowed:
+    """A job of this run that another run has: where, and its job id while it still waits or runs there."""
+
+    key: JobKey
+    lender: RunFolder
+    folder: Path
+    job_id: str | None
+
+
+@contextmanager
+def store_locked(results: Path) -> Iterator[None]:
+    """Hold the results folder while jobs are compared and submitted, so that two runs never train one thing at once."""
+    results.mkdir(parents=True, exist_ok=True)
+    lock = results / ".submitting.lock"
+    try:
+        with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
+            yield
+    except Timeout:
+        raise RunError(
+            f"{results}: another kd-submit is submitting, for minutes now; if none is, delete {lock}"
+        ) from None
+
+
+def find_lenders(
+    run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile: Profile, digests: RememberedDigests
+) -> list[Borrowed]:
+    """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
+    fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
+    found: dict[JobKey, Borrowed] = {}
+    for lender in _other_runs(run):
+        offered = _offers(lender, fingerprints, found)
+        alive = _alive(lender, profile) if any(not folder.result.is_file() for folder in offered.values()) else {}
+        for key, folder in offered.items():
+            if folder.result.is_file():
+                job_id = None
+                usable = not folder.damaged_artefacts(digests)
+            else:
+                job_id = alive.get(folder.path)
+                usable = job_id is not None
+            if usable:
+                found[key] = Borrowed(key=key, lender=lender, folder=folder.path, job_id=job_id)
+    return list(found.values())
+
+
+def link(run: RunFolder, borrowed: Borrowed) -> None:
+    """Make this run's folder of a job stand for the lender's. What an earlier attempt left is set aside."""
+    path = run.stage(borrowed.key).path
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        path.rename(_free_name(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(os.path.relpath(borrowed.folder, path.parent), target_is_directory=True)
+
+
+def unlink_stale(run: RunFolder, key: JobKey) -> None:
+    """Remove a link to another run's job that is to be trained here after all."""
+    path = run.stage(key).path
+    if path.is_symlink():
+        path.unlink()
+
+
+def _other_runs(run: RunFolder) -> list[RunFolder]:
+    plans = sorted(run.path.parent.glob("*/plan.json"))
+    return [RunFolder(plan.parent) for plan in plans if plan.parent != run.path]
+
+
+def _offers(
+    lender: RunFolder, fingerprints: Mapping[str, JobKey], found: Mapping[JobKey, Borrowed]
+) -> dict[JobKey, StageFolder]:
+    """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer."""
+    offered: dict[JobKey, StageFolder] = {}
+    for job in (read_object(lender.plan) or {"jobs": []})["jobs"]:
+        key = fingerprints.get(job["fingerprint"])
+        folder = lender.stage(JobKey(job["stage"], job["seed"]))
+        if key is None or key in found or folder.path.is_symlink():
+            continue
+        result = folder.read_result()
+        if result is None or result.get("fingerprint") == job["fingerprint"]:
+            offered[key] = folder
+    return offered
+
+
+def _alive(lender: RunFolder, profile: Profile) -> dict[Path, str]:
+    states = snapshot(lender, profile) if lender.journal.is_file() else []
+    return {
+        lender.stage(state.key).path: state.job_id
+        for state in states
+        if state.alive and state.job_id and state.executor == "slurm" and state.phase in ("queued", "running")
+    }
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (name := path.with_name(f"{path.name}.replaced-{number}")).exists():
+        number += 1
+    return name

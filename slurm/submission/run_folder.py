@@ -1,0 +1,142 @@
+"""Making a run folder: the job file, the plan, every stage's spec, provenance, and the code frozen as it is now."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kd.errors import RunError
+from kd.files import atomic_path, write_json, write_text
+from kd.jobfile.plan import Plan
+from kd.jobfile.schema import NAME_PATTERN, Job
+from kd.rundir.folders import JobKey, RunFolder, read_object
+from slurm.cluster.profile import Profile
+from slurm.submission.fault_points import fault_point
+
+PACKAGES = ("kd", "slurm")
+VERSIONS_OF = ("torch", "torchvision", "timm", "submitit", "numpy", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """How a run is executed; the payload reads it from launch.json."""
+
+    executor: str
+    cluster: str
+    profile: Profile
+
+
+def open_run(results: Path, name: str) -> RunFolder:
+    """Return the run folder of a name. Raises RunError for names and places that Slurm cannot write logs to."""
+    if not re.match(NAME_PATTERN, name):
+        raise RunError(f"--run {name!r}: a run's name is letters, digits, '_', '-' and '.'")
+    path = Path(os.path.abspath(results)) / name
+    for character, meaning in (("%", "Slurm's log patterns"), ("\n", "one line"), ("\\", "Slurm's log patterns")):
+        if character in str(path):
+            raise RunError(f"{str(path)!r}: a results folder may not contain {character!r} (it breaks {meaning})")
+    return RunFolder(path)
+
+
+def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Sequence[str]) -> None:
+    """Write or complete the run folder. Files of stages that are already there keep their content."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_text(run.job_file, yaml.safe_dump(job.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    write_json(run.path / "launch.json", _launch_json(launch))
+    write_json(run.provenance, provenance(command))
+    freeze_code(run.code)
+    fault_point("before-specs")
+    for planned in plan.jobs:
+        folder = run.stage(planned.key)
+        if folder.path.is_symlink():  # another run's: not ours to write to
+            continue
+        folder.log.mkdir(parents=True, exist_ok=True)
+        write_json(folder.spec, planned.spec)
+    fault_point("before-plan")
+    write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
+    fault_point("after-plan")
+
+
+def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
+    """Return plan.json with the other seeds that this run was submitted with before: a run may grow."""
+    value = plan.to_json()
+    planned = {job.key for job in plan.jobs}
+    stages = {key.stage for key in planned}
+    earlier = [
+        job
+        for job in (read_object(run.plan) or {"jobs": []})["jobs"]
+        if job["stage"] in stages and JobKey(job["stage"], job["seed"]) not in planned
+    ]
+    seeds = sorted({*plan.seeds, *(job["seed"] for job in earlier if job["seed"] is not None)})
+    return {**value, "seeds": seeds, "jobs": [*earlier, *value["jobs"]]}
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
+    """Return where a run comes from: commit, uncommitted changes, command, versions, host.
+
+    The environment is left out on purpose: it may hold secrets.
+    """
+    root = Path(__file__).resolve().parents[2]
+    return {
+        "command": list(command),
+        "commit": _git(root, "rev-parse", "HEAD"),
+        "uncommitted": _git(root, "diff", "HEAD"),
+        "user": getpass.getuser(),
+        "host": socket.gethostname(),
+        "time": time.time(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "versions": {name: _version(name) for name in VERSIONS_OF},
+    }
+
+
+def freeze_code(target: Path) -> None:
+    """Pack the packages that jobs import into one zip file, so that later edits cannot change what runs."""
+    root = Path(__file__).resolve().parents[2]
+    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in PACKAGES:
+            for file in sorted((root / package).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    archive.write(file, file.relative_to(root))
+
+
+def _launch_json(launch: Launch) -> dict[str, Any]:
+    return {
+        "executor": launch.executor,
+        "cluster": launch.cluster,
+        "scratch": list(launch.profile.scratch) if launch.executor == "slurm" else [],
+        "max_restarts": launch.profile.max_restarts,
+        "submit_tmpdir": os.environ.get("TMPDIR"),
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,106 @@
+"""Submitting a job graph to Slurm as one transaction: hold, journal, release; roll back on any error.
+
+A kill at any instant leaves held jobs, which never run, and a journal that says what may exist. The next submission of
+the run settles both before it sends anything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kd.errors import ClusterError, RunError, UserError
+from kd.rundir.folders import JobKey, RunFolder
+from slurm.cluster import slurm_commands
+from slurm.state.submissions import Journal
+from slurm.submission import submitit_executors
+from slurm.submission.fault_points import fault_point
+from slurm.submission.request import Request, run_tag
+
+
+def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, str]) -> dict[JobKey, str]:
+    """Send the requests; return the id of every new job. ``live`` are the ids of jobs that wait or run already.
+
+    Nothing runs before everything is journalled. Raises UserError when Slurm refuses; then nothing new is left behind.
+    """
+    journal = Journal(run.journal)
+    ids = dict(live)
+    new: dict[JobKey, str] = {}
+    try:
+        for request in requests:
+            journal.intend(request.token, [job.key for job in request.jobs])
+            fault_point("after-intent", request.name)
+            _own_folder(run.submitted(request.stage))
+            sent = submitit_executors.send(request, run, ids)
+            fault_point("after-sbatch", request.name)
+            journal.submitted(request.token, "slurm", sent)
+            fault_point("after-submitted", request.name)
+            ids.update(sent)
+            new.update(sent)
+        held = _held(journal)
+        slurm_commands.release(held)
+        fault_point("after-release")
+        journal.released(held)
+        fault_point("after-released")
+    except BaseException as error:
+        _roll_back(run, journal, list(new.values()), error)
+        raise
+    return new
+
+
+def settle(run: RunFolder) -> list[str]:
+    """Cancel what an interrupted submission may have left: jobs whose ids were never written down. Return their ids.
+
+    They are held, so none of them ever ran; the jobs they stood for are submitted again. Also found is a job of an
+    older submission that Slurm accepted late, after its sbatch had given up.
+    """
+    journal = Journal(run.journal)
+    if not any(line["event"] == "intent" for line in journal.lines()):
+        return []
+    orphans = sorted(_queued(run) - journal.known_ids())
+    if orphans:
+        slurm_commands.cancel(orphans)
+    fault_point("after-settling")
+    for token in sorted(journal.open_intents()):
+        journal.append("settled", token=token)
+    return orphans
+
+
+def _queued(run: RunFolder) -> set[str]:
+    """Return the ids of the run's jobs in the queue, known by their comment; of array elements, the array's.
+
+    Raises ClusterError when Slurm does not answer: it may have jobs that nobody wrote down.
+    """
+    answer = slurm_commands.call("squeue", "--noheader", "--me", "--format=%F|%k")
+    if answer.returncode != 0:
+        raise ClusterError(f"squeue does not answer: {' '.join(answer.stderr.split())}")
+    pairs = (line.partition("|") for line in answer.stdout.splitlines())
+    return {job_id.strip() for job_id, _, token in pairs if token.strip().startswith(run_tag(run) + ":")}
+
+
+def _held(journal: Journal) -> list[str]:
+    """Return the ids that were submitted and not yet released, also by an earlier submission that was killed."""
+    return [found.job_id for found in journal.submissions().values() if not found.released]
+
+
+def _roll_back(run: RunFolder, journal: Journal, ids: list[str], error: BaseException) -> None:
+    """Cancel what this submission made. What cannot be cancelled stays held and is settled next time."""
+    why = str(error) if isinstance(error, UserError) else type(error).__name__
+    try:
+        if ids:
+            slurm_commands.cancel(slurm_commands.whole_jobs(ids))
+            journal.withdrawn(ids, f"rolled back: {why}")
+        settle(run)
+    except UserError as second:
+        left = "the held jobs never run, and the next kd-submit of this run removes them"
+        print(f"roll-back incomplete: {second}; {left}", file=sys.stderr)
+
+
+def _own_folder(folder: Path) -> None:
+    """Make a folder that nobody else can write to: jobs load pickles from it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise RunError(f"{folder} belongs to somebody else; choose another --results or --run")
+    folder.chmod(folder.stat().st_mode & ~0o022)

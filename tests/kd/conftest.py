@@ -1,0 +1,100 @@
+"""Stage folders of seconds' size, and running them in place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kd.run import run_stage
+from kd.rundir.folders import StageFolder
+from kd.stages.context import in_place
+
+CE = {"ce": {"weight": 1.0, "arguments": {}}}
+CE_AND_KD = {"ce": {"weight": 0.5, "arguments": {}}, "kd": {"weight": 0.5, "arguments": {"temperature": 4.0}}}
+
+
+def make_spec(stage: str = "baseline", *, kind: str = "train", model: str = "convnet", **settings: Any) -> dict:
+    """Return the spec of a training of 3 epochs of 4 steps on synthetic images; ``settings`` override."""
+    return {
+        "format": 1,
+        "pipeline": "cnn",
+        "stage": stage,
+        "seed": 7,
+        "kind": kind,
+        "role": stage,
+        "fingerprint": f"{stage}-1",
+        "parents": {"teacher": {"stage": "teacher", "seed": 7, "fingerprint": "t"}} if kind == "distill" else {},
+        "data": {
+            "name": "synthetic",
+            "root": None,
+            "arguments": {"classes": 4, "size": 8, "train": 100, "test": 40},
+            "validation": 30,
+            "train_subset": None,
+            "test_subset": None,
+        },
+        "settings": {
+            "model": {"name": model, "arguments": {"width": 4}},
+            "epochs": 3,
+            "batch_size": 16,
+            "optimizer": {"name": "sgd", "arguments": {"lr": 0.05}},
+            "schedule": {"name": "cosine", "arguments": {"warmup": 0.5}},
+            "loss": CE_AND_KD if kind == "distill" else CE,
+            "augment": {"crop": 1, "flip": True},
+            "precision": "auto",
+            "deterministic": False,
+            "compile": False,
+            "checkpoint_every": 1,
+            **settings,
+        },
+        "resources": {},
+    }
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KD_THREADS", "1")
+
+
+@pytest.fixture
+def spec() -> Callable[..., dict]:
+    return make_spec
+
+
+@pytest.fixture
+def write_spec() -> Callable[[Path, dict], StageFolder]:
+    """Make a stage folder that holds a spec."""
+
+    def write(path: Path, spec: dict) -> StageFolder:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "spec.json").write_text(json.dumps(spec))
+        return StageFolder(path)
+
+    return write
+
+
+@pytest.fixture
+def run(write_spec) -> Callable[..., StageFolder]:
+    """Run a spec in a folder to its end, or until a callback raises; return the folder."""
+
+    def go(path: Path, spec: dict, **surroundings: Any) -> StageFolder:
+        folder = write_spec(path, spec)
+        run_stage(in_place(folder, **surroundings))
+        return folder
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished teacher stage."""
+    path = tmp_path_factory.mktemp("teacher")
+    spec = make_spec("teacher", model="resnet8", epochs=2)
+    (path / "spec.json").write_text(json.dumps(spec))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KD_THREADS", "1")
+        run_stage(in_place(StageFolder(path)))
+    return path

@@ -1,0 +1,69 @@
+"""Cluster profiles: those that ship load, faults are placed, and docs/clusters.md explains every key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from kd.errors import ClusterError, SpecError
+from kd.jobfile.source import parse_value
+from slurm.cluster.profile import Partition, Profile, load_profile, profile_names
+from tests.conftest import REPOSITORY
+
+
+def explained() -> list[tuple[str, str]]:
+    """Return key and default of every row of the page's tables."""
+    text = (REPOSITORY / "docs" / "clusters.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("model", [Partition, Profile])
+def test_every_key_is_explained_with_its_true_default(model: type[BaseModel]) -> None:
+    rows = dict(explained())
+    for name, field in model.model_fields.items():
+        assert name in rows, f"docs/clusters.md does not explain {name}"
+        shown: Any = ... if rows[name] == "required" else parse_value(rows[name].strip("`"))
+        default = ... if field.is_required() else field.default
+        assert shown == default, f"docs/clusters.md: {name}"
+
+
+def test_nothing_else_is_explained_and_nothing_twice() -> None:
+    keys = [key for key, _ in explained()]
+    assert sorted(keys) == sorted([*Partition.model_fields, *Profile.model_fields])
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_that_ships_loads(name: str) -> None:
+    assert load_profile(name)[0] == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpu_flg: gres", "1:1: unknown key 'gpu_flg' (did you mean 'gpu_flag'?)"),
+        ("partitions: [{name: a, max_tme: 1h}]", "1:24: unknown key 'max_tme' (did you mean 'max_time'?)"),
+        ("gpu_speed: {a100: 0}", "1:13: "),
+        ("gpu_speed: {a100: .inf}", "1:13: "),
+        ("partitions: [{name: a, gpus_per_node: -1}]", "1:24: "),
+        ("partitions: [{name: a, memory_per_node: 32}]", "expected an amount of memory such as 32G"),
+        ("start_tests: -1", "1:1: "),
+        ("gpu_type_as: feature", "1:1: "),
+    ],
+)
+def test_faults_are_placed(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as error:
+        load_profile(str(file))
+    (line,) = error.value.lines
+    assert line.startswith(f"{file}:")
+    assert message in line
+
+
+def test_an_unknown_name_is_a_cluster_error() -> None:
+    with pytest.raises(ClusterError, match="did you mean 'markov'"):
+        load_profile("markow")

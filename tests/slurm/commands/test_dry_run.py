@@ -1,0 +1,90 @@
+"""The dry run: every sbatch script as it would be sent, on a machine without Slurm, pinned by golden files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from slurm.commands.submit import main
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+RENEW = "renew with: KD_RENEW_GOLDEN=1 python -m pytest tests/slurm/commands/test_dry_run.py, and read the difference"
+
+
+@pytest.fixture(autouse=True)
+def no_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide any Slurm of this machine, and name a data folder that does not exist."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("KD_DATA", "/data")
+    monkeypatch.chdir(tmp_path)
+
+
+def dry_run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main([*arguments, "--dry-run"]) == 0
+    return capsys.readouterr().out
+
+
+def test_markov_scripts_match_the_golden_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Four requests with the lab's partition, gres, modules, venv, wall times, signal and dependencies."""
+    shown = dry_run(capsys, "cnn_pipeline", "--cluster", "markov", "--results", "/results")
+    golden = GOLDEN / "markov_cnn_pipeline.txt"
+    if os.environ.get("KD_RENEW_GOLDEN"):
+        golden.write_text(shown)
+    assert shown == golden.read_text(), RENEW
+    assert list(tmp_path.iterdir()) == [], "a dry run writes nothing"
+
+
+def test_testbed_scripts_match_the_golden_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm.submission.request.sys.executable", "/venv/bin/python")
+    shown = dry_run(capsys, "quickstart", "--cluster", "testbed", "--results", "/results")
+    golden = GOLDEN / "testbed_quickstart.txt"
+    if os.environ.get("KD_RENEW_GOLDEN"):
+        golden.write_text(shown)
+    assert shown == golden.read_text(), RENEW
+
+
+def test_json_lists_the_graph_and_the_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads(dry_run(capsys, "cnn_pipeline", "--cluster", "markov", "--json"))
+    assert [request["request"] for request in shown["requests"]] == ["teacher", "baseline", "distilled", "report"]
+    assert len(shown["jobs"]) == 16
+    assert "#SBATCH --dependency='aftercorr:<teacher>'" in shown["requests"][2]["script"]
+
+
+def test_only_plans_a_stage_and_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads(dry_run(capsys, "cnn_pipeline", "--cluster", "markov", "--json", "--only", "distilled"))
+    assert [request["request"] for request in shown["requests"]] == ["teacher", "distilled"]
+
+
+def test_a_gpu_type_becomes_a_constraint_on_markov(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = dry_run(capsys, "cnn_pipeline", "--cluster", "markov", "--set", "resources.gpu_type=a100")
+    assert "#SBATCH --constraint=a100\n" in shown
+    assert "#SBATCH --gres=gpu:1\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such_job"], "no_such_job: no such job file"),
+        (["cnn_pipeline", "--cluster", "markow"], "unknown cluster 'markow' (did you mean 'markov'?)"),
+        (["cnn_pipeline", "--cluster", "gone.yaml"], "gone.yaml: no such cluster profile file"),
+        (["cnn_pipeline", "--only", "teachr"], "--only teachr: no such stage (did you mean 'teacher'?)"),
+        (["cnn_pipeline", "--run", "a b"], "--run 'a b': a run's name is letters"),
+        (["cnn_pipeline", "--results", "/r%j"], "may not contain '%'"),
+        (["cnn_pipeline", "--cluster", "markov", "--set", "resources.time=9d"], "markov_gpu: allows 2d"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_write_nothing(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    if "--cluster" not in arguments:
+        arguments = [*arguments, "--cluster", "generic"]
+    assert main([*arguments, "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
