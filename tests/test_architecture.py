@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for package in ("kd", "slurm") for path in (REPOSITORY / package).rglob("*.py"))
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "torchvision", "timm", "sklearn", "scipy", "safetensors"}
 # What the launcher may use of the library: its torch-free part.
-SHARED = ("kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.jobfile")
+SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.jobfile")
 # Imports of the library inside functions, allowed because they run in a job or after one.
 LATE = {
     ("slurm.job.payload", "kd.run"),
@@ -87,7 +87,7 @@ def test_launcher_imports_only_the_torch_free_part_of_the_library() -> None:
 
 def test_only_the_executors_import_submitit() -> None:
     users = {name for name, path in MODULES.items() for late in (True, False) if "submitit" in _roots(path, late)}
-    assert users == {"slurm.submission.submitit_executors"}
+    assert users == {"slurm.submission.submitit_calls"}
 
 
 def _roots(path: Path, late: bool) -> set[str]:

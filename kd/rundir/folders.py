@@ -3,10 +3,12 @@
 results/<run>/
     job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
     launch.json                                        what a job must know of the place it runs in
+    capabilities.json                                  what the cluster could do at the last submission
     code.zip                                           the code that runs, frozen at submission
     digests.json                                       checksums of finished artefacts, remembered
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
     stages/<stage>/seed-<seed>/                        one job: see StageFolder
+    replaced/<time>/<stage>/                           stages that --again has set aside
     report.json report/                                what kd-collect assembled
 """
 
@@ -20,6 +22,9 @@ from typing import Any, NamedTuple
 
 from kd.errors import RunError, did_you_mean
 from kd.files import read_json, sha256_file
+
+SEED_PREFIX = "seed-"
+SINGLE = "single"  # the folder of a stage that is not repeated over seeds
 
 
 class JobKey(NamedTuple):
@@ -93,6 +98,12 @@ class StageFolder:
         """The run this job belongs to."""
         return RunFolder(self.path.parent.parent.parent)
 
+    @property
+    def key(self) -> JobKey:
+        """The job's name, as its folder is called."""
+        seed = self.path.name.removeprefix(SEED_PREFIX)
+        return JobKey(self.path.parent.name, None if self.path.name == SINGLE else int(seed))
+
     def read_result(self) -> dict[str, Any] | None:
         """Return result.json, or None when the job is not done."""
         return read_object(self.result)
@@ -145,6 +156,11 @@ class RunFolder:
         return self.path / "launch.json"
 
     @property
+    def capabilities(self) -> Path:
+        """What the cluster could do when the run was last submitted."""
+        return self.path / "capabilities.json"
+
+    @property
     def code(self) -> Path:
         """The frozen code, importable as it is."""
         return self.path / "code.zip"
@@ -164,6 +180,14 @@ class RunFolder:
         """Folder of all stage folders."""
         return self.path / "stages"
 
+    def jobs_of(self, stage: Path) -> list[StageFolder]:
+        """Return the folders of a stage's jobs, by name; ``stage`` is an entry of ``stages``."""
+        return [StageFolder(path) for path in sorted(stage.iterdir())] if stage.is_dir() else []
+
+    def replaced(self, when: str) -> Path:
+        """Return the folder of the stages that were set aside at that time."""
+        return self.path / "replaced" / when
+
     @property
     def report_json(self) -> Path:
         """The report as data."""
@@ -178,9 +202,13 @@ class RunFolder:
         """Return the folder of the scheduler's own files of a stage (scripts, pickles, raw logs)."""
         return self.path / "submitted" / stage
 
+    def submitted_alone(self, key: JobKey) -> Path:
+        """Return the folder of the files of one job that is sent by itself, as local jobs are."""
+        return self.submitted(key.stage) / self.stage(key).path.name
+
     def stage(self, key: JobKey) -> StageFolder:
         """Return the folder of one job."""
-        name = "single" if key.seed is None else f"seed-{key.seed}"
+        name = SINGLE if key.seed is None else f"{SEED_PREFIX}{key.seed}"
         return StageFolder(self.stages / key.stage / name)
 
     def require(self) -> RunFolder:
@@ -199,6 +227,16 @@ def results_folder() -> Path:
     return Path(os.environ.get("KD_RESULTS") or "results")
 
 
+def submission_lock(results: Path) -> Path:
+    """Return the lock file of a results folder: held while a submission compares its jobs with other runs'."""
+    return results / ".submitting.lock"
+
+
+def runs_in(results: Path) -> list[RunFolder]:
+    """Return the planned runs of a results folder, by name."""
+    return [RunFolder(plan.parent) for plan in sorted(results.glob("*/plan.json"))]
+
+
 def find_run(name: str, results: Path) -> RunFolder:
     """Return the run a person named: a path, or the name of a run in ``results``; with an absolute path.
 
@@ -210,7 +248,7 @@ def find_run(name: str, results: Path) -> RunFolder:
             return run
     if Path(name).is_dir():
         return RunFolder(Path(os.path.abspath(name))).require()
-    known = sorted(plan.parent.name for plan in results.glob("*/plan.json"))
+    known = [run.name for run in runs_in(results)]
     raise RunError(f"{name}: no such run folder, nor a run in {results}{did_you_mean(Path(name).name, known)}")
 
 

@@ -93,7 +93,7 @@ class LivePartition:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ExpectedStart:
     """What ``sbatch --test-only`` said: Slurm's earliest start in seconds from now, or its refusal."""
 
     seconds: float | None
@@ -108,7 +108,7 @@ class LiveState:
     account: str | None = None  # None: not known
     qos: str | None = None
     groups: frozenset[str] | None = None
-    starts: Mapping[tuple[str, str | None, Needs], Start] = field(default_factory=dict)
+    starts: Mapping[tuple[str, str | None, Needs], ExpectedStart] = field(default_factory=dict)
     history: tuple[Measurement, ...] = ()
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from kd.errors import ClusterError, RunError, UserError
 from kd.files import deny_others_to_write, write_json
 from kd.rundir.folders import StageFolder, read_object
+from kd.rundir.journal import Journal
 from slurm.job.attempt_log import attempt_log
 from slurm.job.claim import Claim, Superseded, claim_stage
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
@@ -33,16 +34,30 @@ from slurm.job.publish import free_bytes, hit_full_disk, is_full
 from slurm.job.readiness import already_done, find_parents
 from slurm.job.scratch import Scratch, scratch_folder
 from slurm.job.staging import Staging
-from slurm.state.submissions import Journal
 
 DEFAULT_RESTARTS = 20
 RESERVE_BYTES = 1 << 30  # of scratch, for the checkpoints a job writes
 PARENT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # shared storage may show a parent's last file late on another node
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What differs for a job under the executors. A failure ends in exit code 1, or is raised for a debugger."""
+
+    on_slurm: bool = False  # its signals, its variables, a requeue; parents finished on other nodes
+    raises: bool = False
+
+
+SURROUNDINGS: Mapping[str, Surroundings] = {
+    "slurm": Surroundings(on_slurm=True),
+    "local": Surroundings(),
+    "debug": Surroundings(raises=True),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class StageJob:
-    """Runs one attempt at a stage. ``executor`` is ``slurm``, ``local`` or ``debug``."""
+    """Runs one attempt at a stage. ``executor`` is its name."""
 
     folder: Path
     executor: str
@@ -50,20 +65,20 @@ class StageJob:
     def __call__(self) -> None:
         """Run the stage, or see that it is done. A failure ends in failure.json and exit code 1 (debug: raises)."""
         deny_others_to_write()
-        on_slurm = self.executor == "slurm"
+        around = SURROUNDINGS[self.executor]
         folder = StageFolder(Path(self.folder))
         if not folder.path.is_dir():
             raise RunError(f"{folder.path}: no such stage folder; was the run moved or removed?")
-        if on_slurm:
+        if around.on_slurm:
             set_thread_counts(os.environ)
-        job = job_identity(os.environ) if on_slurm else JobIdentity()
+        job = job_identity(os.environ) if around.on_slurm else JobIdentity()
         announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
-        with attempt_log(folder.log, announcement) as number, StopSignals(on_slurm=on_slurm) as stop:
+        with attempt_log(folder.log, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
             except Exception as caught:
                 error = _told(caught, folder)
-                if self.executor == "debug":
+                if around.raises:
                     if stop.asked_by(signal.SIGINT):
                         raise KeyboardInterrupt from error
                     raise error from error.__cause__
@@ -107,13 +122,13 @@ class _Attempt:
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
-        parents = find_parents(self.folder, spec, PARENT_PAUSES if self.executor == "slurm" else ())
+        parents = find_parents(self.folder, spec, PARENT_PAUSES if SURROUNDINGS[self.executor].on_slurm else ())
         candidates: Sequence[str] = () if spec["kind"] == "report" else self.launch.get("scratch", ())
         while True:
             with scratch_folder(candidates, self.job, os.environ, self.launch.get("submit_tmpdir")) as scratch:
                 try:
-                    full = self._train(spec, parents, claim, scratch)
-                    if not full:
+                    scratch_ran_full = self._train(spec, parents, claim, scratch)
+                    if not scratch_ran_full:
                         return
                     _say("scratch ran full: going on in place, from the last checkpoint on shared storage")
                     candidates = ()

@@ -24,14 +24,14 @@ from typing import Any, Literal, TypeAlias
 
 from kd.errors import ClusterError
 
-Request: TypeAlias = Literal["requeue", "save", "end"]
+StopRequest: TypeAlias = Literal["requeue", "save", "end"]
 
-_ON_SLURM: dict[signal.Signals, Request] = {
+_ON_SLURM: dict[signal.Signals, StopRequest] = {
     signal.SIGUSR1: "requeue",
     signal.SIGUSR2: "requeue",
     signal.SIGTERM: "save",
 }
-_ELSEWHERE: dict[signal.Signals, Request] = dict.fromkeys(
+_ELSEWHERE: dict[signal.Signals, StopRequest] = dict.fromkeys(
     (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT), "end"
 )
 KILL_SECONDS = 60.0  # longer than KillWait (30 s by default), after which Slurm kills what it terminated
@@ -46,7 +46,7 @@ class StopSignals:
     def __init__(self, *, on_slurm: bool) -> None:
         self._requests = _ON_SLURM if on_slurm else _ELSEWHERE
         self._older: dict[signal.Signals, Any] = {}
-        self._asked: dict[Request, signal.Signals] = {}
+        self._asked: dict[StopRequest, signal.Signals] = {}
 
     def __enter__(self) -> StopSignals:
         for number in self._requests:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from kd.durations import rough_duration
 from kd.jobfile.plan import Needs
 from kd.jobfile.quantities import format_minutes
-from slurm.cluster.pending_reasons import duration
 from slurm.placement.choice import Candidate, Choice
 
 _HEADINGS = ("", "partition", "GPU", "free GPUs", "jobs now", "start", "work", "all done", "why")
 _MOST_IN_A_LINE = 3
 
 
-def line(choice: Choice) -> str:
+def in_one_line(choice: Choice) -> str:
     """Return one line: ``a100: starts now, at most 3 h; v100 lost: slower GPU (7 h 30 min)``."""
     if not choice.candidates:
         return "the site's default partition"
@@ -94,7 +94,7 @@ def _lost(candidate: Candidate, best: Candidate) -> str:
     if (candidate.work or 0) > (best.work or 0):
         reasons.append("slower GPU")
     if (later := (candidate.start or 0) - (best.start or 0)) > 0:
-        reasons.append(f"starts {duration(later)} later at the earliest")
+        reasons.append(f"starts {rough_duration(later)} later at the earliest")
     return " and ".join(reasons) or "fewer jobs at a time"
 
 
@@ -115,7 +115,7 @@ def _row(choice: Choice, rank: int, candidate: Candidate) -> tuple[str, ...]:
         "" if candidate.slots is None or not candidate.fits else str(candidate.slots),
         _start(candidate, choice) if timed else "",
         _work(candidate, choice) if timed else "",
-        duration(candidate.finish) if candidate.finish is not None else "",
+        rough_duration(candidate.finish) if candidate.finish is not None else "",
         why(choice, candidate),
     )
 
@@ -124,7 +124,7 @@ def _start(candidate: Candidate, choice: Choice, *, alone: bool = False) -> str:
     if candidate.start is None:
         return "start not known" if alone else "unknown"
     if candidate.start > 0:
-        return f"{'starts ' if alone else ''}in {duration(candidate.start)} or later"
+        return f"{'starts ' if alone else ''}in {rough_duration(candidate.start)} or later"
     fewer = candidate.slots is not None and 0 < candidate.slots < choice.jobs
     return ("starts now" if alone else "now") + (
         f" ({candidate.slots} of {choice.jobs} jobs)" if alone and fewer else ""
@@ -133,4 +133,4 @@ def _start(candidate: Candidate, choice: Choice, *, alone: bool = False) -> str:
 
 def _work(candidate: Candidate, choice: Choice) -> str:
     assert candidate.work is not None
-    return f"{'about' if choice.measured else 'at most'} {duration(candidate.work)}"
+    return f"{'about' if choice.measured else 'at most'} {rough_duration(candidate.work)}"

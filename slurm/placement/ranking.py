@@ -15,7 +15,7 @@ from typing import Any
 from kd.jobfile.plan import Needs
 from slurm.cluster.gpus import is_slice, speed_of
 from slurm.cluster.measured_throughput import measured_speeds, measured_work, setup_of
-from slurm.cluster.partitions_and_nodes import LivePartition, LiveState, Start
+from slurm.cluster.partitions_and_nodes import ExpectedStart, LivePartition, LiveState
 from slurm.cluster.profile import Partition, Profile
 from slurm.placement.choice import UNLISTED, Candidate, Choice
 from slurm.placement.live_limits import Room, gpu_types, live_refusal, room
@@ -25,7 +25,7 @@ from slurm.placement.profile_limits import declared_refusal
 EQUAL_WITHIN = 0.1
 
 
-def rank(
+def rank_partitions(
     profile: Profile,
     live: LiveState,
     needs: Needs,
@@ -34,14 +34,14 @@ def rank(
     spec: Mapping[str, Any] | None,
     ahead: Mapping[tuple[str, str | None], int],
 ) -> Choice:
-    """Return the ranking for ``jobs`` equal jobs with GPUs; see ``slurm.placement.choose_partition.choose``."""
+    """Return the ranking for ``jobs`` equal jobs with GPUs; see ``slurm.placement.choose_partition``."""
     found = list(_candidates(profile, live, needs))
     speeds = measured_speeds(profile.gpu_speed, live.history, setup_of(spec) if spec else None)
     measured = measured_work(spec, live.history, speeds) if spec else None
     work = _limit_as_work(found, needs, speeds) if measured is None else measured
     timed = []
     for candidate in found:
-        start = live.starts.get((candidate.partition, candidate.gpu_type, needs), Start(None))
+        start = live.starts.get((candidate.partition, candidate.gpu_type, needs), ExpectedStart(None))
         started = _started(candidate, start) if candidate.fits else candidate
         before = ahead.get((candidate.partition, candidate.gpu_type), 0)
         timed.append(_timed(started, work, speeds, jobs, before, profile.parallel) if started.fits else started)
@@ -132,7 +132,7 @@ def _limit_as_work(found: Sequence[Candidate], needs: Needs, speeds: Mapping[str
     return needs.minutes * 60 * min(fitting, default=1.0)
 
 
-def _started(candidate: Candidate, start: Start) -> Candidate:
+def _started(candidate: Candidate, start: ExpectedStart) -> Candidate:
     """Add the expected start: now where a job has room, else what Slurm said, which may be a refusal."""
     if start.refusal:
         return replace(candidate, refusal=f"Slurm refuses: {start.refusal}")
