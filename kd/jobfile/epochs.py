@@ -26,13 +26,10 @@ def with_epochs(document: Document, epochs: int) -> Document:
         before = stage.get("epochs")
         if not isinstance(before, int) or isinstance(before, bool) or before < 1:
             continue
-        shortened = {
-            ("schedule", key): value for key, value in _shortened(stage.get("schedule"), epochs, before).items()
-        }
-        for term, entry in _terms(stage.get("loss")).items():
-            shortened |= {("loss", term, key): value for key, value in _shortened(entry, epochs, before).items()}
-        for path, value in shortened.items():
-            document = replace(document, ("stages", name, *path), value, place)
+        parts: dict[Address, Any] = {("schedule",): stage.get("schedule"), **_terms(stage.get("loss"))}
+        for path, arguments in parts.items():
+            for key, value in _shortened(arguments, epochs, before).items():
+                document = replace(document, ("stages", name, *path, key), value, place)
         document = replace(document, ("stages", name, "epochs"), epochs, place)
     return document
 

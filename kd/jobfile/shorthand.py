@@ -129,9 +129,10 @@ def _written(
                     _take_away(stage, path)
                     continue
                 _put(stage, path, value)
-                for length in range(1, len(path)):  # keys that the file spells with dots
-                    positions.setdefault(path[:length], document.positions.get(origin, document.name))
-                positions |= {(*path, *rest): place for rest, place in below[origin].items()}
+                place = document.positions.get(document.nearest(origin), document.name)  # of an alias, its own
+                for length in range(1, len(path) + 1):  # a key with dots spells several
+                    positions.setdefault(path[:length], place)
+                positions |= {(*path, *rest): place for rest, place in below.get(origin, {}).items()}
     return stage, positions
 
 
@@ -191,16 +192,21 @@ def _write_comparisons(document: Document, stages: dict[str, Any], positions: Po
             for each in _meant(document, list(stages), wanted, (*address, wanted)):
                 place = document.positions.get((*address, wanted), document.name)
                 positions.setdefault((*address, each), place)
-                result[each] = _partners(document, list(stages), each, listed, (*address, wanted))
+                partners = _partners(document, list(stages), listed, (*address, wanted))
+                result[each] = partners if each == wanted else _others(partners, each)
         stage["compare"] = result
 
 
-def _partners(document: Document, names: Sequence[str], name: str, others: Any, address: Address) -> Any:
+def _partners(document: Document, names: Sequence[str], listed: Any, address: Address) -> Any:
     """Return the stages that one is compared with; what is no list of names stays for the schema to refuse."""
-    if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
-        return others
-    found = [each for other in others for each in _meant(document, names, other, address)]
-    return [other for other in dict.fromkeys(found) if other != name or name in others]
+    if not isinstance(listed, list) or not all(isinstance(other, str) for other in listed):
+        return listed
+    return [each for other in listed for each in _meant(document, names, other, address)]
+
+
+def _others(partners: Any, name: str) -> Any:
+    """Return the partners of one of many stages that a pattern fits: itself is not among them."""
+    return [other for other in partners if other != name] if isinstance(partners, list) else partners
 
 
 def _meant(document: Document, names: Sequence[str], wanted: str, address: Address) -> list[str]:

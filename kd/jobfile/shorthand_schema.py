@@ -53,7 +53,9 @@ def _with_variants(name: str, stage: Schema) -> Schema:
         },
     }
     added = {"variants": variants, "grid": grid}
-    return {**stage, "properties": {**stage["properties"], **added}, "required": ["kind"]}
+    dotted: Schema = {r"\.": {}}  # one value inside what the defaults say
+    properties = {**stage["properties"], **added}
+    return {**stage, "properties": properties, "patternProperties": dotted, "required": ["kind"]}
 
 
 def _changed(name: str, stage: Schema, without: tuple[str, ...]) -> Schema:
