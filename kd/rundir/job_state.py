@@ -137,9 +137,6 @@ def is_made_anew(known: Evidence) -> bool:
         return False
     if answer.standing == "waiting" or (answer.standing == "running" and result.job_id is not None):
         return True
-    if sent.withdrawn is None and answer.standing == "ended":
-        failure = known.files.failure
-        return failure is not None and failure.is_of(sent) and failure.time > result.finished
     return sent.time > result.finished
 
 

@@ -65,6 +65,7 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
     lines += [f"cancelled {found.key} ({phases[found.key]}, {_name(found)})" for found in cancelled]
     lines += [f"not cancelled: {key}: {why}" for key, why in refused.items()]
     lines += [] if everything else _yet_to_start(states, chosen)
+    lines += _of_other_runs(states, chosen)
     return [*lines, f"{run.name}: {len(cancelled)} cancelled; {AGAIN}"] if lines else [f"{run.name}: nothing to cancel"]
 
 
@@ -89,6 +90,15 @@ def _yet_to_start(states: Iterable[JobStatus], chosen: Collection[JobKey]) -> li
         f"not cancelled: {state.key} has not started; to stop the kd-submit that will start it, cancel the whole run"
         for state in states
         if state.key in chosen and state.phase == "queued" and not state.alive
+    ]
+
+
+def _of_other_runs(states: Iterable[JobStatus], chosen: Collection[JobKey]) -> list[str]:
+    """Name the jobs that another run does for this one: they are that run's to cancel."""
+    return [
+        f"not cancelled: {state.key} ({state.phase}) is job {state.job_id} of run {state.lender}; kd-cancel it there"
+        for state in states
+        if state.key in chosen and state.alive and state.lender is not None
     ]
 
 

@@ -88,9 +88,9 @@ class MadeRun:
         write_json(self.run.stage(key).failure, failure)
 
 
-def make_run(folder: Path, seeds: Iterable[int] = (1, 2)) -> MadeRun:
+def make_run(folder: Path, seeds: Iterable[int] = (1, 2), *, name: str = "trial") -> MadeRun:
     plan = plan_of(seeds)
-    run = RunFolder(folder / "results" / "trial")
+    run = RunFolder(folder / "results" / name)
     write_json(run.plan, plan.to_json())
     return MadeRun(run, plan)
 
