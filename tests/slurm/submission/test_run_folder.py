@@ -27,7 +27,7 @@ def job() -> Job:
 
 
 def write(run: RunFolder, *seeds: int, executor: Executor = EXECUTORS["slurm"]) -> RunFolder:
-    launch = Launch(executor=executor, cluster="markov", profile=Profile(scratch=("$TMPDIR",), max_restarts=7))
+    launch = Launch(executor=executor, cluster="markov", profile=Profile(scratch=["$TMPDIR"], max_restarts=7))
     write_run(run, job(), plan_of(seeds), launch, ["kd-submit", "x.yaml"])
     return run
 
