@@ -24,6 +24,7 @@ from kd.errors import RunError, did_you_mean
 from kd.files import read_json, sha256_file
 
 SEED_PREFIX = "seed-"
+REPLACED = "replaced-"
 SINGLE = "single"  # the folder of a stage that is not repeated over seeds
 
 
@@ -92,6 +93,36 @@ class StageFolder:
     def lock(self) -> Path:
         """Held by the attempt that trains this folder, so that two of them cannot."""
         return self.path / ".lock"
+
+    def attempt_log(self, number: int) -> Path:
+        """Return the log of one attempt, counted from 1."""
+        return self.log / f"attempt-{number}.log"
+
+    def attempt_logs(self) -> list[Path]:
+        """Return the logs of all attempts that there are."""
+        return list(self.log.glob("*.log"))
+
+    def next_replaced(self) -> Path:
+        """Return a new name for the folder that results which no longer count are moved to."""
+        return self.path / f"{REPLACED}{1 + len(list(self.path.glob(f'{REPLACED}*')))}"
+
+    def state_entries(self) -> list[Path]:
+        """Return what attempts published here: all but bookkeeping, logs, and results that were replaced."""
+        files = (self.spec, self.result, self.failure, self.progress, self.attempt, self.log)
+        bookkeeping = {path.name for path in files}
+        hidden = (".", REPLACED)
+        return [
+            entry
+            for entry in sorted(self.path.iterdir())
+            if entry.name not in bookkeeping and not entry.name.startswith(hidden)
+        ]
+
+    def free_name_beside(self) -> Path:
+        """Return a name beside this folder that nothing has: where it is moved when a link takes its place."""
+        number = 1
+        while (name := self.path.with_name(f"{self.path.name}.{REPLACED}{number}")).exists():
+            number += 1
+        return name
 
     @property
     def run(self) -> RunFolder:
@@ -180,9 +211,12 @@ class RunFolder:
         """Folder of all stage folders."""
         return self.path / "stages"
 
-    def jobs_of(self, stage: Path) -> list[StageFolder]:
-        """Return the folders of a stage's jobs, by name; ``stage`` is an entry of ``stages``."""
-        return [StageFolder(path) for path in sorted(stage.iterdir())] if stage.is_dir() else []
+    def job_folders(self) -> dict[str, list[StageFolder]]:
+        """Return the folders of all jobs that are there, by stage."""
+        found: dict[str, list[StageFolder]] = {}
+        for path in sorted(self.stages.glob("*/*")):
+            found.setdefault(path.parent.name, []).append(StageFolder(path))
+        return found
 
     def replaced(self, when: str) -> Path:
         """Return the folder of the stages that were set aside at that time."""

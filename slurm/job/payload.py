@@ -73,7 +73,7 @@ class StageJob:
             set_thread_counts(os.environ)
         job = job_identity(os.environ) if around.on_slurm else JobIdentity()
         announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
-        with attempt_log(folder.log, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
+        with attempt_log(folder, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
             except Exception as caught:

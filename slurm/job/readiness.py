@@ -11,7 +11,6 @@ from typing import Any
 from kd.errors import RunError
 from kd.rundir.folders import JobKey, StageFolder, read_object
 from slurm.job.claim import Claim
-from slurm.job.staging import state_entries
 
 
 def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, say: Callable[[str], None]) -> bool:
@@ -39,12 +38,11 @@ def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, say
 
 def _set_aside(folder: StageFolder, why: str, say: Callable[[str], None]) -> None:
     """Move earlier results into ``replaced-<n>/``: nothing is resumed from them, and nothing is lost."""
-    number = 1 + len(list(folder.path.glob("replaced-*")))
-    target = folder.path / f"replaced-{number}"
+    target = folder.next_replaced()
     say(f"{why}; earlier results are moved to {target.name} and training starts over")
     target.mkdir()
     # result.json first: from then on the stage is not done
-    for path in (folder.result, folder.progress, *state_entries(folder.path)):
+    for path in (folder.result, folder.progress, *folder.state_entries()):
         if path.exists():
             path.rename(target / path.name)
 

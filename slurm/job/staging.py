@@ -20,8 +20,6 @@ from kd.rundir.folders import StageFolder
 from slurm.job.publish import Publisher, free_bytes, hit_full_disk, is_full
 from slurm.job.stage_dataset import StagedData, stage_data
 
-_NOT_STATE = frozenset({"spec.json", "result.json", "failure.json", "progress.json", "attempt.json", "log"})
-
 
 class Staging:
     """Where one job reads and writes: ``work``, ``parents``, ``data_root`` (None: as the spec says), ``publish``.
@@ -106,7 +104,7 @@ class Staging:
 
     def _check_space(self, scratch: Path, parents: Mapping[str, StageFolder]) -> None:
         """Raise OSError in words when state, parents and the checkpoints to come do not fit into scratch."""
-        files = [*_state_files(self.folder.path), *(file for parent in parents.values() for file in _artefacts(parent))]
+        files = [*_state_files(self.folder), *(file for parent in parents.values() for file in _artefacts(parent))]
         need = sum(file.stat().st_size for file in files if file.is_file()) + self._reserve_bytes
         free = free_bytes(scratch)
         if need > free:
@@ -117,7 +115,7 @@ class Staging:
         self.work = scratch / "work"
         self.work.mkdir()
         self._publisher = Publisher(self.work, self.folder.path, still_ours)
-        for file in _state_files(self.folder.path):
+        for file in _state_files(self.folder):
             name = str(file.relative_to(self.folder.path))
             self._publisher.note(name, self._copy(file, self.work / name))
         self.parents = {}
@@ -165,18 +163,7 @@ def _require_digest(parent: StageFolder, file: Path, recorded: str, digest: str)
         )
 
 
-def state_entries(folder: Path) -> list[Path]:
-    """Return what earlier attempts published: every entry of a stage folder but bookkeeping, logs and
-    replaced results.
-    """
-    return [
-        entry
-        for entry in sorted(folder.iterdir())
-        if entry.name not in _NOT_STATE and not entry.name.startswith((".", "replaced-"))
-    ]
-
-
-def _state_files(folder: Path) -> Iterator[Path]:
-    for entry in state_entries(folder):
+def _state_files(folder: StageFolder) -> Iterator[Path]:
+    for entry in folder.state_entries():
         files = entry.rglob("*") if entry.is_dir() else [entry]
         yield from (file for file in files if file.is_file() and not file.name.startswith("."))

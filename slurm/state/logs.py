@@ -16,7 +16,7 @@ SAME_SECONDS = 5.0  # the raw log repeats what the attempt's own has; it is news
 
 def newest_logs(run: RunFolder, key: JobKey) -> list[Path]:
     """Return the logs worth reading of a job's newest attempt: its own, then raw ones that go on after it."""
-    own = sorted(_existing(run.stage(key).log.glob("*.log")), key=_written)[-1:]
+    own = sorted(_existing(run.stage(key).attempt_logs()), key=_written)[-1:]
     until = _written(own[0]) + SAME_SECONDS if own else 0.0
     return [*own, *(path for path in _raw_logs(run, key) if path.stat().st_size and _written(path) > until)]
 

@@ -73,11 +73,12 @@ def find_lenders(
 
 def link(run: RunFolder, borrowed: Borrowed) -> None:
     """Make this run's folder of a job stand for the lender's. What an earlier attempt left is set aside."""
-    path = run.stage(borrowed.key).path
+    folder = run.stage(borrowed.key)
+    path = folder.path
     if path.is_symlink():
         path.unlink()
     elif path.exists():
-        path.rename(_free_name(path))
+        path.rename(folder.free_name_beside())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(os.path.relpath(borrowed.folder, path.parent), target_is_directory=True)
 
@@ -123,10 +124,3 @@ def _outlives(executor: str | None) -> bool:
     """Whether jobs of an executor go on without the command that sent them, so that others may wait for them."""
     known = EXECUTORS.get(executor or "")
     return known is not None and known.is_cluster
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (name := path.with_name(f"{path.name}.replaced-{number}")).exists():
-        number += 1
-    return name
