@@ -108,7 +108,10 @@ def read_finished(folder: StageFolder, fingerprint: str, newest: Submission | No
 
 
 def _is_newest(result: ResultOrigin, newest: Submission | None) -> bool:
-    return newest is None or result.job_id == newest.job_id
+    """Whether a result is of the newest submission. Processes of this machine have no job id: their times decide."""
+    if newest is None or result.job_id == newest.job_id:
+        return True
+    return result.job_id is None and newest.process is not None and result.finished >= newest.time
 
 
 def _damage(

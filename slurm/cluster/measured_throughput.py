@@ -1,4 +1,4 @@
-"""How fast GPU types are, learnt from stages that finished: their result.json says how many images a second, and where.
+"""How fast GPU types are, learnt from stages that finished: their result.json has the images a second, and where.
 
 Nothing is stored besides: the results *are* the store. Only JSON is read; results of other clusters are passed over.
 """

@@ -107,7 +107,7 @@ def ended_words(record: Record) -> str:
         return "died before it started: its log file could not be opened"
     if record.state == "FAILED" and number not in ("", "0"):
         return f"killed by signal {number}"
-    if record.state == "FAILED" and code.isdigit() and int(code) > 128:  # the shell's and srun's way to say so
+    if record.state == "FAILED" and code.isdigit() and int(code) > 128:  # how the shell and srun report it
         return f"killed by signal {int(code) - 128}"
     if record.state == "FAILED" and code not in ("", "0"):
         return f"{record.meaning.words}, exit code {code}"

@@ -1,4 +1,4 @@
-"""``kd-cancel RUN [STAGE ...]``: cancel what waits or runs, with all that needs it, and say what was cancelled."""
+"""``kd-cancel RUN [STAGE ...]``: cancel what waits or runs, with all that needs it, and print what was cancelled."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What a job unpickles and calls: the path of a stage folder and nothing else. Runs one attempt at that
-stage.
+"""Runs one attempt at one stage, inside the job. A job unpickles the path of a stage folder and nothing else.
 
     log -> claim -> already done? -> parents finished? -> scratch -> staging -> kd.run -> result.json
     stop signal -> checkpoint published -> scratch removed -> requeue within the budget -> wait for Slurm to
@@ -42,10 +41,10 @@ PARENT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # shared storage may show a parent's last 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What differs for a job under the executors. A failure ends in exit code 1, or is raised for a debugger."""
+    """What differs for a job between the executors."""
 
     on_slurm: bool = False  # its signals, its variables, a requeue; parents finished on other nodes
-    raises: bool = False
+    raises: bool = False  # a failure reaches a debugger; elsewhere it ends in exit code 1
 
 
 SURROUNDINGS: Mapping[str, Surroundings] = {
@@ -77,7 +76,7 @@ class StageJob:
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
             except Exception as caught:
-                error = _told(caught, folder)
+                error = _explained(caught, folder)
                 if around.raises:
                     if stop.asked_by(signal.SIGINT):
                         raise KeyboardInterrupt from error
@@ -104,21 +103,21 @@ class _Attempt:
         spec = read_object(self.folder.spec)
         if spec is None:
             raise RunError(f"{self.folder.spec}: missing or damaged; submit the run again")
-        with claim_stage(self.folder, self.job, self.number, spec["fingerprint"], _say) as claim:
+        with claim_stage(self.folder, self.job, self.number, spec["fingerprint"], _log) as claim:
             try:
-                if not already_done(self.folder, spec, claim, _say):
+                if not already_done(self.folder, spec, claim, _log):
                     self._train_until_done(spec, claim)
                 self.folder.failure.unlink(missing_ok=True)
             except Superseded:
                 raise  # the folder is another attempt's now: nothing may be written there
             except Exception as error:
                 if not (isinstance(error, Interrupted) and self.stop.requeue):
-                    self._write_failure(_told(error, self.folder))
+                    self._write_failure(_explained(error, self.folder))
                     raise
                 self._hand_over(claim)
 
     def _train_until_done(self, spec: Mapping[str, Any], claim: Claim) -> None:
-        """Train; go on after a TERM that no kill followed, and in place when scratch runs full."""
+        """Train. Training goes on after a TERM that no kill followed, and in place when the scratch disk fills up."""
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
@@ -130,17 +129,17 @@ class _Attempt:
                     scratch_ran_full = self._train(spec, parents, claim, scratch)
                     if not scratch_ran_full:
                         return
-                    _say("scratch ran full: going on in place, from the last checkpoint on shared storage")
+                    _log("scratch ran full: going on in place, from the last checkpoint on shared storage")
                     candidates = ()
                     continue
                 except Interrupted:
                     if not self.stop.terminated:
                         raise
-            _say(f"saved after {self.stop.describe()}; waiting for Slurm to end this job")
+            _log(f"saved after {self.stop.describe()}; waiting for Slurm to end this job")
             self.stop.outlive()
             if self.stop.requeue:
                 raise Interrupted("asked to hand over")
-            _say("the job lives on: training continues")
+            _log("the job lives on: training continues")
 
     def _train(
         self, spec: Mapping[str, Any], parents: Mapping[str, StageFolder], claim: Claim, scratch: Scratch
@@ -149,13 +148,13 @@ class _Attempt:
         from kd.run import run_stage
         from kd.stages.context import StageContext
 
-        _say(scratch.reason)
+        _log(scratch.reason)
         staging = Staging(
             self.folder,
             scratch.path,
             parents,
             _data_root(spec),
-            warn=_say,
+            warn=_log,
             still_ours=claim.require,
             reserve_bytes=RESERVE_BYTES,
         )
@@ -202,7 +201,7 @@ class _Attempt:
         }
 
     def _submitted(self) -> float | None:
-        """Return when this job was submitted, so that the report can tell how long it waited."""
+        """Return when this job was submitted, so that the report knows how long it waited."""
         newest = Journal(self.folder.run.journal).submissions()
         return next((found.time for found in newest.values() if found.job_id == self.job.job_id), None)
 
@@ -216,7 +215,7 @@ class _Attempt:
                     "its checkpoint is kept: run kd-submit again to go on"
                 )
             assert self.job.job_id is not None  # only Slurm asks for a requeue
-            _say(f"saved after {self.stop.describe()}; requeueing (restart {claim.restarts + 1} of {budget})")
+            _log(f"saved after {self.stop.describe()}; requeueing (restart {claim.restarts + 1} of {budget})")
             requeue_job(self.job.job_id)
             if not self.stop.await_kill():
                 raise ClusterError(f"job {self.job.job_id} was requeued, yet Slurm does not end its present run")
@@ -238,7 +237,7 @@ class _Attempt:
         try:
             write_json(self.folder.failure, failure)
         except OSError as full:
-            _say(f"{self.folder.failure} cannot be written: {full}")
+            _log(f"{self.folder.failure} cannot be written: {full}")
 
 
 def _data_root(spec: Mapping[str, Any]) -> Path | None:
@@ -246,20 +245,20 @@ def _data_root(spec: Mapping[str, Any]) -> Path | None:
     return Path(root) if root else None
 
 
-def _told(error: Exception, folder: StageFolder) -> Exception:
+def _explained(error: Exception, folder: StageFolder) -> Exception:
     """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
     if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
         return error
-    told = RunError(
+    explained = RunError(
         f"{folder.path}: the disk is full or your quota is used up ({free_bytes(folder.path):,} bytes free); "
         "make room and run kd-submit again to go on from the last checkpoint"
     )
-    told.__cause__ = error
-    return told
+    explained.__cause__ = error
+    return explained
 
 
 def _is_expected(error: Exception) -> bool:
-    """Tell whether ``error`` is a person's affair, to be told in one line, and no bug."""
+    """Return whether ``error`` is a person's affair, to be explained in one line, and no bug."""
     from kd.stages.context import Interrupted
 
     return isinstance(error, (UserError, Interrupted))
@@ -275,5 +274,5 @@ def _message(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(f"kd: {text}")

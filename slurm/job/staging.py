@@ -22,7 +22,9 @@ from slurm.job.stage_dataset import StagedData, stage_data
 
 
 class Staging:
-    """Where one job reads and writes: ``work``, ``parents``, ``data_root`` (None: as the spec says), ``publish``.
+    """Where one job reads and writes: ``work``, ``parents``, ``data_root``, ``publish``.
+
+    ``data_root`` None: the data set is read where it lies.
 
     ``scratch`` is a fresh private folder of this job, or None to work in place. ``still_ours`` is called
     before every publication and raises when another attempt owns the stage folder. ``reserve_bytes`` of scratch
@@ -51,7 +53,7 @@ class Staging:
             try:
                 self._check_space(scratch, parents)
                 self._stage_work(scratch, parents, still_ours)
-            except OSError as error:  # full after all, or a broken disk: shared storage still works
+            except OSError as error:  # the disk is full after all, or broken: shared storage still works
                 warn(f"works in place: {error}")
                 shutil.rmtree(scratch / "work", ignore_errors=True)
                 shutil.rmtree(scratch / "parents", ignore_errors=True)
@@ -70,7 +72,7 @@ class Staging:
 
     @property
     def data_root(self) -> Path | None:
-        """The staged data set, or None when it is read where the spec says."""
+        """The staged data set, or None when it is read where it lies."""
         return self._data.root
 
     def publish(self, names: Sequence[str]) -> dict[str, str]:
@@ -84,7 +86,7 @@ class Staging:
         return text
 
     def scratch_is_full(self, error: BaseException) -> bool:
-        """Tell whether ``error`` may come of a full scratch disk, so that working in place may help."""
+        """Return whether ``error`` may come of a full scratch disk, so that working in place may help."""
         if self.scratch is None or is_full(self.folder.path):
             return False
         # torch.save hides the error number, and a quota does not show in the free bytes
@@ -135,8 +137,9 @@ class Staging:
 
 
 def verify_parent(parent: StageFolder) -> Path:
-    """Return the parent's folder when its artefacts are those its result.json records; raise CheckpointError
-    otherwise.
+    """Return the parent's folder, verified: its artefacts are those that its result.json records.
+
+    Raises CheckpointError otherwise.
     """
     for file, recorded in _artefacts(parent).items():
         _require_digest(parent, file, recorded, sha256_file(_present(parent, file)))

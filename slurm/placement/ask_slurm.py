@@ -55,7 +55,7 @@ def live_state(
 ) -> LiveState:
     """Return the cluster as it is now, with expected starts for these needs where no job could start at once.
 
-    ``known`` tells the user's default account and QOS. Raises ClusterError when Slurm does not answer.
+    ``known`` has the user's default account and QOS. Raises ClusterError when Slurm does not answer.
     """
     live = LiveState(
         partitions=parse_partitions(_answer(*PARTITION_COMMAND), _answer(*NODE_COMMAND)),
@@ -90,7 +90,7 @@ def _worth_asking(candidate: Candidate) -> bool:
 
 
 def _test(profile: Profile, needs: Needs, candidate: Candidate) -> ExpectedStart:
-    """Return what ``sbatch --test-only`` says. It looks at running jobs only: a lower bound.
+    """Return the answer of ``sbatch --test-only``. It looks at running jobs only: a lower bound.
 
     One partition a call: of a list, Slurm 22.05 tries one only.
     """
@@ -117,7 +117,7 @@ def _arguments(options: Mapping[str, object]) -> list[str]:
 
 
 def read_start(text: str, now: float) -> ExpectedStart:
-    """Read the answer of ``sbatch --test-only``. An answer that says neither is no start and no refusal."""
+    """Read the answer of ``sbatch --test-only``. An answer without either is no start and no refusal."""
     if found := _START.search(text):
         start = parse_time(found[1])
         # Whole minutes: the answers of two calls differ by the time between them.
@@ -141,6 +141,6 @@ def _groups() -> frozenset[str] | None:
 def _answer(*command: str) -> str:
     answer = call(*command, seconds=SECONDS)
     if answer.returncode != 0:
-        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
-        raise ClusterError(f"{command[0]} does not answer: {said}")
+        error = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
+        raise ClusterError(f"{command[0]} does not answer: {error}")
     return answer.stdout

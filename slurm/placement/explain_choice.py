@@ -31,7 +31,7 @@ def in_one_line(choice: Choice) -> str:
 
 def table(choice: Choice) -> str:
     """Return the ranking as aligned text, best first, with the reason of each."""
-    rows = [_HEADINGS, *(_row(choice, rank, candidate) for rank, candidate in enumerate(choice.candidates))]
+    rows = [_HEADINGS, *(_row(choice, position, candidate) for position, candidate in enumerate(choice.candidates))]
     used = [column for column in range(len(_HEADINGS)) if any(row[column] for row in rows[1:])]
     widths = {column: max(len(row[column]) for row in rows) for column in used}
     return "\n".join("  ".join(row[column].ljust(widths[column]) for column in used).rstrip() for row in rows)
@@ -55,8 +55,8 @@ def to_json(choice: Choice) -> dict[str, Any]:
         "partition": choice.partition,
         "gpu_type": choice.gpu_type,
         "candidates": [
-            {**asdict(candidate), "wins": rank < choice.winners, "why": why(choice, candidate)}
-            for rank, candidate in enumerate(choice.candidates)
+            {**asdict(candidate), "wins": position < choice.winners, "why": why(choice, candidate)}
+            for position, candidate in enumerate(choice.candidates)
         ],
     }
 
@@ -105,10 +105,10 @@ def _remarks(candidate: Candidate) -> tuple[str, ...]:
     return (*candidate.notes, "jobs there may be preempted" + ("" if requeued else f" ({candidate.preempts_to})"))
 
 
-def _row(choice: Choice, rank: int, candidate: Candidate) -> tuple[str, ...]:
+def _row(choice: Choice, position: int, candidate: Candidate) -> tuple[str, ...]:
     timed = choice.live and candidate.fits and candidate.work is not None
     return (
-        str(rank + 1) if candidate.fits else "-",
+        str(position + 1) if candidate.fits else "-",
         candidate.partition,
         candidate.gpu_type or "",
         "" if candidate.gpus is None else f"{candidate.free_gpus} of {candidate.gpus}",

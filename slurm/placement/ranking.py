@@ -110,8 +110,8 @@ def _other_types(types: Sequence[str | None], needs: Needs, profile: Profile) ->
     known = [name for name in types if name is not None]
     if known:
         return f"has {', '.join(known)}, not {needs.gpu_type}"
-    told = "in gres" if profile.gpu_type_as == "gres" else "as a feature"
-    return f"Slurm does not tell its GPUs' type {told} (see gpu_type_as in the cluster profile)"
+    where = "in gres" if profile.gpu_type_as == "gres" else "as a feature"
+    return f"Slurm does not tell its GPUs' type {where} (see gpu_type_as in the cluster profile)"
 
 
 def _unasked_slice(gpu_type: str | None, profile: Profile, pinned: bool) -> str | None:
@@ -133,7 +133,7 @@ def _limit_as_work(found: Sequence[Candidate], needs: Needs, speeds: Mapping[str
 
 
 def _started(candidate: Candidate, start: ExpectedStart) -> Candidate:
-    """Add the expected start: now where a job has room, else what Slurm said, which may be a refusal."""
+    """Add the expected start: now where a job has room, else Slurm's own estimate, which may be a refusal."""
     if start.refusal:
         return replace(candidate, refusal=f"Slurm refuses: {start.refusal}")
     return replace(candidate, start=0.0 if candidate.slots else start.seconds)

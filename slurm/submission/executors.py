@@ -1,7 +1,7 @@
 """What an executor is, and the table of those there are.
 
-An executor runs a run's jobs: it is sent them, says how they are, and takes them back. The journal records its name;
-kd-status and kd-cancel look the object up here and ask it. No other place asks which executor it has before it.
+An executor runs a run's jobs: it is sent them, asked about them, and told to cancel them. The journal records its name;
+kd-status and kd-cancel find the object here and ask it. No other place asks which executor it has before it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _ALL: tuple[Executor, ...] = (SlurmExecutor(), LocalExecutor(), DebugExecutor())
 EXECUTORS: Mapping[str, Executor] = MappingProxyType({executor.name: executor for executor in _ALL})
 CLUSTER = SlurmExecutor.name  # the default where the machine belongs to a cluster
 HERE = LocalExecutor.name  # and where it does not
-# Those that answer without Slurm: what is left to ask while it is silent.
+# Those that answer without Slurm: all that can be asked while it does not respond.
 ON_THIS_MACHINE: Mapping[str, Executor] = MappingProxyType(
     {name: executor for name, executor in EXECUTORS.items() if not executor.is_cluster}
 )

@@ -36,7 +36,7 @@ class LocalExecutor:
         return outcome.exit_code
 
     def ask(self, sent: Sequence[Sent], *, accounting: bool) -> list[Answer]:
-        """Look for the processes."""
+        """Return which of the processes live."""
         return [process_answer(each.submission) for each in sent]
 
     def cancel(self, doomed: Mapping[JobKey, Submission], alive: Mapping[JobKey, Submission]) -> dict[JobKey, str]:

@@ -194,7 +194,7 @@ def _request(
 def _parameters(
     name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
 ) -> dict[str, Any]:
-    """Return submitit's parameters. Everything is said explicitly, so that no site default can surprise."""
+    """Return submitit's parameters. Everything is set explicitly, so that no site default can surprise."""
     needs = replace(jobs[0].needs, gpu_type=choice.gpu_type)
     further: dict[str, Any] = {"hold": True, "chdir": str(run.path), "export": "ALL"}
     further["requeue" if profile.requeue else "no-requeue"] = True

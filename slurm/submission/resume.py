@@ -1,6 +1,6 @@
 """What a submission starts from: what is done, what is alive, what must be submitted (again).
 
-Artefacts with checksums decide what is done; the scheduler only says what is alive.
+Artefacts with checksums decide what is done; the scheduler only knows what is alive.
 """
 
 from __future__ import annotations

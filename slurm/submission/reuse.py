@@ -72,7 +72,7 @@ def find_lenders(
 
 
 def link(run: RunFolder, borrowed: Borrowed) -> None:
-    """Make this run's folder of a job stand for the lender's. What an earlier attempt left is set aside."""
+    """Make this run's folder of a job a link to the lender's. What an earlier attempt left is set aside."""
     folder = run.stage(borrowed.key)
     path = folder.path
     if path.is_symlink():

@@ -101,7 +101,7 @@ def _standing(sent: Sent, record: Record, now: float) -> tuple[Literal["waiting"
 
 
 def _is_ours(record: Record, submission: Submission) -> bool:
-    """Whether Slurm speaks of the job we sent: a cluster that was set up anew gives old ids to other jobs."""
+    """Whether Slurm's record is of the job we sent: a cluster that was set up anew gives old ids to other jobs."""
     return not record.comment or submission.token in record.comment
 
 

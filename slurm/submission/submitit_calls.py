@@ -117,7 +117,7 @@ def run_debug(folder: StageFolder, logs: Path) -> BaseException | None:
 
 @contextmanager
 def clean_environment(extra: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Hide from child processes what the user's shell (or an outer job) says to Slurm; restore it afterwards."""
+    """Hide from child processes what the user's shell (or an outer job) set for Slurm; restore it afterwards."""
     before = dict(os.environ)
     for name in before:
         if name not in KEPT and (name in FOREIGN or name.startswith(FOREIGN_PREFIXES)):

@@ -1,6 +1,6 @@
 """Submitting a job graph to Slurm as one transaction: hold, journal, release; roll back on any error.
 
-A kill at any instant leaves held jobs, which never run, and a journal that says what may exist. The next submission of
+A kill at any instant leaves held jobs, which never run, and a journal of what may exist. The next submission of
 the run clears both before it sends anything.
 """
 
