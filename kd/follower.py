@@ -1,4 +1,4 @@
-"""A further process of a stage that several GPUs train: started, told what to do and ended by ``kd.stages.team``.
+"""A further process of a stage on several GPUs: ``kd.stages.training.process_team`` starts, instructs and ends it.
 
 It reads one line of JSON from standard input, does what the first process does, and writes no file. The end of its
 standard input is the end of the first process, and its own.
@@ -10,12 +10,12 @@ import json
 import os
 import sys
 import threading
-from importlib import import_module
 from pathlib import Path
 
 from kd.errors import UserError
-from kd.run import STAGES
-from kd.rundir.folders import StageFolder, read_object
+from kd.run import run_kind
+from kd.rundir.folders import StageFolder
+from kd.rundir.stage_spec import read_spec
 from kd.stages.context import Interrupted, Member, StageContext
 
 
@@ -25,8 +25,6 @@ def main() -> int:
     watch = threading.Thread(target=_end_with_the_first, daemon=True)
     watch.start()
     folder = StageFolder(Path(orders["folder"]))
-    spec = read_object(folder.spec)
-    assert spec is not None, f"{folder.spec}: gone"
     context = StageContext(
         folder=folder,
         work=Path(orders["work"]),
@@ -37,7 +35,7 @@ def main() -> int:
         member=Member(**orders["member"]),
     )
     try:
-        import_module(STAGES[spec["kind"]]).run(context, spec)
+        run_kind(context, read_spec(folder))
     except Interrupted:
         pass  # the first process saved
     except UserError as error:

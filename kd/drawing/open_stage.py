@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from kd.data.store import DeviceStore
 from kd.errors import RunError
-from kd.rundir.folders import StageFolder, read_object
-from kd.stages.data import load_data
-from kd.stages.outcome import BEST
+from kd.rundir.folders import StageFolder
+from kd.rundir.stage_spec import read_spec
+from kd.stages.stage_data import load_data
 from kd.train.weights import ModelCard, load_model
 
 BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Finished:
+class FinishedStage:
     """The best model of a stage, on the CPU, and the validation images as it sees them."""
 
     model: nn.Module
@@ -34,17 +34,16 @@ class Finished:
             yield self.validation.batch(indices), self.validation.labels[indices]
 
 
-def open_finished(folder: StageFolder) -> Finished:
+def open_finished_stage(folder: StageFolder) -> FinishedStage:
     """Open a stage folder. Raises RunError when it has trained no model, UserError when its data cannot be read."""
-    spec = read_object(folder.spec)
-    if spec is None or not (folder.path / BEST).is_file():
+    if not folder.best.is_file():
         raise RunError(f"{folder.path}: no stage that has trained a model")
-    model, card = load_model(folder.path / BEST)
+    spec = read_spec(folder)
+    model, card = load_model(folder.best)
     data = load_data(
-        spec["data"],
-        {"crop": 0, "flip": False},
+        spec.data,
         staged=None,
         device=torch.device("cpu"),
         modalities=[name for name, _ in card.seen],
     )
-    return Finished(model=model, card=card, validation=data.validation)
+    return FinishedStage(model=model, card=card, validation=data.validation)

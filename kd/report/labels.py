@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import Any
 
+from kd.report.report_value import LabelMeans, SeveralLabels
 from kd.report.statistics import finite
+from kd.rundir.result_sections import LabelScores
+from kd.rundir.stage_result import StageResult
 
-OF_ALL = ("accuracy", "hamming_loss", "subset_accuracy", "average_precision")
-OF_EACH = ("precision", "recall", "f1_score", "average_precision")
 
-
-def label_means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return the means of the finished jobs' test metrics (best weights), those of each label under ``labels``.
-
-    ``results`` are the contents of result.json; None where there are none of several labels.
-    """
-    measured = [best for result in results if (best := _best(result)).get("labels")]
+def label_means(results: Sequence[StageResult]) -> SeveralLabels | None:
+    """Return means of the finished jobs' test metrics (best weights); None where images have one label each."""
+    measured = [result.test.best for result in results if result.test and result.test.best.labels]
     if not measured:
         return None
-    names = measured[0]["labels"]
-    return {
-        **{metric: _mean(best.get(metric) for best in measured) for metric in OF_ALL},
-        "labels": {
-            name: {metric: _mean(best["labels"].get(name, {}).get(metric) for best in measured) for metric in OF_EACH}
+    names = measured[0].labels or {}
+    return SeveralLabels(
+        accuracy=_mean(best.accuracy for best in measured),
+        hamming_loss=_mean(best.hamming_loss for best in measured),
+        subset_accuracy=_mean(best.subset_accuracy for best in measured),
+        average_precision=_mean(best.average_precision for best in measured),
+        labels={
+            name: _of_label([best.labels[name] for best in measured if best.labels and name in best.labels])
             for name in names
         },
-    }
+    )
 
 
-def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    test = result.get("test")
-    best = test.get("best") if isinstance(test, dict) else None
-    return best if isinstance(best, dict) else {}
+def _of_label(scores: Sequence[LabelScores]) -> LabelMeans:
+    return LabelMeans(
+        precision=_mean(each.precision for each in scores),
+        recall=_mean(each.recall for each in scores),
+        f1_score=_mean(each.f1_score for each in scores),
+        average_precision=_mean(each.average_precision for each in scores),
+    )
 
 
-def _mean(values: Iterable[object]) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = [number for value in values if (number := finite(value)) is not None]
     return fmean(known) if known else None

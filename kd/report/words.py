@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+
+from kd.rundir.result_sections import Selection, SelectionStep
 
 DASH = "–"
 METRICS = {"accuracy": "accuracy", "f1_score": "macro F1"}  # what stages are compared by, as it reads
@@ -78,16 +79,16 @@ def assignments(values: Mapping[str, object] | None) -> str:
     return listed([f"{key} = {json.dumps(value)}" for key, value in (values or {}).items()])
 
 
-def steps(selection: Mapping[str, Any]) -> str:
+def steps(selection: Selection) -> str:
     """Return the steps of a chain, each with its student's validation error in percent and what it saved.
 
     ``teacher 9.10, assistant 8.20 (+0.90 of 0.46 needed)``.
     """
-    return listed([_step(step) for step in selection["steps"]])
+    return listed([_step(step) for step in selection.steps])
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    judged = f"{step['candidate']} {percent(step['error'])}"
-    if step["fall"] is None:
+def _step(step: SelectionStep) -> str:
+    judged = f"{step.candidate} {percent(step.error)}"
+    if step.fall is None:
         return judged
-    return f"{judged} ({points(step['fall'])} of {percent(step['needed'])} needed)"
+    return f"{judged} ({points(step.fall)} of {percent(step.needed)} needed)"

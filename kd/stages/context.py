@@ -10,9 +10,6 @@ from typing import Any
 from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
 
-# what result.json repeats of spec.json
-_IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")
-
 
 class Interrupted(Exception):
     """The stage saved its state and stopped because it was asked to; run it again to go on."""
@@ -36,7 +33,7 @@ class StageContext:
     result.json and checkpoint/. ``data_root`` is staged data, or None to use the one of the spec.
     ``stop_requested`` is asked at every step. ``publish`` copies files, named relative to ``work``, to
     ``folder`` and returns their SHA-256. ``facts`` about the job end up in the result. ``member`` is set in the further
-    processes of a stage (see ``kd.stages.team``), which write nothing.
+    processes of a stage (see ``kd.stages.training.process_team``), which write nothing.
     """
 
     folder: StageFolder
@@ -66,8 +63,3 @@ def in_place(
         publish=lambda names: {name: sha256_file(folder.path / name) for name in names},
         facts=facts or {},
     )
-
-
-def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a spec.json by which its result.json says whose result it is."""
-    return {key: spec[key] for key in _IDENTITY}

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kd.run import run_stage
 from kd.rundir.folders import StageFolder
+from kd.rundir.stage_spec import TrainSettings
 from kd.stages.context import in_place
 
 CE = {"ce": {"weight": 1.0, "arguments": {}}}
@@ -50,8 +52,13 @@ def make_spec(stage: str = "baseline", *, kind: str = "train", model: str = "con
             "checkpoint_every": 1,
             **settings,
         },
-        "resources": {},
+        "resources": {"gpus": 0, "cpus": 1, "memory_mb": 2048, "minutes": 10, "gpu_type": None},
     }
+
+
+def training_settings(**settings: Any) -> TrainSettings:
+    """Return the settings of a distillation; ``settings`` override, as spec.json has them."""
+    return msgspec.convert(make_spec("student", kind="distill", **settings)["settings"], TrainSettings)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def run(tmp_path: Path) -> RunBuilder:
 
 
 def test_stages_are_compared_by_macro_f1_and_the_accuracies_stay_accuracies(run: RunBuilder) -> None:
-    family = collect_and_write([run.run.path], run.run.report_json)["frames"]
+    collect_and_write([run.run.path], run.run.report_json)
+    family = json.loads(run.run.report_json.read_text())["frames"]
     assert list(family)[:6] == [
         "teacher_accuracy", "student_accuracy_without_kd", "student_accuracy_with_kd",
         "teacher_f1_score", "student_f1_score_without_kd", "student_f1_score_with_kd",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kd.report import words
+from kd.rundir.result_sections import Selection, SelectionStep
 
 
 def test_fractions_read_as_percent_and_differences_as_points() -> None:
@@ -47,9 +48,10 @@ def test_counts(number: float, text: str) -> None:
 
 
 def test_the_steps_of_a_chain_tell_what_was_saved_and_what_was_needed() -> None:
-    first = {"candidate": "teacher", "error": 0.091, "fall": None, "needed": None}
-    second = {"candidate": "assistant", "error": 0.082, "fall": 0.009, "needed": 0.0046}
-    assert words.steps({"steps": [first, second]}) == "teacher 9.10, assistant 8.20 (+0.90 of 0.46 needed)"
+    first = SelectionStep(candidate="teacher", error=0.091, accepted=True)
+    second = SelectionStep(candidate="assistant", error=0.082, fall=0.009, needed=0.0046, accepted=True)
+    selection = Selection(chosen="assistant", images=80, steps=[first, second])
+    assert words.steps(selection) == "teacher 9.10, assistant 8.20 (+0.90 of 0.46 needed)"
 
 
 def test_parameters_say_how_many_were_trained_where_some_were_frozen() -> None:

@@ -19,7 +19,7 @@ from kd.run import run_stage
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.stages.context import in_place
 from tests.conftest import REPOSITORY
-from tests.kd.stages.test_fit import outcome
+from tests.kd.stages.training.test_fit_stage import outcome
 
 SEED = 7
 COMPONENTS = ("with_search", "with_chain", "with_gate", "with_temperature")

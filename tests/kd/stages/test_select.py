@@ -11,14 +11,13 @@ from kd.data.store import DeviceStore
 from kd.errors import CheckpointError
 from kd.files import sha256_file, write_json
 from kd.run import run_stage
-from kd.rundir.folders import StageFolder
+from kd.rundir.folders import BEST, StageFolder
 from kd.stages.context import Interrupted, in_place
-from kd.stages.outcome import BEST
 from kd.train.weights import load_weights, save_weights
 from tests.kd.conftest import make_spec
 from tests.kd.stages.test_cache import cache_spec, student_spec
 from tests.kd.stages.test_export import export_spec
-from tests.kd.stages.test_fit import outcome, stop_at
+from tests.kd.stages.training.test_fit_stage import outcome, stop_at
 
 STAGES = ("assistant", "student", "assisted")
 
@@ -106,7 +105,7 @@ def test_no_test_image_is_read(better: dict[str, Path], tmp_path: Path, write_sp
         return images(store, *arguments)
 
     monkeypatch.setattr(DeviceStore, "in_order", watched)
-    monkeypatch.setattr("kd.stages.data.Data.test_store", lambda data: pytest.fail("reads the test part"))
+    monkeypatch.setattr("kd.stages.stage_data.StageData.test_store", lambda data: pytest.fail("reads the test part"))
     run_stage(in_place(write_spec(tmp_path / "chain", select_spec()), parents=better))
     assert seen == [30, 30]
 

@@ -1,4 +1,4 @@
-"""One trial of a search: a training like that of the stage it is for, in fewer epochs, that leaves only its score.
+"""One trial of a search: a training like that of the searched stage, in fewer epochs, which leaves only its score.
 
 It never reads the test part. Its checkpoints lie in a folder of their own, so that it goes on after an interruption.
 """
@@ -6,30 +6,30 @@ It never reads the test part. Its checkpoints lie in a folder of their own, so t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from kd.rundir.folders import StageFolder
-from kd.search.halving import Trial
+from kd.rundir.result_sections import Trial
+from kd.rundir.stage_spec import SearchSettings, StageSpec, TrainSettings
 from kd.search.space import Configuration, with_configuration
 from kd.stages.context import StageContext
-from kd.stages.data import Data
-from kd.stages.fit import train_model
-from kd.stages.teachers import Teachers
+from kd.stages.stage_data import StageData
+from kd.stages.training.fit_stage import train_model
+from kd.stages.training.stage_teachers import StageTeachers
 from kd.train.device import free_memory
 from kd.train.distributed import ALONE
 from kd.train.meter import TrainingDiverged
 from kd.train.state import Stopwatch
 
-FOLDER = "trial"  # of the trial under way
-
 
 def run_trial(
     context: StageContext,
-    spec: Mapping[str, Any],
-    data: Data,
-    teachers: Teachers | None,
+    spec: StageSpec[SearchSettings],
+    data: StageData,
+    teachers: StageTeachers | None,
     *,
     number: int,
     configuration: Configuration,
@@ -40,17 +40,17 @@ def run_trial(
     ``spec`` is that of the search, ``data`` and ``teachers`` are those of the stage it is for. Raises Interrupted when
     asked to stop; the same call then goes on.
     """
-    search, watch = spec["settings"], Stopwatch()
-    settings = with_configuration(search["training"], configuration)
-    trial = {
-        **spec,
-        "fingerprint": f"{spec['fingerprint']}/{number}/{epochs}",
-        "settings": {**settings, "epochs": epochs, "schedule_epochs": settings["epochs"]},
-    }
+    watch = Stopwatch()
+    settings = with_configuration(spec.settings.training, configuration)
+    trial: StageSpec[TrainSettings] = msgspec.structs.replace(
+        spec,  # type: ignore[arg-type]
+        fingerprint=f"{spec.fingerprint}/{number}/{epochs}",
+        settings=msgspec.structs.replace(settings, epochs=epochs, schedule_epochs=settings.epochs),
+    )
     surroundings = replace(
         context,
-        folder=StageFolder(context.folder.path / FOLDER),
-        work=context.work / FOLDER,
+        folder=context.folder.trial,
+        work=StageFolder(context.work).trial.path,
         publish=lambda names: _publish(context, names),
     )
     score = loss = None
@@ -70,10 +70,11 @@ def run_trial(
 
 def forget_trial(context: StageContext) -> None:
     """Remove what the trial under way left: its score is safe."""
-    for folder in {context.work, context.folder.path}:
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    for folder in {StageFolder(context.work), context.folder}:
+        shutil.rmtree(folder.trial.path, ignore_errors=True)
 
 
 def _publish(context: StageContext, names: Sequence[str]) -> dict[str, str]:
-    digests = context.publish([f"{FOLDER}/{name}" for name in names])
-    return {name.removeprefix(f"{FOLDER}/"): digest for name, digest in digests.items()}
+    prefix = f"{context.folder.trial.path.name}/"
+    digests = context.publish([f"{prefix}{name}" for name in names])
+    return {name.removeprefix(prefix): digest for name, digest in digests.items()}

@@ -18,9 +18,9 @@ import torch
 from kd.errors import RunError, UserError
 from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
-from kd.stages.team import process_count
+from kd.stages.training.process_team import process_count
 from kd.train.weights import load_weights
-from tests.kd.stages.test_fit import EPOCHS, STEPS, outcome, stop_at
+from tests.kd.stages.training.test_fit_stage import EPOCHS, STEPS, outcome, stop_at
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 EXACT = {"precision": "float32"}

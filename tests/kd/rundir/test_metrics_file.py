@@ -1,11 +1,10 @@
-"""metrics.csv and the heartbeat."""
+"""metrics.csv: rows written, cut back and read as curves."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from kd.train.journal import Heartbeat, MetricsFile
+from kd.rundir.metrics_file import MetricsFile
 
 ROWS = [{"epoch": 1, "train_loss": 2.25}, {"epoch": 2, "train_loss": 1.0 / 3}]
 
@@ -26,16 +25,3 @@ def test_rewriting_cuts_the_file_back_and_appending_goes_on(tmp_path: Path) -> N
     file.rewrite([])
     file.append(ROWS[0])
     assert file.path.read_text() == "epoch,train_loss\n1,2.25\n"
-
-
-def test_the_heartbeat_is_due_after_its_seconds_only(tmp_path: Path) -> None:
-    now = 0.0
-    heartbeat = Heartbeat(tmp_path / "progress.json", seconds=2.0, clock=lambda: now)
-    assert heartbeat.due()
-    heartbeat.write({"epoch": 3})
-    assert not heartbeat.due()
-    now = 2.0
-    assert heartbeat.due()
-    written = json.loads((tmp_path / "progress.json").read_text())
-    assert written["epoch"] == 3
-    assert written["updated"] > 0

@@ -61,7 +61,7 @@ def test_checkpoints_are_made_every_so_many_epochs_and_at_the_end(
 
 
 def test_a_checkpoint_is_made_within_an_epoch_that_takes_long(write_spec, spec, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("kd.stages.keeper.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("kd.stages.training.checkpoint_keeper.CHECKPOINT_SECONDS", -1.0)
     folder, published = write_spec(tmp_path, spec(epochs=1)), []
     context = in_place(folder)
 
@@ -79,7 +79,7 @@ def test_a_heartbeat_that_cannot_be_written_costs_a_line_and_not_the_training(
     def full(*_) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kd.train.journal.write_json", full)
+    monkeypatch.setattr("kd.rundir.progress.write_json", full)
     folder = write_spec(tmp_path, spec(epochs=1))
     run_stage(in_place(folder))
     assert folder.read_result() is not None

@@ -1,12 +1,11 @@
-"""The parts of a job's data on the device: training, validation, and the test part as bytes until the end."""
+"""The parts of a stage's data on its device: training, validation, and the test part as bytes until the end."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,17 +16,22 @@ from kd.data.modalities import channels_of
 from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
+from kd.rundir.result_sections import DataFacts
+from kd.rundir.stage_spec import Augment, Component, DataSpec
 from kd.train.weights import ModelCard
+
+PLAIN = Augment(crop=0, flip=False)  # images as they are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Data:
-    """``train`` gives augmented views, ``validation`` plain images; ``digest`` names the split.
+class StageData:
+    """The data set called ``name``: ``train`` gives augmented views, ``validation`` plain images.
 
-    ``arrays`` have the modalities that the stage's model sees, ``whole`` all that there are. ``channels`` are the
-    model's among those of ``train``, where that keeps more for teachers to see.
+    ``arrays`` have the modalities that the stage's model sees, ``whole`` has all of them. ``channels`` are the model's
+    channels among those of ``train``, where ``train`` keeps more for teachers to see.
     """
 
+    name: str
     arrays: ImageArrays
     whole: ImageArrays
     train: DeviceStore
@@ -36,11 +40,11 @@ class Data:
     device: torch.device
     channels: list[int] | None = None
 
-    def card(self, model: Mapping[str, Any]) -> ModelCard:
+    def card(self, model: Component) -> ModelCard:
         """Return the card of a model for the images as the stage's model sees them."""
         return _card(model, self.arrays)
 
-    def shown_card(self, model: Mapping[str, Any]) -> ModelCard:
+    def shown_card(self, model: Component) -> ModelCard:
         """Return the card of the images that teachers are shown."""
         return _card(model, self.arrays if self.channels is None else self.whole)
 
@@ -61,18 +65,19 @@ class Data:
             digest.update(values.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def facts(self, name: str) -> dict[str, Any]:
-        """Return what a result tells of the data set of this name."""
-        return {
-            "name": name,
-            "train": len(self.train),
-            "validation": len(self.validation),
-            "test": len(self.arrays.test_labels),
-            "classes": len(self.arrays.classes),
-            "split_digest": self.split.digest,
-            **({"multi_label": True} if self.arrays.multi_label else {}),
-            **({"modalities": names} if (names := [name for name, _ in self.arrays.modalities]) != ["image"] else {}),
-        }
+    def facts(self) -> DataFacts:
+        """Return what a result records of the data."""
+        names = [name for name, _ in self.arrays.modalities]
+        return DataFacts(
+            name=self.name,
+            train=len(self.train),
+            validation=len(self.validation),
+            test=len(self.arrays.test_labels),
+            classes=len(self.arrays.classes),
+            split_digest=self.split.digest,
+            multi_label=self.arrays.multi_label,
+            modalities=names if names != ["image"] else None,
+        )
 
     def test_store(self) -> DeviceStore:
         """Return the test part on the device. For the measurement at the end, and nothing else."""
@@ -80,28 +85,30 @@ class Data:
 
 
 def load_data(
-    data: Mapping[str, Any],
-    augment: Mapping[str, Any],
+    data: DataSpec | None,
     *,
+    augment: Augment = PLAIN,
     staged: Path | None,
     device: torch.device,
     modalities: Sequence[str] | None = None,
     privileged: bool = False,
-) -> Data:
+) -> StageData:
     """Load and split the data of a spec; ``staged`` replaces the root it names.
 
     The stage's model sees these ``modalities``, or all; with ``privileged`` training keeps all for teachers to see.
     Raises DataError when the data are missing or too few, SpecError when no validation images are asked for or the
     images have no such modality.
     """
-    root = staged or (Path(data["root"]) if data["root"] else None)
-    whole = load_arrays(data["name"], root, data["arguments"], data["train_subset"], data["test_subset"])
-    chosen = split(whole.train_labels, data["validation"])
+    assert data is not None, "the spec of this stage kind names its data"
+    root = staged or (Path(data.root) if data.root else None)
+    whole = load_arrays(data.name, root, data.arguments, data.train_subset, data.test_subset)
+    chosen = split(whole.train_labels, data.validation)
     if not len(chosen.validation):
         raise SpecError(["data.validation: at least one image is needed, the best epoch is chosen by them"])
     arrays = whole.seen_by(modalities)
     keeps_more = privileged and arrays is not whole
-    return Data(
+    return StageData(
+        name=data.name,
         arrays=arrays,
         whole=whole,
         train=_part(whole if keeps_more else arrays, chosen.train, device, augment),
@@ -112,10 +119,10 @@ def load_data(
     )
 
 
-def _card(model: Mapping[str, Any], arrays: ImageArrays) -> ModelCard:
+def _card(model: Component, arrays: ImageArrays) -> ModelCard:
     return ModelCard(
-        name=model["name"],
-        arguments=model["arguments"],
+        name=model.name,
+        arguments=model.arguments,
         classes=arrays.classes,
         in_channels=arrays.channels,
         image_size=arrays.image_size,
@@ -126,9 +133,7 @@ def _card(model: Mapping[str, Any], arrays: ImageArrays) -> ModelCard:
     )
 
 
-def _part(
-    arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Mapping[str, Any] | None = None
-) -> DeviceStore:
+def _part(arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Augment = PLAIN) -> DeviceStore:
     """Return some of the training images on the device, to be seen under augmentation or as they are."""
     return _store(arrays, arrays.train_images[indices], arrays.train_labels[indices], device, augment)
 
@@ -138,16 +143,15 @@ def _store(
     images: Tensor,
     labels: Tensor,
     device: torch.device,
-    augment: Mapping[str, Any] | None = None,
+    augment: Augment = PLAIN,
 ) -> DeviceStore:
-    changes = augment or {}
     return DeviceStore(
         images,
         labels,
         mean=arrays.mean,
         std=arrays.std,
         device=device,
-        padding=changes.get("crop", 0),
-        flip=changes.get("flip", False),
-        cutout=changes.get("cutout", 0),
+        padding=augment.crop,
+        flip=augment.flip,
+        cutout=augment.cutout,
     )

@@ -33,7 +33,7 @@ Followers = Sequence["subprocess.Popen[str]"]
 
 
 @contextmanager
-def team(context: StageContext, gpus: int) -> Iterator[Processes]:
+def process_team(context: StageContext, gpus: int) -> Iterator[Processes]:
     """Yield this stage's processes, for ``gpus`` GPUs; after the block only the first goes on.
 
     Raises RunError when one of the others ends before its time.
@@ -73,7 +73,7 @@ def process_count(gpus: int, environment: Mapping[str, str], available: int) -> 
 
 def _start(context: StageContext, member: Member) -> subprocess.Popen[str]:
     """Start a follower, deaf from its first instruction on to the signals that ask the first process to stop."""
-    source = str(Path(__file__).resolve().parents[2])  # the very code that runs here, wherever that is
+    source = str(Path(__file__).resolve().parents[3])  # the very code that runs here, wherever that is
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:

@@ -190,7 +190,7 @@ def test_a_kill_while_measuring_does_not_train_again(job, run, tmp_path: Path, m
     def die(*given: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("kd.stages.outcome.save_weights", die)
+    monkeypatch.setattr("kd.stages.training.measure_and_publish.save_weights", die)
     with pytest.raises(Killed):
         run(tmp_path / "it", the_spec, **surroundings)
     monkeypatch.undo()

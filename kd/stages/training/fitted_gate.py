@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,55 +15,65 @@ from torch import Tensor
 from kd.data.hashing import stream_key
 from kd.distill.gate import Gate
 from kd.files import atomic_path
+from kd.rundir.folders import GATE
+from kd.rundir.result_sections import GateFit
 from kd.stages.context import StageContext
 from kd.train.distributed import Processes
 
-GATE = "checkpoint/gate.safetensors"
 _CARD_KEY = "kd"
 
 
-def fitted(
+class _GateCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file says of the gate: the stage that fitted it, and how well it fits."""
+
+    fingerprint: str
+    fit: GateFit
+
+
+def fit_once(
     gate: Gate,
     context: StageContext,
-    spec: Mapping[str, Any],
     held_out: Sequence[Callable[[], Tensor]],
     labels_N: Tensor,
     processes: Processes,
+    *,
+    fingerprint: str,
+    seed: int,
 ) -> None:
     """Give ``gate`` the weights that this stage fitted before, or fit it to the teachers' logits and keep it.
 
-    ``held_out`` gives each teacher's logits [N, C] of the held-out images. Of several processes the first fits, and
-    the others read what it kept.
+    ``held_out`` gives each teacher's logits [N, C] of the held-out images. The first process fits, and the others
+    read the file that it wrote.
     """
-    if processes.rank == 0 and not _load(gate, context.work / GATE, spec["fingerprint"]):
+    if processes.rank == 0 and not _load(gate, context.work / GATE, fingerprint):
         logits_NMC = torch.stack([logits() for logits in held_out], dim=1)
-        outcome = gate.fit(logits_NMC, labels_N, seed=stream_key("gate", spec["seed"]))
-        _save(gate, context.work / GATE, {"fingerprint": spec["fingerprint"], "fit": outcome._asdict()})
+        outcome = gate.fit(logits_NMC, labels_N, seed=stream_key("gate", seed))
+        _save(gate, context.work / GATE, _GateCard(fingerprint=fingerprint, fit=GateFit(**outcome._asdict())))
         context.publish([GATE])
     processes.any(False)  # the others wait here until the file is there
     if processes.rank:
-        loaded = _load(gate, context.work / GATE, spec["fingerprint"])
+        loaded = _load(gate, context.work / GATE, fingerprint)
         assert loaded, f"{context.work / GATE}: not there"
 
 
-def gate_outcome(context: StageContext, spec: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a gate adds to the entries of ``result``: its file, and how it fits; nothing where there is none."""
+def published_gate(context: StageContext, fingerprint: str) -> tuple[GateFit | None, dict[str, str]]:
+    """Publish a stage's gate; return how well it fits and its file's SHA-256, or nothing where there is no gate."""
     card = _card(context.work / GATE)
-    if context.member is not None or card is None or card.get("fingerprint") != spec["fingerprint"]:
-        return {}
-    return {"gate": card["fit"], "files": {**result["files"], **context.publish([GATE])}}
+    if card is None or card.fingerprint != fingerprint:
+        return None, {}
+    return card.fit, context.publish([GATE])
 
 
-def _save(gate: Gate, path: Path, card: Mapping[str, Any]) -> None:
+def _save(gate: Gate, path: Path, card: _GateCard) -> None:
     with atomic_path(path) as temporary:
         weights = {name: tensor.contiguous() for name, tensor in gate.state_dict().items()}
-        save_file(weights, temporary, metadata={_CARD_KEY: json.dumps(card, sort_keys=True)})
+        save_file(weights, temporary, metadata={_CARD_KEY: json.dumps(msgspec.to_builtins(card), sort_keys=True)})
 
 
 def _load(gate: Gate, path: Path, fingerprint: str) -> bool:
     """Load a gate of this very stage; return False where there is none, or a damaged one, or another stage's."""
     card = _card(path)
-    if card is None or card.get("fingerprint") != fingerprint:
+    if card is None or card.fingerprint != fingerprint:
         return False
     with safe_open(path, framework="pt") as file:
         gate.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
@@ -71,10 +81,9 @@ def _load(gate: Gate, path: Path, fingerprint: str) -> bool:
     return True
 
 
-def _card(path: Path) -> dict[str, Any] | None:
+def _card(path: Path) -> _GateCard | None:
     try:
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})[_CARD_KEY])
+            return msgspec.json.decode((file.metadata() or {})[_CARD_KEY], type=_GateCard)
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
-    return card if isinstance(card, dict) else None

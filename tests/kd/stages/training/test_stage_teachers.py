@@ -17,7 +17,7 @@ from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
 from tests.kd.conftest import CE_AND_KD, make_spec
 from tests.kd.stages.test_cache import cache_spec
-from tests.kd.stages.test_fit import outcome, stop_at
+from tests.kd.stages.training.test_fit_stage import outcome, stop_at
 
 UNIFORM = {"name": "uniform", "arguments": {}}
 GATE = {"name": "gate", "arguments": {"epochs": 3}}

@@ -1,16 +1,18 @@
-"""What a training tells while it runs: metrics.csv, one row per epoch, and progress.json, a heartbeat."""
+"""metrics.csv: one row per epoch of a training, and the curves that reports read from it."""
 
 from __future__ import annotations
 
 import csv
 import io
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-from kd.files import write_json, write_text
-from kd.train.state import Row
+from kd.files import write_text
+
+Row: TypeAlias = Mapping[str, float]  # one epoch, by column
+Curve: TypeAlias = dict[int, float]  # epoch -> value
 
 
 class MetricsFile:
@@ -31,6 +33,16 @@ class MetricsFile:
             file.write(_lines([row], header=new))
 
 
+def read_curve(metrics: Path, column: str) -> Curve:
+    """Return one column of a metrics.csv by epoch, without rows that hold no finite number; {} if absent."""
+    try:
+        with metrics.open(newline="", encoding="utf-8") as file:
+            rows = [(_number(row.get("epoch")), _number(row.get(column))) for row in csv.DictReader(file)]
+    except OSError:
+        return {}
+    return {int(epoch): value for epoch, value in rows if epoch is not None and value is not None}
+
+
 def _lines(rows: Sequence[Row], *, header: bool = False) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -41,19 +53,9 @@ def _lines(rows: Sequence[Row], *, header: bool = False) -> str:
     return text.getvalue()
 
 
-class Heartbeat:
-    """progress.json, written now and then: ``due`` says whether ``seconds`` went by since the last time."""
-
-    def __init__(self, path: Path, *, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.path = path
-        self._seconds, self._clock = seconds, clock
-        self._next = clock()
-
-    def due(self) -> bool:
-        """Return whether it is time to write again."""
-        return self._clock() >= self._next
-
-    def write(self, values: Mapping[str, Any]) -> None:
-        """Write ``values`` and the time of writing."""
-        write_json(self.path, {**values, "updated": time.time()})
-        self._next = self._clock() + self._seconds
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
