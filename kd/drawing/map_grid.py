@@ -1,4 +1,4 @@
-"""Where in an image a layer looks: its feature maps in a grid, and their attention over the image.
+"""A layer's feature maps in a grid, and their attention over the image: where in the image the layer looks.
 
 Attention is the mean over channels of the squared maps (Zagoruyko and Komodakis 2017, arXiv:1612.03928): what the loss
 ``at`` compares.

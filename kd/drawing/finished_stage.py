@@ -1,4 +1,4 @@
-"""A stage that has finished, opened again to look at its model: what the drawing commands share."""
+"""A finished stage, opened again to look at its model: the part that the drawing commands share."""
 
 from __future__ import annotations
 

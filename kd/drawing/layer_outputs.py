@@ -1,4 +1,4 @@
-"""What a module inside a network puts out, for images that pass through: for drawings, not for training."""
+"""The outputs of one layer of a network for some images: for drawings, not for training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kd.errors import UserError, did_you_mean
 
 
 @torch.inference_mode()
-def tapped(model: nn.Module, layer: str, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def layer_outputs(model: nn.Module, layer: str, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return a layer's outputs [N, ...], in float32, and the labels of the images, on the CPU.
 
     ``layer`` is a feature tap that the model declares (``stage3``, ``pooled``), or the path of any module

@@ -1,4 +1,4 @@
-"""What a network makes of images, drawn in a plane: t-SNE or UMAP of the features in front of its classifier.
+"""Features in front of a classifier, drawn in a plane by t-SNE or UMAP: which images a network takes for alike.
 
 Only neighbourhoods mean something in such a map; distances between groups, and their sizes, do not.
 """

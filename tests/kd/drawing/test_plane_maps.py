@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from kd.drawing.plane_maps import draw, names_of, tsne, umap
 from kd.errors import UserError
-from kd.evaluate.embeddings import draw, names_of, tsne, umap
 
 
 def test_a_map_keeps_two_groups_apart_and_is_the_same_again() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from kd.drawing.map_grid import attention, draw_maps
 from kd.errors import UserError
-from kd.evaluate.feature_maps import attention, draw_maps
 
 
 def test_attention_is_highest_where_the_maps_are_strongest_of_either_sign() -> None:
