@@ -24,7 +24,7 @@ from kd.rundir.stage_spec import SelectSettings, StageSpec
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.result_file import circumstances, identity
 from kd.stages.stage_data import StageData, load_data
-from kd.stages.trained_model import TrainedModel, find_trained_model
+from kd.stages.trained_model import FoundModel, find_trained_model
 from kd.train.device import Runtime, prepare_runtime
 from kd.train.state import Stopwatch
 
@@ -72,7 +72,7 @@ def _numbered(parents: Mapping[str, Path], reference: str) -> list[Path]:
 
 
 @torch.inference_mode()
-def _judged(student: TrainedModel, data: StageData, runtime: Runtime, stop_requested: Callable[[], bool]) -> Tensor:
+def _judged(student: FoundModel, data: StageData, runtime: Runtime, stop_requested: Callable[[], bool]) -> Tensor:
     """Return how right a student is on each validation image [N], in their order, on the CPU.
 
     Right or wrong; with several labels per image, the share of them that is right. Raises Interrupted when asked to

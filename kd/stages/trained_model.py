@@ -22,7 +22,7 @@ from kd.train.weights import read_card
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainedModel:
+class FoundModel:
     """A finished stage's verified file: weights, or a cache of a teacher's outputs. ``digest`` is its SHA-256."""
 
     path: Path
@@ -54,7 +54,7 @@ class TrainedModel:
         return ModelOrigin(stage=own.stage, seed=own.seed, validation_accuracy=accuracy)
 
 
-def find_trained_model(folder: Path) -> TrainedModel:
+def find_trained_model(folder: Path) -> FoundModel:
     """Return what a finished stage left: its best weights, or its cache.
 
     Raises CheckpointError when the stage has not finished or its file is missing or damaged.
@@ -70,7 +70,7 @@ def find_trained_model(folder: Path) -> TrainedModel:
     digest = sha256_file(path)
     if digest != result.files.get(name):
         raise CheckpointError(f"{path}: {what} damaged (their checksum differs); run this stage again")
-    return TrainedModel(path=path, digest=digest, cached=cached, result=result)
+    return FoundModel(path=path, digest=digest, cached=cached, result=result)
 
 
 def validation_logits(teacher: Teacher, store: DeviceStore) -> Tensor:

@@ -19,7 +19,7 @@ from kd.errors import SpecError
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.context import StageContext
 from kd.stages.stage_data import StageData
-from kd.stages.trained_model import TrainedModel, find_trained_model, validation_logits
+from kd.stages.trained_model import FoundModel, find_trained_model, validation_logits
 from kd.stages.training.fitted_gate import fit_once
 from kd.train.device import Runtime
 from kd.train.distributed import ALONE, Processes
@@ -45,7 +45,7 @@ class StageTeachers:
 
     context: StageContext
     spec: StageSpec[TrainSettings]
-    found: tuple[TrainedModel, ...]
+    found: tuple[FoundModel, ...]
     views: int | None
 
     @property
@@ -79,7 +79,7 @@ class StageTeachers:
             weighting.to(setup.runtime.device)
         return Ensemble([teacher for teacher, _ in members], weighting)
 
-    def _member(self, found: TrainedModel, setup: TrainingSetup, features: bool) -> _Member:
+    def _member(self, found: FoundModel, setup: TrainingSetup, features: bool) -> _Member:
         if found.cached:
             tensors, held = open_cache(found.path)
             held.require_match(
