@@ -19,9 +19,9 @@ NAMES = re.compile(
 def path_literals(source: Path) -> Iterator[str]:
     """Yield the texts in a file that are names of files in a run folder: no sentences, no docstrings."""
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMES.search(node.value):
-            if not re.search(r"\s", node.value):
-                yield f"{source.relative_to(PACKAGE)}:{node.lineno}: {node.value}"
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if NAMES.search(text) and not re.search(r"\s", text):
+            yield f"{source.relative_to(PACKAGE)}:{node.lineno}: {text}"
 
 
 def test_no_other_module_of_the_library_writes_a_path_of_a_run() -> None:
