@@ -1,4 +1,4 @@
-"""Run one stage folder: read spec.json, do what its kind says, write result.json last.
+"""Run one stage folder: read spec.json, run the module of its kind, write result.json last.
 
 Only the module of that kind is imported.
 """
@@ -39,6 +39,6 @@ def run_stage(context: StageContext) -> StageResult:
 
 
 def run_kind(context: StageContext, spec: AnySpec) -> StageResult | None:
-    """Do what the kind of ``spec`` says and return the result; None in the further processes of a stage."""
+    """Run the module of the kind of ``spec`` and return the result; None in the further processes of a stage."""
     result: StageResult | None = import_module(STAGES[spec.kind]).run(context, spec)
     return result

@@ -1,4 +1,4 @@
-"""One cell per planned job: what its files say came of it, in words. Reads JSON only, and never drops a job.
+"""One cell per planned job: its state and the reason for it, from its files. Reads JSON only; no job is dropped.
 
 A job counts as done only when its result.json belongs to the planned job and every artefact it names is
 there, unchanged.
@@ -174,7 +174,7 @@ def _progress_state(folder: StageFolder) -> tuple[str, str]:
 def _heartbeat(progress: Progress) -> str:
     """Return how far a job was. Files cannot tell a running job from a killed one."""
     host = f" on {progress.host}" if progress.host else ""
-    updated = f", last heard from {utc(progress.updated)}" if progress.updated else ""
+    updated = f", last heartbeat {utc(progress.updated)}" if progress.updated else ""
     return f"epoch {progress.epoch}/{progress.epochs}{host}{updated}"
 
 

@@ -2,7 +2,7 @@
 
 One key per pipeline family. Its first three entries are the numbers the report is asked for: mean test
 accuracy over seeds, as fractions, of the weights chosen on validation; null while no seed has finished. The
-rest says where they come from. A pipeline of several labels per image has three more: macro F1 scores, by which its
+rest is where they come from. A pipeline of several labels per image has three more: macro F1 scores, by which its
 stages are then compared.
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), told apart by colour-blind readers too; in the order of the stages
+# Okabe and Ito (2008), which colour-blind readers can distinguish too; in the order of the stages
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7A00", "#555555")
 STYLE: Any = {
     "font.size": 10,

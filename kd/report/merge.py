@@ -16,7 +16,7 @@ from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 def merge_cells(cells: Sequence[Cell]) -> list[Cell]:
     """Return one cell per stage and seed, stages kept together in order of first appearance.
 
-    Of two equal jobs the finished one stays, else the first. Raises RunError naming both folders when two
+    The finished one of two equal jobs stays, else the first. Raises RunError naming both folders when two
     runs give one stage different settings, or one stage and seed different jobs or values.
     """
     merged: dict[JobKey, Cell] = {}

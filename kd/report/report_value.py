@@ -24,7 +24,7 @@ from kd.rundir.result_sections import (
     Trial,
 )
 
-Settings: TypeAlias = dict[str, Any]  # what a spec.json says of a stage's settings or data
+Settings: TypeAlias = dict[str, Any]  # a stage's settings or data, as its spec.json has them
 
 
 class SampleSummary(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class JobScores(Struct, frozen=True, kw_only=True):
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
-    """One finished job: what its result.json says, and where that lies relative to the report."""
+    """One finished job: the numbers of its result.json, and its folder relative to the report."""
 
     run: str
     folder: str

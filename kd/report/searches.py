@@ -1,6 +1,6 @@
 """The searches of a run, for report.json: what each found, against the default, and what it cost.
 
-A search leaves no model and reads no test image. Its scores (``metric`` says which: accuracies, or macro F1 of several
+A search leaves no model and reads no test image. Its scores (by ``metric``: accuracies, or macro F1 of several
 labels) are those of short trainings, on the validation images.
 """
 

@@ -1,6 +1,6 @@
 """The summary of one stage over its seeds: a value of report.json.
 
-Its main numbers are accuracies (of several labels per image macro F1 scores: ``metric`` says which), fractions, on the
+Its main numbers are accuracies (macro F1 scores where images have several labels; see ``metric``), fractions, on the
 test set, of the weights chosen on validation; ``last_epoch`` holds those of the last epoch's weights. ``jobs`` holds
 one record per finished seed, with the folder that every number came from.
 """

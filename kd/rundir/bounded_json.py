@@ -22,7 +22,7 @@ def read_bounded_json(path: Path, shape: type[Content], *, largest: int = LARGES
     """Return the content of a JSON file as a value of type ``shape``.
 
     Raises OSError when the file is absent or cannot be opened, and ValueError when it is no regular file, is larger
-    than ``largest`` bytes, is no JSON (NaN included), or has another shape; the message says where.
+    than ``largest`` bytes, is no JSON (NaN included), or has another shape; the message names the place.
     """
     try:
         return msgspec.json.decode(_read(path, largest), type=shape)

@@ -222,7 +222,7 @@ class RunFolder:
 
 
 def results_folder() -> Path:
-    """Return where runs lie when nothing is said: ``$KD_RESULTS``, else ``results`` in the working folder."""
+    """Return the default folder of all runs: ``$KD_RESULTS``, else ``results`` in the working folder."""
     return Path(os.environ.get("KD_RESULTS") or "results")
 
 

@@ -1,4 +1,4 @@
-"""progress.json as a value: the heartbeat of a job that runs. It says how far the job is, not that it still runs."""
+"""progress.json as a value: the heartbeat of a job that runs. It shows how far the job came, not that it still runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_progress(folder: StageFolder) -> Progress | None:
 
 
 class Heartbeat:
-    """Writes progress.json now and then: ``due`` says whether ``seconds`` went by since the last time."""
+    """Writes progress.json at most every ``seconds``: ``due`` is whether that long has passed since the last time."""
 
     def __init__(self, path: Path, *, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path

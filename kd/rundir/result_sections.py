@@ -1,6 +1,6 @@
 """The sections of a result.json: measurements, costs and facts, each as a typed value.
 
-Accuracies and other scores are fractions, times are seconds, sizes are bytes unless a name says otherwise.
+Accuracies and other scores are fractions, times are seconds, sizes are bytes unless a name has another unit.
 Sections with ``omit_defaults`` leave out what a stage did not measure; the others write every key.
 """
 

@@ -56,7 +56,8 @@ CPU = torch.device("cpu")
 def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
     """Write, read back and measure the file; return the result.
 
-    Raises CheckpointError when the model cannot be used, UnequalExport or NotInt8 when the file is not what it says.
+    Raises CheckpointError when the model cannot be used, UnequalExport or NotInt8 when the file is
+    not what its format promises.
     """
     watch = Stopwatch()
     runtime = prepare_runtime(precision="float32")

@@ -1,4 +1,4 @@
-"""The part of result.json that every stage kind writes: whose result it is, on which machine and data, which files."""
+"""The part of result.json that every stage kind writes: identity, files, job, device and data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kd.train.device import Runtime
 
 
 class Identity(TypedDict):
-    """The entries of a StageResult that say whose result it is, with which files, and from which job."""
+    """The entries of a StageResult for the identity of the stage, its files and its job."""
 
     format: int
     stage: str
@@ -34,7 +34,7 @@ class Identity(TypedDict):
 
 
 class Circumstances(TypedDict):
-    """The entries of a StageResult that say on which device, in which precision and on which data it was measured."""
+    """The entries of a StageResult for the device, precision and data it was measured with."""
 
     device: str
     precision: str
@@ -43,7 +43,7 @@ class Circumstances(TypedDict):
 
 
 def identity(context: StageContext, spec: AnySpec, files: Mapping[str, str]) -> Identity:
-    """Return who finished, now. ``files`` are the published artefacts with their SHA-256."""
+    """Return the identity of a stage that has just finished. ``files`` are its artefacts with their SHA-256."""
     return Identity(
         format=FORMAT,
         stage=spec.stage,
@@ -60,7 +60,7 @@ def identity(context: StageContext, spec: AnySpec, files: Mapping[str, str]) -> 
 
 
 def circumstances(runtime: Runtime, data: StageData, *, precision: str | None = None) -> Circumstances:
-    """Return on what a stage measured; ``precision`` is the runtime's unless it is given."""
+    """Return the device, precision and data of a measurement; ``precision`` is the runtime's unless it is given."""
     return Circumstances(
         device=runtime.description,
         precision=precision or runtime.precision,

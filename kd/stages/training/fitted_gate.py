@@ -1,4 +1,4 @@
-"""A stage's gate over its teachers: fitted once, kept beside the checkpoints, and read from there ever after."""
+"""A stage's gate over its teachers: fitted once, stored beside the checkpoints, and read from there afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CARD_KEY = "kd"
 
 
 class _GateCard(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file says of the gate: the stage that fitted it, and how well it fits."""
+    """The card in a gate's file: the fingerprint of the stage that fitted it, and how well it fits."""
 
     fingerprint: str
     fit: GateFit

@@ -1,4 +1,4 @@
-"""The processes of one stage, one per GPU: the first starts the others, tells them where to work, and ends them.
+"""The processes of one stage, one per GPU: the first starts the others, sends them their orders, and ends them.
 
 However the first process was started (by srun, kd-submit's local executor, kd-train, a notebook), the others are its
 children on the same machine: they run ``kd.follower``. Signals of the scheduler do not reach them; the first process
@@ -114,7 +114,7 @@ def _raise_lost(followers: Followers, seconds: float, cause: Exception | None) -
             if code:
                 count = len(followers) + 1
                 raise RunError(
-                    f"process {rank + 1} of {count} ended with code {code}; what it said is in the job's log"
+                    f"process {rank + 1} of {count} ended with code {code}; its output is in the job's log"
                 ) from cause
         if time.monotonic() >= deadline:
             return

@@ -61,7 +61,7 @@ def test_a_heartbeat_older_than_the_failure_does_not_hide_it(tmp_path: Path) -> 
 def test_an_unfinished_job_says_how_far_it_came(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1]).run_until("teacher", 1, 2, updated=1_795_181_042)
     found = cells(run)
-    assert found["teacher 1"].reason == "epoch 2/3 on node1, last heard from 2026-11-20 13:24 UTC"
+    assert found["teacher 1"].reason == "epoch 2/3 on node1, last heartbeat 2026-11-20 13:24 UTC"
     assert found["distilled 1"].reason.startswith("waits for teacher seed 1, which has not finished: epoch 2/3")
 
 

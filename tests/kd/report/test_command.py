@@ -58,7 +58,7 @@ def test_several_runs_go_where_asked_with_links_to_each(tmp_path: Path) -> None:
     ("arguments", "line"),
     [
         (["mind"], r"mind: no such run folder, nor a run in {results} (did you mean 'mine'?)"),
-        (["mine", "other"], "several runs make one report: say where with -o FILE.json"),
+        (["mine", "other"], "several runs make one report: name its file with -o FILE.json"),
         (["mine", "-o", "report"], "report: the report's name must end in .json"),
         (["."], "not a run folder"),
     ],
