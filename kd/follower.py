@@ -6,40 +6,30 @@ standard input is the end of the first process, and its own.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
-from pathlib import Path
+
+import msgspec
 
 from kd.errors import UserError
 from kd.run import run_kind
-from kd.rundir.folders import StageFolder
 from kd.rundir.stage_spec import read_spec
-from kd.stages.context import Interrupted, Member, StageContext
+from kd.stages.context import Interrupted, Orders
 
 
 def main() -> int:
     """Follow, until the first process lets go. Returns 1 on an error, which the first process reports."""
-    orders = json.loads(sys.stdin.readline())
+    orders = msgspec.json.decode(sys.stdin.readline(), type=Orders)
     watch = threading.Thread(target=_end_with_the_first, daemon=True)
     watch.start()
-    folder = StageFolder(Path(orders["folder"]))
-    context = StageContext(
-        folder=folder,
-        work=Path(orders["work"]),
-        parents={name: Path(path) for name, path in orders["parents"].items()},
-        data_root=Path(orders["data_root"]) if orders["data_root"] else None,
-        stop_requested=lambda: False,
-        publish=lambda names: {},
-        member=Member(**orders["member"]),
-    )
+    context = orders.context()
     try:
-        run_kind(context, read_spec(folder))
+        run_kind(context, read_spec(context.folder))
     except Interrupted:
         pass  # the first process saved
     except UserError as error:
-        print(f"kd: process {context.member.rank + 1}: {error}" if context.member else error, file=sys.stderr)
+        print(f"kd: process {orders.member.rank + 1}: {error}", file=sys.stderr)
         return 1
     watch.join()
     return 0

@@ -22,6 +22,7 @@ FORMAT = 1
 # Settings that change how a stage runs but not what comes out of it.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
+Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -29,14 +30,14 @@ class Component(Struct, frozen=True, kw_only=True):
     """Something of the catalogue, with all its arguments: a model, an optimizer, a schedule."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: Arguments
 
 
 class Term(Struct, frozen=True, kw_only=True):
     """One term of a loss: its weight, and the arguments of the loss function."""
 
     weight: float
-    arguments: dict[str, Any]
+    arguments: Arguments
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -199,7 +200,7 @@ class DataSpec(Struct, frozen=True, kw_only=True):
 
     name: str
     root: str | None
-    arguments: dict[str, Any]
+    arguments: Arguments
     validation: int | float
     train_subset: int | None
     test_subset: int | None

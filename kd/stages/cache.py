@@ -139,7 +139,7 @@ class _Outputs:
                     steps=len(self._batches),
                     attempt=self.attempt,
                     host=socket.gethostname(),
-                    job_id=self._context.facts.get("job_id"),
+                    job_id=self._context.job_id,
                 )
             )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
 
@@ -44,6 +46,33 @@ class StageContext:
     publish: Callable[[Sequence[str]], dict[str, str]]
     facts: Mapping[str, Any] = field(default_factory=dict)
     member: Member | None = None
+
+    @property
+    def job_id(self) -> str | None:
+        """The scheduler's id of the job, where there is one."""
+        return self.facts.get("job_id")
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first process of a stage sends to a further one: where it works, and as which member."""
+
+    folder: str
+    work: str
+    parents: dict[str, str]
+    data_root: str | None
+    member: Member
+
+    def context(self) -> StageContext:
+        """Return the surroundings of the further process, which asks nobody and publishes nothing."""
+        return StageContext(
+            folder=StageFolder(Path(self.folder)),
+            work=Path(self.work),
+            parents={name: Path(path) for name, path in self.parents.items()},
+            data_root=Path(self.data_root) if self.data_root else None,
+            stop_requested=lambda: False,
+            publish=lambda names: {},
+            member=self.member,
+        )
 
 
 def in_place(

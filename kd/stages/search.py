@@ -188,6 +188,6 @@ class _Search:
             seconds_per_epoch=sum(trial.seconds for trial in trials) / done if done else None,
             attempt=self._attempt,
             host=socket.gethostname(),
-            job_id=self._context.facts.get("job_id"),
+            job_id=self._context.job_id,
         )
         beat(self._heartbeat, progress)

@@ -141,6 +141,6 @@ class CheckpointKeeper(CheckpointReader):
             images_per_second=last["images_per_second"] if last else None,
             attempt=training.attempt,
             host=socket.gethostname(),
-            job_id=self._context.facts.get("job_id"),
+            job_id=self._context.job_id,
         )
         beat(self._heartbeat, progress)

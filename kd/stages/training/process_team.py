@@ -7,7 +7,6 @@ says when to stop. They end when it does, whatever ends it.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,11 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import torch
 from torch.distributed import Store  # type: ignore[attr-defined]
 
 from kd.errors import RunError
-from kd.stages.context import Member, StageContext
+from kd.stages.context import Member, Orders, StageContext
 from kd.train.distributed import ALONE, Processes, find_store, joined, open_store
 
 ARRIVED = "arrived"  # the store's count of followers that are ready to join
@@ -86,14 +86,14 @@ def _start(context: StageContext, member: Member) -> subprocess.Popen[str]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert follower.stdin is not None
-    orders = {
-        "folder": str(context.folder.path),
-        "work": str(context.work),
-        "parents": {name: str(path) for name, path in context.parents.items()},
-        "data_root": str(context.data_root) if context.data_root else None,
-        "member": {"rank": member.rank, "count": member.count, "port": member.port},
-    }
-    follower.stdin.write(json.dumps(orders) + "\n")
+    orders = Orders(
+        folder=str(context.folder.path),
+        work=str(context.work),
+        parents={name: str(path) for name, path in context.parents.items()},
+        data_root=str(context.data_root) if context.data_root else None,
+        member=member,
+    )
+    follower.stdin.write(msgspec.json.encode(orders).decode() + "\n")
     follower.stdin.flush()
     return follower
 
