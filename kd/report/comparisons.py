@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from kd.report.budget import different_epochs, different_totals
+from kd.report.formatting import interval, p_value, points
 from kd.report.merge import differing_settings
 from kd.report.report_value import Comparison, PValues, StageSummary
 from kd.report.statistics import Paired, compare, gap_closed, holm, retention
-from kd.report.words import interval, p_value, points
 
 Stages = Mapping[str, StageSummary]  # by name, in the plan's order
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kd.files import atomic_path
 from kd.report.curves import read_band
+from kd.report.formatting import METRICS
 from kd.report.report_value import Family
-from kd.report.words import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from posixpath import normpath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from kd.report import words
+from kd.report import formatting
 from kd.report.cells import seed_name, utc
 from kd.report.collect import HEADLINE, headline_key
 from kd.report.figures import Drawing, colour
@@ -50,15 +50,15 @@ def _render(template: str, report: Report, drawings: Mapping[str, Sequence[Drawi
     source = files("kd.report").joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        percent=words.percent,
-        points=words.points,
-        plain=words.plain,
-        p_value=words.p_value,
-        duration=words.duration,
-        count=words.count,
-        listed=words.listed,
-        assignments=words.assignments,
-        steps=words.steps,
+        percent=formatting.percent,
+        points=formatting.points,
+        plain=formatting.plain,
+        p_value=formatting.p_value,
+        duration=formatting.duration,
+        count=formatting.count,
+        listed=formatting.listed,
+        assignments=formatting.assignments,
+        steps=formatting.steps,
         utc=utc,
         link=_link,
         cell=_cell,
@@ -68,12 +68,12 @@ def _render(template: str, report: Report, drawings: Mapping[str, Sequence[Drawi
         colour=colour,
     )
     context = {
-        "mean_sd": words.mean_sd,
-        "interval": words.interval,
-        "parameters": words.parameters,
-        "points": words.points,
-        "DASH": words.DASH,
-        "METRICS": words.METRICS,
+        "mean_sd": formatting.mean_sd,
+        "interval": formatting.interval,
+        "parameters": formatting.parameters,
+        "points": formatting.points,
+        "DASH": formatting.DASH,
+        "METRICS": formatting.METRICS,
     }
     return environment.from_string(source).render(
         report=report,

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from kd.report.cells import Cell
-from kd.report.labels import label_means
+from kd.report.label_means import label_means
 from kd.report.report_value import (
     JobRecord,
     JobScores,

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kd.report.formatting import METRICS, count, listed, mean_sd
 from kd.report.report_value import Family, Report, read_report
-from kd.report.words import METRICS, count, listed, mean_sd
 from kd.rundir.folders import JobKey, RunFolder
 
 

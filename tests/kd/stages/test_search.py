@@ -21,7 +21,7 @@ from kd.search.space import with_configuration
 from kd.stages.context import Interrupted, in_place
 from kd.stages.training.fit_stage import train_model
 from kd.train.meter import TrainingDiverged
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import damaged, make_spec
 from tests.kd.stages.training.test_fit_stage import Killed, outcome, stop_at
 
 LEARNING_RATES = {"low": 0.005, "high": 0.2, "log": True, "whole": False}
@@ -103,7 +103,7 @@ def test_a_search_tries_the_default_first_and_keeps_its_budget(searched, kind: s
     assert sum(trial["seconds"] for trial in result["trials"]) < result["seconds"]["total"]
     tried = [trial["configuration"] for trial in result["trials"][:TRIALS]]
     assert len({json.dumps(configuration) for configuration in tried}) == TRIALS
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
     assert [path.name for path in folder.path.iterdir() if path.is_dir()] == ["checkpoint"], "no trial is left"
 
 
@@ -180,7 +180,7 @@ def test_a_search_goes_on_from_what_was_published(run, searched, teacher: Path, 
     attempt(tmp_path / "second", lambda: False)
     assert chosen(folder) == chosen(searched("distill"))
     assert not (folder.path / "trial").exists()
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
 
 
 def test_a_stage_trains_with_what_its_search_chose(run, spec, searched, teacher: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from kd.files import copy_hashed
 from kd.run import run_stage
 from kd.stages.context import Interrupted, in_place
+from tests.kd.conftest import damaged, result_of
 
 SAVED, PREVIOUS = ["checkpoint/resume.pt", "metrics.csv"], "checkpoint/resume.previous.pt"
 
@@ -40,7 +41,7 @@ def test_work_on_scratch_is_published_and_resumes_on_an_empty_scratch(write_spec
     (second / "checkpoint").mkdir(parents=True)
     shutil.copy(folder.checkpoint / "resume.pt", second / "checkpoint" / "resume.pt")
     run_stage(context(second, -1))
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
     assert len(folder.metrics.read_text().splitlines()) == 4
     assert not list(folder.checkpoint.glob("resume*"))
 
@@ -82,5 +83,5 @@ def test_a_heartbeat_that_cannot_be_written_costs_a_line_and_not_the_training(
     monkeypatch.setattr("kd.rundir.progress.write_json", full)
     folder = write_spec(tmp_path, spec(epochs=1))
     run_stage(in_place(folder))
-    assert folder.read_result() is not None
+    assert result_of(folder) is not None
     assert "progress.json cannot be written (No space left on device)" in capsys.readouterr().err

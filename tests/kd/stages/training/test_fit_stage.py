@@ -19,6 +19,7 @@ from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
+from tests.kd.conftest import damaged
 
 STEPS, EPOCHS = 4, 3
 KINDS = ["train", "distill"]
@@ -80,7 +81,7 @@ def test_a_training_leaves_weights_metrics_progress_and_a_result(job, run, tmp_p
     assert result["cost"]["flops"] > 0
     assert next(result["cost"][place] for place in ("cpu", "gpu") if place in result["cost"])["latency"]["median"] > 0
     assert result["file"]["bytes"] == (folder.checkpoint / "best.safetensors").stat().st_size
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
     assert sorted(result["files"]) == [
         "checkpoint/best.safetensors",
         "checkpoint/last.safetensors",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.kd.conftest import result_of
+
 
 def test_the_accuracy_under_attack_is_measured_where_it_is_asked_for(run, spec, tmp_path: Path) -> None:
-    plain = run(tmp_path / "plain", spec(epochs=2)).read_result()
-    result = run(tmp_path / "attacked", spec(epochs=2, attack={"epsilon": 0.1, "steps": 3})).read_result()
-    assert plain is not None
-    assert result is not None
+    plain = result_of(run(tmp_path / "plain", spec(epochs=2)))
+    result = result_of(run(tmp_path / "attacked", spec(epochs=2, attack={"epsilon": 0.1, "steps": 3})))
     assert "robustness" not in plain
     assert result["test"] == plain["test"]
     found = result["robustness"]

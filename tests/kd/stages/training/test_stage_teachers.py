@@ -12,10 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from kd.errors import SpecError
-from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
-from tests.kd.conftest import CE_AND_KD, make_spec
+from tests.kd.conftest import CE_AND_KD, damaged, make_spec, result_of
 from tests.kd.stages.test_cache import cache_spec
 from tests.kd.stages.training.test_fit_stage import outcome, stop_at
 
@@ -54,12 +53,6 @@ def parents(run, teacher: Path, shared: Path) -> dict[str, dict[str, Path]]:
     }
 
 
-def result_of(folder: StageFolder) -> dict[str, Any]:
-    result = folder.read_result()
-    assert result is not None
-    return result
-
-
 def test_cached_and_live_teachers_teach_the_same(run, parents, tmp_path: Path) -> None:
     both, cached = (
         outcome(run(tmp_path / kind, student_spec(weighting=UNIFORM), parents=parents[kind]))
@@ -78,7 +71,7 @@ def test_a_student_of_several_teachers_resumes_bit_for_bit(run, parents, tmp_pat
             run(tmp_path / "it", spec, parents=parents[kind], stop_requested=stop_at(step))
     again = run(tmp_path / "it", spec, parents=parents[kind])
     assert outcome(again) == outcome(whole)
-    assert again.damaged_artefacts() == []
+    assert damaged(again) == []
     assert result_of(again)["teachers"] == result_of(whole)["teachers"]
     assert [facts["stage"] for facts in result_of(again)["teachers"]] == ["teacher", "other"]
 
@@ -91,7 +84,7 @@ def test_the_gate_is_an_artefact_and_is_fitted_only_once(run, parents, tmp_path:
     folder = run(tmp_path / "it", spec, parents=parents["cached"])
     result = result_of(folder)
     assert "checkpoint/gate.safetensors" in result["files"]
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
     assert 1 <= result["gate"]["teachers_used"] <= 2
     assert result["gate"]["uniform_loss"] > 0
 

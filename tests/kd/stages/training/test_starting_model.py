@@ -13,7 +13,7 @@ from kd.errors import CheckpointError, SpecError
 from kd.models.widths import read_widths
 from kd.stages.context import Interrupted
 from kd.train.weights import load_model, load_weights
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import make_spec, result_of
 
 BEST = "checkpoint/best.safetensors"
 
@@ -44,16 +44,14 @@ def test_without_a_change_training_goes_on_from_the_others_weights(run, student:
     before, _ = load_weights(student / BEST)
     after, _ = load_weights(folder.path / BEST)
     assert all(torch.equal(after[name], before[name]) for name in before if name.endswith(".weight"))
-    result = folder.read_result()
-    assert result is not None
+    result = result_of(folder)
     assert result["start"]["stage"] == "student"
 
 
 def test_pruning_is_fine_tuned_with_a_teacher_and_reloads(run, student: Path, teacher: Path, tmp_path: Path) -> None:
     spec = shrunk("pruned", kind="distill", prune=0.5)
     folder = run(tmp_path / "pruned", spec, parents={"start": student, "teacher": teacher})
-    result = folder.read_result()
-    assert result is not None
+    result = result_of(folder)
     model, card = load_model(folder.path / BEST)
     assert read_widths(model)["blocks.0.0"][0] == 2  # of 4
     assert card.widths["blocks.0.0"] == (2, 3, 1)
