@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from kd.files import write_json
-from kd.report.report_value import Family, Report, StageSummary
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Family, Report
 from kd.report.statistics import describe, finite
 from kd.rundir.folders import StageFolder
 from kd.rundir.result_sections import Cost, DeviceCost, Metrics

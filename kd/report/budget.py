@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kd.report.cells import Cell
-from kd.report.report_value import StageSummary
+from kd.report.report_stages import StageSummary
 
 GIVEN = "teacher"  # the role of what no arm pays for
 

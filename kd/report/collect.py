@@ -17,11 +17,13 @@ from typing import Any
 from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
+from kd.report.job_record import ACCURACY, relative_folder
 from kd.report.merge import merge_cells
-from kd.report.report_value import Family, Report, RunRecord, StageSummary
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Family, Report, RunRecord
 from kd.report.searches import searches
 from kd.report.statistics import finite
-from kd.report.summary import ACCURACY, relative_folder, summarise_stage, unique
+from kd.report.summary import summarise_stage, unique
 from kd.rundir.bounded_json import read_object
 from kd.rundir.result_sections import MissingJob
 

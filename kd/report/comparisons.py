@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from kd.report.budget import different_epochs, different_totals
 from kd.report.formatting import interval, p_value, points
 from kd.report.merge import differing_settings
-from kd.report.report_value import Comparison, PValues, StageSummary
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Comparison, PValues
 from kd.report.statistics import Paired, compare, gap_closed, holm, retention
 
 Stages = Mapping[str, StageSummary]  # by name, in the plan's order

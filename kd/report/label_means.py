@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from kd.report.report_value import LabelMeans, SeveralLabels
+from kd.report.report_stages import LabelMeans, SeveralLabels
 from kd.report.statistics import finite
 from kd.rundir.result_sections import LabelScores
 from kd.rundir.stage_result import StageResult

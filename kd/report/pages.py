@@ -13,7 +13,8 @@ from kd.report import formatting
 from kd.report.cells import seed_name, utc
 from kd.report.collect import HEADLINE, headline_key
 from kd.report.figures import Drawing, colour
-from kd.report.report_value import Family, Report, StageSummary
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Family, Report
 from kd.rundir.folders import JobKey
 from kd.rundir.result_sections import MissingJob
 

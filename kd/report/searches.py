@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kd.report.cells import Cell
-from kd.report.report_value import SearchRecord, SearchSummary
-from kd.report.summary import agreed, gpu_hours, relative_folder, unique
+from kd.report.job_record import relative_folder
+from kd.report.report_stages import SearchRecord, SearchSummary
+from kd.report.summary import agreed, gpu_hours, unique
 from kd.rundir.result_sections import Seconds
 from kd.rundir.stage_result import StageResult
 from kd.rundir.stage_spec import SearchSettings

@@ -7,7 +7,6 @@ one record per finished seed, with the folder that every number came from.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,41 +14,24 @@ from typing import TypeVar
 import msgspec
 
 from kd.report.cells import Cell
+from kd.report.job_record import ACCURACY, job_record
 from kd.report.label_means import label_means
-from kd.report.report_value import (
-    JobRecord,
-    JobScores,
-    SampleSummary,
-    Scores,
-    Settings,
-    StageSummary,
-    StagingTotals,
-)
+from kd.report.report_stages import JobRecord, SampleSummary, Settings, StageSummary, StagingTotals
 from kd.report.statistics import describe, finite, sampling_half_width
-from kd.rundir.result_sections import BestAndLast, DataFacts, Metrics, Seconds
 from kd.rundir.stage_result import StageResult
 from kd.rundir.stage_spec import TrainSettings
-
-ACCURACY = "accuracy"
-METRICS = ("accuracy", "precision", "recall", "f1_score", "loss")
 
 Value = TypeVar("Value")
 
 
 def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str, float]) -> StageSummary:
-    """Summarise the cells of one stage. Folders are written relative to ``base``, where report.json lies.
-
-    ``preparation`` are the epochs of what the stage stands on (see ``kd.report.budget``).
-    """
+    """Summarise the cells of one stage, and the ``preparation`` it stands on; ``base`` is where report.json lies."""
     results = [cell.result for cell in cells if cell.result]
-    jobs = {cell.seed: _job(cell, cell.result, base) for cell in cells if cell.result}
+    jobs = {cell.seed: job_record(cell, cell.result, base) for cell in cells if cell.result}
     records = list(jobs.values())
     metric = next((job.metric for job in records), ACCURACY)
     main = _sample(jobs, lambda job: job.test.best.of(metric))
-    several_labels = label_means(results)
     test_images = agreed([job.data.test for job in records])
-    training = next((cell.spec.settings for cell in cells if cell.spec), None)
-    planned_epochs = training.epochs if isinstance(training, TrainSettings) else None
     return StageSummary(
         role=cells[0].role,
         kind=cells[0].kind,
@@ -59,10 +41,10 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
         **msgspec.structs.asdict(main),
         last_epoch=_sample(jobs, lambda job: job.test.last.of(metric)),
         validation=_sample(jobs, lambda job: job.validation.best.of(metric)),
-        several_labels=msgspec.UNSET if several_labels is None else several_labels,
+        several_labels=label_means(results) or msgspec.UNSET,
         test_images=test_images,
         test_half_width=_half_width(main.mean, test_images) if metric == ACCURACY else None,
-        epochs=agreed([job.epochs for job in records]) or planned_epochs,
+        epochs=agreed([job.epochs for job in records]) or _planned_epochs(cells),
         parameters=next(iter(unique([job.parameters for job in records])), None),
         trainable_parameters=next(iter(unique([job.trainable_parameters for job in records])), None),
         seconds=_sample(jobs, lambda job: job.seconds.total),
@@ -91,6 +73,11 @@ def _model(cells: Sequence[Cell], results: Sequence[StageResult]) -> str | None:
     return ", ".join(unique([*planned[:1], *(result.model.name for result in results if result.model)])) or None
 
 
+def _planned_epochs(cells: Sequence[Cell]) -> int | None:
+    settings = next((cell.spec.settings for cell in cells if cell.spec), None)
+    return settings.epochs if isinstance(settings, TrainSettings) else None
+
+
 def _settings(cells: Sequence[Cell]) -> Settings:
     """Return the settings as spec.json has them."""
     return next((msgspec.to_builtins(cell.spec.settings) for cell in cells if cell.spec), {})
@@ -100,11 +87,6 @@ def _data(cells: Sequence[Cell]) -> Settings:
     """Return the data settings as spec.json has them, without the place where the data lie."""
     found: Settings = next((msgspec.to_builtins(cell.spec.data) for cell in cells if cell.spec and cell.spec.data), {})
     return {name: value for name, value in found.items() if name != "root"}
-
-
-def relative_folder(cell: Cell, base: Path) -> str:
-    """Return a job's folder relative to ``base``."""
-    return Path(os.path.relpath(cell.folder, base)).as_posix()
 
 
 def _teacher(cells: Sequence[Cell]) -> str | None:
@@ -136,53 +118,6 @@ def _sample(jobs: Mapping[str, JobRecord], value: Callable[[JobRecord], float | 
     sample = describe(list(values.values()))
     interval = None if sample.ci95 is None else list(sample.ci95)
     return SampleSummary(n=sample.n, mean=sample.mean, sd=sample.sd, ci95=interval, values=values)
-
-
-def _job(cell: Cell, result: StageResult, base: Path) -> JobRecord:
-    """Return the record of one finished job."""
-    return JobRecord(
-        run=cell.run.name,
-        folder=relative_folder(cell, base),
-        fingerprint=cell.fingerprint,
-        metric=result.metric if result.metric in METRICS else ACCURACY,
-        test=_scores(result.test),
-        validation=_scores(result.validation),
-        configuration=result.configuration,
-        selection=result.selection,
-        best_epoch=result.best_epoch,
-        epochs=result.epochs,
-        parameters=result.parameters,
-        trainable_parameters=result.trainable_parameters,
-        seconds=result.seconds or Seconds(),
-        images_per_second=result.images_per_second,
-        device=result.device,
-        precision=result.precision,
-        torch=result.torch,
-        data=result.data or DataFacts(),
-        attempts=result.attempts,
-        job_id=result.job.job_id,
-        host=result.job.host,
-        partition=result.job.partition,
-        restarts=result.job.restarts,
-        queue_seconds=result.job.queue_seconds,
-        staging=result.job.staging,
-        finished=result.finished,
-    )
-
-
-def _scores(measured: BestAndLast | None) -> JobScores:
-    both = measured or BestAndLast()
-    return JobScores(best=_five(both.best), last=_five(both.last))
-
-
-def _five(metrics: Metrics) -> Scores:
-    return Scores(
-        accuracy=metrics.accuracy,
-        precision=metrics.precision,
-        recall=metrics.recall,
-        f1_score=metrics.f1_score,
-        loss=metrics.loss,
-    )
 
 
 def gpu_hours(cells: Sequence[Cell]) -> float:

@@ -16,7 +16,8 @@ from kd.report.aggregated import write_aggregated
 from kd.report.collect import collect
 from kd.report.figures import draw_figures
 from kd.report.pages import html_page, markdown_page
-from kd.report.report_value import JobRecord, Report, StageSummary, report_content
+from kd.report.report_stages import JobRecord, StageSummary
+from kd.report.report_value import Report, report_content
 from kd.rundir.result_sections import MissingJob
 
 ACCURACIES = ("test_accuracy", "test_accuracy_last_epoch", "validation_accuracy")

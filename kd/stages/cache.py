@@ -27,9 +27,9 @@ from kd.rundir.stage_spec import CacheSettings, StageSpec
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.result_file import circumstances, identity
 from kd.stages.stage_data import StageData, load_data
-from kd.stages.trained_model import find_trained_model, validation_logits
+from kd.stages.trained_model import FoundModel, find_trained_model, validation_logits
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
-from kd.train.device import prepare_runtime
+from kd.train.device import Runtime, prepare_runtime
 from kd.train.state import Stopwatch
 from kd.train.step import Batch
 
@@ -60,14 +60,7 @@ def run(context: StageContext, spec: StageSpec[CacheSettings]) -> StageResult:
     )
     outputs = _Outputs(context, spec, data, teacher)
     tensors = outputs.collect()
-    held = CacheCard(
-        teacher=found.digest,
-        images=data.content_digest(),
-        augment=msgspec.to_builtins(settings.augment),
-        views=settings.views,
-        classes=data.arrays.classes,
-        precision=runtime.precision,
-    )
+    held = _card(settings, found, data, runtime)
     write_cache(context.work / CACHE, tensors, held)
     return StageResult(
         **identity(context, spec, context.publish([CACHE])),
@@ -77,6 +70,17 @@ def run(context: StageContext, spec: StageSpec[CacheSettings]) -> StageResult:
         cache=CacheFacts(key=held.key, shapes={name: list(tensor.shape) for name, tensor in tensors.items()}),
         attempts=outputs.attempt,
         seconds=Seconds(total=watch.seconds),
+    )
+
+
+def _card(settings: CacheSettings, found: FoundModel, data: StageData, runtime: Runtime) -> CacheCard:
+    return CacheCard(
+        teacher=found.digest,
+        images=data.content_digest(),
+        augment=msgspec.to_builtins(settings.augment),
+        views=settings.views,
+        classes=data.arrays.classes,
+        precision=runtime.precision,
     )
 
 

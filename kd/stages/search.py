@@ -29,6 +29,7 @@ from kd.stages.searching.short_training import forget_trial, run_trial
 from kd.stages.stage_data import StageData
 from kd.stages.training.checkpoint_keeper import beat
 from kd.stages.training.fit_stage import load_stage_data
+from kd.stages.training.seeds import seed_of
 from kd.stages.training.stage_teachers import StageTeachers, find_teachers
 from kd.train.device import Runtime, prepare_runtime
 from kd.train.meter import TrainingDiverged
@@ -103,8 +104,7 @@ class _Search:
 
     def _propose(self, trials: list[Trial]) -> Configuration | None:
         """Return what to try after these trials, whatever a killed attempt tried after them; None: all was tried."""
-        training, seed = self._settings.training, self._spec.seed
-        assert seed is not None, "a search has the seed of the stage it is for"
+        training, seed = self._settings.training, seed_of(self._spec)
         if not trials:
             return {key: setting(training, key) for key in keys_of(self._space)}
         tried = [trial.configuration for trial in trials]

@@ -47,12 +47,7 @@ def run_trial(
         fingerprint=f"{spec.fingerprint}/{number}/{epochs}",
         settings=msgspec.structs.replace(settings, epochs=epochs, schedule_epochs=settings.epochs),
     )
-    surroundings = replace(
-        context,
-        folder=context.folder.trial,
-        work=StageFolder(context.work).trial.path,
-        publish=lambda names: _publish(context, names),
-    )
+    surroundings = _surroundings(context)
     score = loss = None
     try:
         own = replace(teachers, context=surroundings, spec=trial) if teachers else None
@@ -66,6 +61,16 @@ def run_trial(
     finally:
         free_memory()  # the next trial has the whole device
     return Trial(number=number, epochs=epochs, configuration=configuration, score=score, loss=loss, seconds=seconds)
+
+
+def _surroundings(context: StageContext) -> StageContext:
+    """Return the context of a trial: a folder of its own inside that of the search."""
+    return replace(
+        context,
+        folder=context.folder.trial,
+        work=StageFolder(context.work).trial.path,
+        publish=lambda names: _publish(context, names),
+    )
 
 
 def forget_trial(context: StageContext) -> None:

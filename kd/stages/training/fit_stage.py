@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,12 +9,10 @@ import torch
 from torch import nn
 
 from kd.catalog import load
-from kd.data.hashing import stream_key
 from kd.data.mixing import Mixing
 from kd.distill.adapters import train_beside
-from kd.distill.objective import WeightedTerms, make_term
+from kd.distill.objective import WeightedTerms
 from kd.evaluate.metrics import selecting_metric
-from kd.losses.inputs import ADAPTER, needs_features
 from kd.rundir.result_sections import FoundSettings
 from kd.rundir.stage_result import StageResult
 from kd.rundir.stage_spec import Component, StageSpec, TrainSettings
@@ -26,17 +23,19 @@ from kd.stages.training.checkpoint_keeper import make_keeper, patience_of
 from kd.stages.training.measure_and_publish import Trained, measure_and_publish
 from kd.stages.training.model_fits_data import require_fitting
 from kd.stages.training.process_team import process_team
+from kd.stages.training.seeds import seed_generators, seed_of
+from kd.stages.training.stage_objective import stage_objective
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
-from kd.stages.training.starting_model import starting_model
+from kd.stages.training.starting_model import StartingModel, starting_model
 from kd.train.average import WeightAverage
 from kd.train.batch_norm import share_batch_norm
 from kd.train.batches import AugmentedBatches
-from kd.train.device import free_memory, prepare_runtime
+from kd.train.device import Runtime, free_memory, prepare_runtime
 from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.meter import Meter
 from kd.train.schedules import Schedule, stretched
-from kd.train.state import Row, Stopwatch, Training
+from kd.train.state import Stopwatch, Training
 
 
 def fit_stage(
@@ -74,7 +73,7 @@ def train_model(
     ``data`` are those of the spec where they were loaded before. Raises as ``fit_stage``.
     """
     watch = Stopwatch()
-    settings, seed = spec.settings, _seed(spec)
+    settings, seed = spec.settings, seed_of(spec)
     runtime = prepare_runtime(
         precision=settings.precision, deterministic=settings.deterministic, processes=processes.count
     )
@@ -82,17 +81,37 @@ def train_model(
         data = load_stage_data(context, spec, teachers, runtime.device)
     require_fitting(settings, data.arrays)
     start = starting_model(context, settings, data)
-    card = start.card
+    model = _initial_model(start, seed, runtime, processes)
+    batches = _batches(spec, data, teachers, processes)
+    setup = TrainingSetup(card=start.card, data=data, runtime=runtime, processes=processes)
+    objective = stage_objective(spec, model, batches, teachers, setup, history=lambda: training.rows)
+    training = _new_training(settings, model, objective, batches.steps, setup, watch)
+    _train_to_the_end(context, spec, training, objective, batches, setup)
+    return Trained(
+        training=training, card=start.card, data=data, runtime=runtime, origin=start.origin, pruning=start.pruning
+    )
+
+
+def _initial_model(start: StartingModel, seed: int, runtime: Runtime, processes: Processes) -> nn.Module:
     seed_generators("model", seed)  # by the seed alone: all arms with this model start from the same weights
     model = runtime.place(start.build())
     if processes.several:
         share_batch_norm(model)
-    batches = _batches(spec, data, teachers, processes)
-    setup = TrainingSetup(card=card, data=data, runtime=runtime, processes=processes)
-    objective = _objective(spec, model, batches, teachers, setup, history=lambda: training.rows)
-    training = _new_training(settings, model, objective, batches.steps, setup, watch)
+    return model
+
+
+def _train_to_the_end(
+    context: StageContext,
+    spec: StageSpec[TrainSettings],
+    training: Training,
+    objective: WeightedTerms,
+    batches: AugmentedBatches,
+    setup: TrainingSetup,
+) -> None:
+    """Train from the last checkpoint, or from the start, until all epochs are done. Raises Interrupted."""
+    settings, processes = spec.settings, setup.processes
     keeper = make_keeper(context, spec, steps=batches.steps, processes=processes)
-    seed_generators("training", seed)
+    seed_generators("training", seed_of(spec))
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
     fit(
@@ -101,15 +120,20 @@ def train_model(
         batches=batches,
         objective=objective,
         schedule=_schedule(settings),
-        validate=partial(measure_store, store=data.validation, card=card, runtime=runtime, processes=processes),
-        forward=_compiled(model) if settings.compile else model,
+        validate=partial(
+            measure_store,
+            store=setup.data.validation,
+            card=setup.card,
+            runtime=setup.runtime,
+            processes=processes,
+        ),
+        forward=_compiled(training.model) if settings.compile else training.model,
         patience=patience_of(settings),
         clip=settings.clip,
         processes=processes,
         after_step=keeper.after_step,
         after_epoch=keeper.after_epoch,
     )
-    return Trained(training=training, card=card, data=data, runtime=runtime, origin=start.origin, pruning=start.pruning)
 
 
 def load_stage_data(
@@ -132,7 +156,7 @@ def _batches(
     return AugmentedBatches(
         data.train,
         batch_size=spec.settings.batch_size,
-        seed=_seed(spec),
+        seed=seed_of(spec),
         mixing=_mixing(spec.settings),
         cached_views=teachers.views if teachers else None,
         channels=data.channels,
@@ -169,16 +193,6 @@ def _new_training(
     )
 
 
-def _seed(spec: StageSpec[TrainSettings]) -> int:
-    assert spec.seed is not None, "every training has a seed"
-    return spec.seed
-
-
-def seed_generators(purpose: str, seed: int) -> None:
-    """Seed torch's generators on all devices for a purpose; another purpose gets an unrelated stream."""
-    torch.manual_seed(stream_key(purpose, seed))
-
-
 def _from_catalogue(kind: str, entry: Component, *inputs: Any) -> Any:
     return load(kind, entry.name)(*inputs, **entry.arguments)
 
@@ -201,47 +215,3 @@ def _compiled(model: nn.Module) -> nn.Module:
     compiled = torch.compile(model)
     assert isinstance(compiled, nn.Module)
     return compiled
-
-
-def _objective(
-    spec: StageSpec[TrainSettings],
-    student: nn.Module,
-    batches: AugmentedBatches,
-    teachers: StageTeachers | None,
-    setup: TrainingSetup,
-    history: Callable[[], Sequence[Row]],
-) -> WeightedTerms:
-    """Return the weighted terms of a spec, with its teachers where it has some, and with the terms' adapters.
-
-    ``history`` gives the rows of the finished epochs, which temperatures may follow.
-    """
-    terms = [make_term(name, term.weight, term.arguments) for name, term in spec.settings.loss.items()]
-    owned = any(term.needs(*ADAPTER) for term in terms)
-    example = next(batches.epoch(0)) if owned else None
-    features = any(needs_features(term.inputs) for term in terms)
-    teacher = teachers.build(setup, features=features) if teachers else None
-    seed_generators("adapters", _seed(spec))
-    return WeightedTerms(
-        terms,
-        student=student,
-        teacher=teacher,
-        autocast=setup.runtime.autocast,
-        example=example,
-        labels_N=setup.data.train.labels,
-        gather=setup.processes.gather,
-        temperature=_temperature(spec.settings, history),
-    )
-
-
-def _temperature(settings: TrainSettings, history: Callable[[], Sequence[Row]]) -> Callable[[int], float] | None:
-    """Return the temperature by epoch, or None where each loss keeps its own."""
-    if settings.temperature is None:
-        return None
-    arguments, schedule = settings.temperature.arguments, load("temperature", settings.temperature.name)
-
-    def temperature(epoch: int) -> float:
-        losses = [row["val_loss"] for row in history()]
-        value: float = schedule(epoch, settings.epochs, losses, **arguments)
-        return value
-
-    return temperature

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -74,22 +75,13 @@ def measure_and_publish(
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
     cost = _cost(trained)
-    assert training.best_epoch is not None
-    best, last = training.validation(training.best_epoch), training.validation(-1)
     return StageResult(
         **identity(context, spec, files),
         **circumstances(trained.runtime, data),
         model=spec.settings.model,
         configuration=found,
-        parameters=count_parameters(training.model),
-        trainable_parameters=count_parameters(training.model, trainable=True),
-        epochs=training.epoch,
-        best_epoch=training.best_epoch + 1,
-        attempts=training.attempt,
-        metric=training.metric,
-        validation=BestAndLast(best=recorded(best), last=recorded(last)),
+        **_training_facts(training),
         test=test,
-        images_per_second=median(row["images_per_second"] for row in training.rows),
         start=trained.origin,
         pruning=trained.pruning,
         robustness=robustness or None,
@@ -101,6 +93,35 @@ def measure_and_publish(
             measure=watch.seconds,
         ),
         processes=processes,
+    )
+
+
+class _TrainingFacts(TypedDict):
+    """The entries of a StageResult that a training has by itself, before anything more is measured."""
+
+    parameters: int
+    trainable_parameters: int
+    epochs: int
+    best_epoch: int
+    attempts: int
+    metric: str
+    validation: BestAndLast
+    images_per_second: float
+    gpu_memory_mb: float
+
+
+def _training_facts(training: Training) -> _TrainingFacts:
+    assert training.best_epoch is not None
+    best, last = training.validation(training.best_epoch), training.validation(-1)
+    return _TrainingFacts(
+        parameters=count_parameters(training.model),
+        trainable_parameters=count_parameters(training.model, trainable=True),
+        epochs=training.epoch,
+        best_epoch=training.best_epoch + 1,
+        attempts=training.attempt,
+        metric=training.metric,
+        validation=BestAndLast(best=recorded(best), last=recorded(last)),
+        images_per_second=median(row["images_per_second"] for row in training.rows),
         gpu_memory_mb=max(row["gpu_memory_mb"] for row in training.rows),
     )
 

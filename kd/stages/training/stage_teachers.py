@@ -21,6 +21,7 @@ from kd.stages.context import StageContext
 from kd.stages.stage_data import StageData
 from kd.stages.trained_model import FoundModel, find_trained_model, validation_logits
 from kd.stages.training.fitted_gate import fit_once
+from kd.stages.training.seeds import seed_of
 from kd.train.device import Runtime
 from kd.train.distributed import ALONE, Processes
 from kd.train.weights import ModelCard
@@ -66,7 +67,6 @@ class StageTeachers:
         classes = len(setup.card.classes)
         weighting: Weighting = load("weighting", entry.name)(len(members), classes, **entry.arguments)
         if isinstance(weighting, Gate):
-            assert self.spec.seed is not None
             fit_once(
                 weighting,
                 self.context,
@@ -74,7 +74,7 @@ class StageTeachers:
                 labels_N=setup.data.validation.labels,
                 processes=setup.processes,
                 fingerprint=self.spec.fingerprint,
-                seed=self.spec.seed,
+                seed=seed_of(self.spec),
             )
             weighting.to(setup.runtime.device)
         return Ensemble([teacher for teacher, _ in members], weighting)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from kd.report.budget import different_epochs, different_totals
 from kd.report.cells import Cell
-from kd.report.report_value import StageSummary
+from kd.report.report_stages import StageSummary
 from kd.report.summary import summarise_stage
 from kd.rundir.folders import JobKey, RunFolder
 from tests.kd.report.builder import RunBuilder, collected
