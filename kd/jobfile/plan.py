@@ -32,14 +32,13 @@ from kd.jobfile.schema import (
 from kd.jobfile.searching import search_settings
 from kd.jobfile.versions import versions_of
 from kd.rundir.folders import JobKey
+from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 FORMAT = 1
 Worker: TypeAlias = TrainStage | CacheStage | SelectStage | ExportStage | SearchStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
 OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune", "modalities", "attack")
-# Settings that change how a stage runs but not what comes out of it.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.rundir.job_files import JobFiles, read_finished, read_job_files
 from kd.rundir.job_state import NOT_ASKED, Answer, Evidence, InPlan, Moment
 from kd.rundir.journal import Journal, Submission
+from kd.rundir.stage_result import StageResult
 
 
 class PlannedHere(InPlan, Protocol):
@@ -38,7 +39,7 @@ def gather(
     run: RunFolder,
     jobs: Sequence[PlannedHere],
     ask: Ask,
-    damaged_artefacts: Callable[[StageFolder], list[str]] | None = None,
+    damaged_artefacts: Callable[[StageFolder, StageResult], list[str]] | None = None,
 ) -> dict[JobKey, Evidence]:
     """Return what is known of each job. ``ask`` gets one call with all submissions whose jobs may be alive."""
     sent = newest_submissions(run, jobs)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from kd.rundir.folders import StageFolder, read_object
+from kd.rundir.bounded_json import read_object
+from kd.rundir.failure import read_failure
+from kd.rundir.folders import StageFolder
 from kd.rundir.journal import Submission
+from kd.rundir.progress import Progress, read_progress
+from kd.rundir.stage_result import DamagedResult, StageResult, load_result, read_result
 
 Damage = Literal["", "stale", "damaged"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class Reached:
     """How far a job came, and where."""
 
     epoch: int | None = None
@@ -37,7 +39,7 @@ class ResultOrigin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class LastFailure:
     """Why the last attempt ended without a result. ``interrupted``: because it was asked to stop."""
 
     message: str
@@ -61,16 +63,16 @@ class JobFiles:
     damage: Damage = ""
     fault: str = ""
     heartbeat: float = 0.0
-    failure: Failure | None = None
+    failure: LastFailure | None = None
     went_on: bool = False  # the heartbeat is newer than the failure: another attempt has begun since
-    progress: Progress = field(default_factory=Progress)
+    reached: Reached = field(default_factory=Reached)
 
 
 def read_job_files(
     folder: StageFolder,
     fingerprint: str,
     newest: Submission | None = None,
-    damaged_artefacts: Callable[[StageFolder], list[str]] | None = None,
+    damaged_artefacts: Callable[[StageFolder, StageResult], list[str]] | None = None,
 ) -> JobFiles:
     """Read what a job left in its folder; what is missing or not whole yet counts as not there.
 
@@ -78,33 +80,32 @@ def read_job_files(
     reads them whole. ``newest`` is the job's newest submission: where the result is of another one, the job may be
     made anew, and the heartbeat that it has had since tells how far it is.
     """
-    value = folder.read_result()
-    damage, fault = _damage(folder, value, fingerprint, damaged_artefacts)
-    result = None if value is None or damage else _origin(folder, value)
-    if value is not None and result is not None and _is_newest(result, newest):
-        return JobFiles(result=result, progress=_progress_of_result(value))
-    beats = read_object(folder.progress) or {}
+    result, damage, fault = _verified(folder, fingerprint, damaged_artefacts)
+    origin = None if result is None else _origin(result)
+    if result is not None and origin is not None and _is_newest(origin, newest):
+        return JobFiles(result=origin, reached=_reached_by_result(result))
+    beats = read_progress(folder)
     failure, heartbeat = _failure(folder), _heartbeat(folder, beats)
-    over = value is not None and result is not None and (newest is None or heartbeat < newest.time)
+    over = result is not None and (newest is None or heartbeat < newest.time)
     return JobFiles(
-        result=result,
+        result=origin,
         damage=damage,
         fault=fault,
         heartbeat=heartbeat,
         failure=failure,
         # The node's own clock against the node's own clock: the file server's may differ from both.
-        went_on=failure is not None and (_number(beats.get("updated")) or 0.0) > failure.time,
-        progress=_progress_of_result(value or {}) if over else _progress(beats, read_object(folder.attempt) or {}),
+        went_on=failure is not None and beats is not None and beats.updated > failure.time,
+        reached=_reached_by_result(result) if result is not None and over else _reached(folder, beats),
     )
 
 
 def read_finished(folder: StageFolder, fingerprint: str, newest: Submission | None) -> JobFiles | None:
     """Return the files of a job whose result is of its newest submission: no scheduler need be asked about it."""
-    value = folder.read_result()
-    if value is None or value.get("fingerprint") != fingerprint:
+    result = read_result(folder)
+    if result is None or result.fingerprint != fingerprint:
         return None
-    result = _origin(folder, value)
-    return JobFiles(result=result, progress=_progress_of_result(value)) if _is_newest(result, newest) else None
+    origin = _origin(result)
+    return JobFiles(result=origin, reached=_reached_by_result(result)) if _is_newest(origin, newest) else None
 
 
 def _is_newest(result: ResultOrigin, newest: Submission | None) -> bool:
@@ -114,105 +115,84 @@ def _is_newest(result: ResultOrigin, newest: Submission | None) -> bool:
     return result.job_id is None and newest.process is not None and result.finished >= newest.time
 
 
-def _damage(
-    folder: StageFolder,
-    result: Mapping[str, Any] | None,
-    fingerprint: str,
-    damaged_artefacts: Callable[[StageFolder], list[str]] | None,
-) -> tuple[Damage, str]:
-    if result is None:
-        return ("damaged", "its result.json cannot be read") if folder.result.exists() else ("", "")
-    found = str(result.get("fingerprint", ""))
-    if fingerprint and found != fingerprint:
-        return "stale", f"its result is of another job (fingerprint {found[:12]}, planned {fingerprint[:12]})"
-    if damaged_artefacts is not None and (names := damaged_artefacts(folder)):
-        return "damaged", f"missing or changed since it finished: {', '.join(names)}"
-    return "", ""
+def _verified(
+    folder: StageFolder, fingerprint: str, damaged_artefacts: Callable[[StageFolder, StageResult], list[str]] | None
+) -> tuple[StageResult | None, Damage, str]:
+    """Return the result, or None with the damage and the fault in words."""
+    try:
+        result = load_result(folder)
+    except FileNotFoundError:
+        return None, "", ""
+    except DamagedResult as error:
+        return None, "damaged", f"its result.json cannot be read: {error.reason}"
+    found = result.fingerprint
+    if found != fingerprint:
+        both = f"fingerprint {found[:12]}, planned {fingerprint[:12]}"
+        return None, "stale", f"its result is of another job ({both})"
+    if damaged_artefacts is not None and (names := damaged_artefacts(folder, result)):
+        return None, "damaged", f"missing or changed since it finished: {', '.join(names)}"
+    return result, "", ""
 
 
-def _origin(folder: StageFolder, result: Mapping[str, Any]) -> ResultOrigin:
-    finished = _number(result.get("finished"))
-    job_id = _text(_object(result.get("job")).get("job_id"))
-    return ResultOrigin(job_id=job_id, finished=_written(folder.result) if finished is None else finished)
+def _origin(result: StageResult) -> ResultOrigin:
+    return ResultOrigin(job_id=result.job.job_id, finished=result.finished)
 
 
-def _failure(folder: StageFolder) -> Failure | None:
-    failure = read_object(folder.failure)
-    if failure is None:
+def _failure(folder: StageFolder) -> LastFailure | None:
+    found = read_failure(folder)
+    if found is None:
         return None
-    text = str(failure.get("message") or failure.get("error") or "no message was left")
-    return Failure(
-        message=(text.strip().splitlines() or ["no message was left"])[0].strip(),
-        interrupted=failure.get("error") == "Interrupted",
-        time=_number(failure.get("time")) or 0.0,
-        job_id=_text(failure.get("job_id")),
+    return LastFailure(
+        message=found.reason, interrupted=found.error == "Interrupted", time=found.time, job_id=found.job_id
     )
 
 
-def _progress_of_result(result: Mapping[str, Any]) -> Progress:
-    """Return what result.json says in the words of a running job."""
-    job = _object(result.get("job"))
-    metric = _text(result.get("metric")) or "accuracy"
-    value = _number(_object(_object(result.get("validation")).get("best")).get(metric))
-    epochs = _whole(result.get("epochs"))
-    return Progress(
-        epoch=epochs,
-        epochs=epochs,
+def _reached_by_result(result: StageResult) -> Reached:
+    """Return what result.json holds in the terms of a running job."""
+    metric = result.metric or "accuracy"
+    value = getattr(result.validation.best, metric, None) if result.validation else None
+    return Reached(
+        epoch=result.epochs,
+        epochs=result.epochs,
         metric=None if value is None else f"val_{metric}",
         value=value,
-        host=_text(job.get("host")),
-        partition=_text(job.get("partition")),
-        restarts=_whole(job.get("restarts")) or 0,
+        host=result.job.host,
+        partition=result.job.partition,
+        restarts=result.job.restarts or 0,
     )
 
 
-def _progress(progress: Mapping[str, Any], attempt: Mapping[str, Any]) -> Progress:
-    metric = _object(progress.get("metric"))
-    return Progress(
-        epoch=_whole(progress.get("epoch")),
-        epochs=_whole(progress.get("epochs")),
-        metric=_text(metric.get("name")),
-        value=_number(metric.get("value")),
-        seconds_left=_seconds_left(progress),
-        host=_text(progress.get("host")) or _text(attempt.get("host")),
-        restarts=_whole(attempt.get("restarts")) or 0,
+def _reached(folder: StageFolder, beats: Progress | None) -> Reached:
+    attempt = read_object(folder.attempt) or {}
+    restarts, host = attempt.get("restarts"), attempt.get("host")
+    where = Reached(host=host if isinstance(host, str) else None, restarts=restarts if type(restarts) is int else 0)
+    if beats is None:
+        return where
+    return replace(
+        where,
+        epoch=beats.epoch,
+        epochs=beats.epochs,
+        metric=beats.metric.name if beats.metric else None,
+        value=beats.metric.value if beats.metric else None,
+        seconds_left=_seconds_left(beats),
+        host=beats.host or where.host,
     )
 
 
-def _seconds_left(progress: Mapping[str, Any]) -> float | None:
+def _seconds_left(beats: Progress) -> float | None:
     """``epoch`` is the one under way, counted from 1, and ``step`` of ``steps`` of it are done."""
-    names = ("epoch", "epochs", "step", "steps", "seconds_per_epoch")
-    epoch, epochs, step, steps, seconds = (_number(progress.get(name)) for name in names)
-    if epoch is None or epochs is None or seconds is None:
+    if beats.seconds_per_epoch is None:
         return None
-    part = step / steps if step is not None and steps else 0.0
-    return max(0.0, (epochs - (epoch - 1) - part) * seconds)
+    part = beats.step / beats.steps if beats.step is not None and beats.steps else 0.0
+    return max(0.0, (beats.epochs - (beats.epoch - 1) - part) * beats.seconds_per_epoch)
 
 
-def _heartbeat(folder: StageFolder, progress: Mapping[str, Any]) -> float:
+def _heartbeat(folder: StageFolder, beats: Progress | None) -> float:
     """Return the later of the node's clock and the file server's: either may be slow."""
-    return max(_number(progress.get("updated")) or 0.0, _written(folder.progress)) if progress else 0.0
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
+    if beats is None:
         return 0.0
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> float | None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None  # type: ignore[arg-type]
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    try:
+        written = folder.progress.stat().st_mtime
+    except OSError:
+        written = 0.0
+    return max(beats.updated, written)

@@ -11,7 +11,7 @@ from kd.rundir.folders import JobKey, RunFolder, find_run, results_folder
 from kd.rundir.job_state import AGAIN, BY_KD_CANCEL
 from kd.rundir.journal import Journal, Submission
 from slurm.state.job_status import JobStatus, snapshot
-from slurm.state.plan_file import Planned, read_plan, select, with_descendants
+from slurm.state.planned_jobs import Planned, read_plan, select, with_descendants
 from slurm.submission.executors import EXECUTORS
 
 

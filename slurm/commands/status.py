@@ -17,7 +17,7 @@ from kd.rundir.job_state import OVER_WITHOUT_RESULT
 from slurm.commands.status_table import render, summary
 from slurm.state import logs
 from slurm.state.job_status import JobStatus, counts, snapshot, to_json
-from slurm.state.plan_file import read_plan, select
+from slurm.state.planned_jobs import read_plan, select
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE
 
 if TYPE_CHECKING:

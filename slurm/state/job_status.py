@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import Sent, gather, moment_of
 from kd.rundir.job_state import NOT_ASKED, PHASES, Answer, Evidence, JobState, Phase, decide_all
-from slurm.state.plan_file import read_plan
+from slurm.state.planned_jobs import read_plan
 
 
 class CanBeAsked(Protocol):
@@ -65,8 +65,8 @@ def snapshot(run: RunFolder, executors: Mapping[str, CanBeAsked], *, accounting:
 
 
 def _status(state: JobState, known: Evidence) -> JobStatus:
-    progress, answer, sent = known.files.progress, known.answer, known.submission
-    left = progress.seconds_left if state.phase == "running" else None
+    reached, answer, sent = known.files.reached, known.answer, known.submission
+    left = reached.seconds_left if state.phase == "running" else None
     return JobStatus(
         key=state.key,
         phase=state.phase,
@@ -74,14 +74,14 @@ def _status(state: JobState, known: Evidence) -> JobStatus:
         alive=state.alive,
         anew=state.anew,
         lender=state.lender,
-        epoch=progress.epoch,
-        epochs=progress.epochs,
-        metric=progress.metric,
-        value=progress.value,
+        epoch=reached.epoch,
+        epochs=reached.epochs,
+        metric=reached.metric,
+        value=reached.value,
         seconds_left=left,
-        partition=answer.partition or progress.partition,
-        node=answer.node if answer.alive and answer.state else answer.node or progress.host,
-        restarts=max(answer.restarts, progress.restarts),
+        partition=answer.partition or reached.partition,
+        node=answer.node if answer.alive and answer.state else answer.node or reached.host,
+        restarts=max(answer.restarts, reached.restarts),
         job_id=None if sent is None else sent.job_id,
         executor=None if sent is None else sent.executor,
         scheduler_state=answer.state,

@@ -18,7 +18,7 @@ import yaml
 
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
 from kd.rundir.journal import Journal
-from slurm.state.plan_file import read_plan
+from slurm.state.planned_jobs import read_plan
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import Desk, training_process, wait_until
 from tests.testbed import Testbed

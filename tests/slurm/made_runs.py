@@ -69,11 +69,13 @@ class MadeRun:
 
     def finish(self, key: JobKey, **fields: Any) -> None:
         """Write the result of the job's newest submission, or of the one that ``job_id`` names."""
-        fingerprint = next(job.fingerprint for job in self.plan.jobs if job.key == key)
+        planned = next(job for job in self.plan.jobs if job.key == key)
         newest = self.journal.newest().get(key)
         job_id = fields.pop("job_id", newest.job_id if newest and newest.process is None else None)
         job = {"job_id": job_id, **fields.pop("job", {})}
-        write_json(self.run.stage(key).result, {"fingerprint": fingerprint, "job": job, **fields})
+        identity = {"stage": key.stage, "seed": key.seed, "kind": planned.kind, "role": None, "pipeline": "test"}
+        rest = {"fingerprint": planned.fingerprint, "parents": {}, "files": {}, "finished": time.time(), **fields}
+        write_json(self.run.stage(key).result, {"format": 1, **identity, "job": job, **rest})
 
     def beat(self, key: JobKey, *, ago: float = 0.0, **fields: Any) -> None:
         """Write a heartbeat that was written so many seconds ago."""

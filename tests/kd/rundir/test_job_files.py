@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kd.files import write_json
-from kd.rundir.job_files import JobFiles, Progress, read_job_files
+from kd.rundir.job_files import JobFiles, Reached, read_job_files
 from kd.rundir.journal import Submission
 from tests.slurm.made_runs import MadeRun, make_run, teacher
 
@@ -34,7 +34,7 @@ def test_a_folder_without_files_says_nothing(made: MadeRun) -> None:
 
 def test_a_heartbeat_tells_epoch_metric_and_time_left(made: MadeRun) -> None:
     made.beat(teacher())  # in the middle of the third of ten epochs of 40 s
-    progress = read(made).progress
+    progress = read(made).reached
     assert (progress.epoch, progress.epochs, progress.metric, progress.value) == (3, 10, "val_accuracy", 0.81)
     assert progress.seconds_left == pytest.approx(7.5 * 40)
     assert progress.host == "gpu1"
@@ -42,7 +42,7 @@ def test_a_heartbeat_tells_epoch_metric_and_time_left(made: MadeRun) -> None:
 
 def test_before_the_first_epoch_ends_no_time_is_promised(made: MadeRun) -> None:
     made.beat(teacher(), seconds_per_epoch=None, metric=None)
-    progress = read(made).progress
+    progress = read(made).reached
     assert (progress.seconds_left, progress.metric, progress.value) == (None, None, None)
 
 
@@ -57,13 +57,13 @@ def test_the_later_of_two_clocks_counts(made: MadeRun) -> None:
 
 def test_nonsense_in_a_heartbeat_is_passed_over(made: MadeRun) -> None:
     made.beat(teacher(), epoch="three", metric="none", steps=0, host=7)
-    progress = read(made).progress
+    progress = read(made).reached
     assert (progress.epoch, progress.metric, progress.host) == (None, None, None)
 
 
 def test_restarts_are_read_from_the_attempt(made: MadeRun) -> None:
     write_json(made.run.stage(teacher()).attempt, {"restarts": 2, "host": "gpu7"})
-    progress = read(made).progress
+    progress = read(made).reached
     assert (progress.restarts, progress.host) == (2, "gpu7")
 
 
@@ -106,8 +106,8 @@ def test_a_result_tells_who_wrote_it_and_what_it_reached(made: MadeRun) -> None:
     files = read(made)
     assert files.result is not None
     assert (files.result.job_id, files.result.finished) == ("7_0", 500.0)
-    assert (files.progress.epoch, files.progress.epochs, files.progress.value) == (10, 10, 0.9)
-    assert (files.progress.host, files.progress.partition, files.progress.restarts) == ("gpu3", "low", 1)
+    assert (files.reached.epoch, files.reached.epochs, files.reached.value) == (10, 10, 0.9)
+    assert (files.reached.host, files.reached.partition, files.reached.restarts) == ("gpu3", "low", 1)
 
 
 def test_a_result_with_nothing_in_it_is_still_a_result(made: MadeRun) -> None:
@@ -115,7 +115,7 @@ def test_a_result_with_nothing_in_it_is_still_a_result(made: MadeRun) -> None:
     files = read(made)
     assert files.result is not None
     assert files.result.finished == pytest.approx(time.time(), abs=30)  # the file's own time
-    assert files.progress == Progress()
+    assert files.reached == Reached()
 
 
 def test_a_result_of_another_plan_is_no_result(made: MadeRun) -> None:
@@ -135,6 +135,6 @@ def test_a_job_made_anew_is_as_far_as_its_new_heartbeat(made: MadeRun) -> None:
     made.finish(teacher(), job_id="3_0", epochs=10)
     newest = submission("7_0", time.time() - 60)
     made.beat(teacher(), ago=120)
-    assert read(made, newest).progress.epoch == 10
+    assert read(made, newest).reached.epoch == 10
     made.beat(teacher())
-    assert read(made, newest).progress.epoch == 3
+    assert read(made, newest).reached.epoch == 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from kd.rundir.folders import JobKey
-from kd.rundir.job_files import Failure, JobFiles, ResultOrigin
+from kd.rundir.job_files import JobFiles, LastFailure, ResultOrigin
 from kd.rundir.job_state import (
     AGAIN,
     BY_KD_CANCEL,
@@ -46,8 +46,8 @@ def ended(words: str = "ended without a result", **fields: bool) -> Answer:
     return Answer(standing="ended", words=words, **fields)
 
 
-def failure(message: str = "no data", job_id: str | None = "7_0", *, interrupted: bool = False) -> Failure:
-    return Failure(message=message, job_id=job_id, time=1500.0, interrupted=interrupted)
+def failure(message: str = "no data", job_id: str | None = "7_0", *, interrupted: bool = False) -> LastFailure:
+    return LastFailure(message=message, job_id=job_id, time=1500.0, interrupted=interrupted)
 
 
 def known(answer: Answer, files: JobFiles | None = None, **changes: object) -> Evidence:

@@ -13,7 +13,7 @@ from kd.errors import RunError
 from kd.jobfile.schema import Job
 from kd.rundir.folders import RunFolder
 from slurm.cluster.profile import Profile
-from slurm.state.plan_file import read_plan
+from slurm.state.planned_jobs import read_plan
 from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.run_folder import Launch, freeze_code, open_run, provenance, write_run
 from tests.slurm.made_runs import REPORT, plan_of, student, teacher
