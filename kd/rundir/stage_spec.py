@@ -251,6 +251,9 @@ _SPECS: Mapping[str, Any] = {kind: StageSpec[settings] for kind, settings in SET
 
 def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
     """Return the spec that a spec.json holds. Raises ValueError, with the place of the fault, when it is none."""
+    version = content.get("format", FORMAT)
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}; this version reads {FORMAT}")
     kind = str(content.get("kind"))
     if kind not in _SPECS:
         raise ValueError(f"no stage kind '{kind}'{did_you_mean(kind, list(_SPECS))}")
