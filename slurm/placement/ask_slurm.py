@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kd.errors import ClusterError
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.capabilities import Capabilities, capabilities
 from slurm.cluster.job_states import parse_time
 from slurm.cluster.measured_throughput import Measurement, read_history

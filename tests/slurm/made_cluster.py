@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.partitions_and_nodes import LiveState, parse_partitions
 from slurm.cluster.profile import Profile
 from tests.slurm.made_runs import SAID

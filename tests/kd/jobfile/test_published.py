@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kd.jobfile.load import load_job
-from kd.jobfile.schema import DistillStage, TrainStage
+from kd.jobfile.kinds.distill import DistillStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.load import load_pipeline
 from kd.losses.presets import PRESETS
 from tests.conftest import REPOSITORY
 
@@ -45,7 +46,7 @@ def test_every_pair_is_distilled_in_the_same_ways_by_the_same_schedule(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
-    stages = load_job(str(JOB_FILE)).stages
+    stages = load_pipeline(str(JOB_FILE)).stages
     trained = {name: stage for name, stage in stages.items() if isinstance(stage, TrainStage)}
     methods = {student: [] for student in PAIRS}
     for name, stage in trained.items():
