@@ -9,9 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from kd.errors import SpecError, did_you_mean
 from kd.jobfile.environment import expand_paths
+from kd.jobfile.epochs import with_epochs
 from kd.jobfile.faults import data_faults, repeated_seed_faults
 from kd.jobfile.graph import cycle, waiting_key
-from kd.jobfile.overrides import apply_override, replace
+from kd.jobfile.overrides import apply_override, is_of_shorthand, replace
+from kd.jobfile.shorthand import write_out
 from kd.jobfile.source import Address, Document, read_document
 from kd.jobfile.stage import Fault, Pipeline, Stage, stage_kinds
 from kd.jobfile.tiny import shrink
@@ -20,16 +22,28 @@ from kd.places import find_job_file
 
 
 def load_pipeline(
-    path: str, *, overrides: Sequence[str] = (), seeds: Sequence[int] = (), tiny: bool = False
+    path: str,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    epochs: int | None = None,
+    tiny: bool = False,
 ) -> Pipeline:
     """Load and check a job file.
 
-    ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``tiny`` keeps the graph and shrinks the
-    work to seconds. Raises SpecError with one line per fault, in the order of the file.
+    ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``epochs`` shortens every training and
+    its schedule to so many, ``tiny`` keeps the graph and shrinks the work to seconds. Raises SpecError with one line
+    per fault, in the order of the file.
     """
     document = read_document(find_job_file(path), shown_as=path)
-    for override in overrides:
+    for override in filter(is_of_shorthand, overrides):
         document = apply_override(document, override)
+    document = write_out(document)
+    for override in overrides:
+        if not is_of_shorthand(override):
+            document = apply_override(document, override)
+    if epochs is not None:
+        document = with_epochs(document, epochs)
     if seeds:
         document = replace(document, ("seeds",), list(seeds), f"--seeds {','.join(map(str, seeds))}")
     pipeline = validate(document)

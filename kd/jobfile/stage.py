@@ -33,6 +33,7 @@ class Traits:
     """What holds for every stage of a kind."""
 
     gives: Literal["model", "views", "settings", "nothing"]  # what other stages may refer to it for
+    trains: bool  # a model, epoch by epoch: the ``defaults`` of a job file are meant for such stages
     measures_accuracy: bool  # on the test images: a report may compare it
     layers: tuple[Layer, ...]  # of code that decide its result: their versions enter the fingerprint
     needs: Needs  # where neither the stage nor the pipeline says otherwise
@@ -106,6 +107,11 @@ def stage_kinds() -> Mapping[str, type[Stage]]:
     Raises TypeError when a class does not tell all that a kind must.
     """
     return {module.name: _class_of(module.name) for module in pkgutil.iter_modules(kinds.__path__)}
+
+
+def training_kinds() -> tuple[str, ...]:
+    """Return the kinds that train a model."""
+    return tuple(kind for kind, model in stage_kinds().items() if model.traits.trains)
 
 
 def _class_of(kind: str) -> type[Stage]:

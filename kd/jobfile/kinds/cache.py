@@ -31,6 +31,7 @@ class CacheStage(Stage):
 
     traits: ClassVar[Traits] = Traits(
         gives="views",
+        trains=False,
         measures_accuracy=False,
         layers=("data", "models", "distill"),
         needs=TRAINING_NEEDS,

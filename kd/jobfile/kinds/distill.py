@@ -33,6 +33,7 @@ class DistillStage(TrainStage):
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
+        trains=True,
         measures_accuracy=True,
         layers=("data", "models", "losses", "train", "distill"),
         needs=TRAINING_NEEDS,

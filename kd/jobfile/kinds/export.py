@@ -29,6 +29,7 @@ class ExportStage(Stage):
 
     traits: ClassVar[Traits] = Traits(
         gives="nothing",  # no stage reads an exported file
+        trains=False,
         measures_accuracy=True,
         layers=("data", "models", "compress"),
         needs=MEASURING_NEEDS,

@@ -28,6 +28,7 @@ class ReportStage(Stage):
 
     traits: ClassVar[Traits] = Traits(
         gives="nothing",
+        trains=False,
         measures_accuracy=False,
         layers=("report",),
         needs=REPORT_NEEDS,

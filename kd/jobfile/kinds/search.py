@@ -40,6 +40,7 @@ class SearchStage(Stage):
 
     traits: ClassVar[Traits] = Traits(
         gives="settings",
+        trains=False,
         measures_accuracy=False,  # its trials are judged on the validation images
         layers=("data", "models", "losses", "train", "distill", "search"),
         needs=TRAINING_NEEDS,

@@ -36,6 +36,7 @@ class SelectStage(Stage):
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
+        trains=False,
         measures_accuracy=True,
         layers=("data", "models", "distill"),
         needs=MEASURING_NEEDS,

@@ -90,6 +90,7 @@ class TrainStage(Stage):
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
+        trains=True,
         measures_accuracy=True,
         layers=("data", "models", "losses", "train"),
         needs=TRAINING_NEEDS,
