@@ -57,6 +57,9 @@ class Stage(Strict):
     kind: str  # each kind narrows it to its own name
 
     traits: ClassVar[Traits]
+    # A stage of the kind as a job file has it: for editors, and tried by the tests. It may name the stages
+    # ``teacher``, ``assistant`` (taught by it), ``student`` and ``assisted`` (a student of either).
+    example: ClassVar[Mapping[str, Any]]
 
     @abstractmethod
     def own(self, pipeline: Pipeline) -> Own:
@@ -118,8 +121,9 @@ def _class_of(kind: str) -> type[Stage]:
     found: type[Stage] = getattr(import_module(f"{kinds.__name__}.{kind}"), f"{kind.title()}Stage")
     if inspect.isabstract(found):  # pydantic makes objects of abstract classes without complaint
         raise TypeError(f"kd/jobfile/kinds/{kind}.py: {found.__name__} lacks {', '.join(found.__abstractmethods__)}")
-    if "traits" not in vars(found):
-        raise TypeError(f"kd/jobfile/kinds/{kind}.py: {found.__name__} states no traits of its own")
+    for fact in ("traits", "example"):
+        if fact not in vars(found):  # inherited from another kind does not count
+            raise TypeError(f"kd/jobfile/kinds/{kind}.py: {found.__name__} states no '{fact}' of its own")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -38,6 +38,7 @@ class CacheStage(Stage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
+    example: ClassVar[Mapping[str, Any]] = {"kind": "cache", "teacher": "teacher", "views": 4}
 
     def own(self, pipeline: Pipeline) -> Own:
         """The data: never those of the teacher, because a student may learn from other images than its teacher did."""

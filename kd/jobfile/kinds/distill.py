@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
@@ -40,6 +40,14 @@ class DistillStage(TrainStage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
+    example: ClassVar[Mapping[str, Any]] = {
+        "kind": "distill",
+        "teacher": ["teacher", "assistant"],
+        "model": "convnet",
+        "epochs": 2,
+        "optimizer": {"name": "sgd", "lr": 0.1},
+        "loss": {"ce": 0.5, "kd": {"weight": 0.5, "temperature": 4}},
+    }
 
     def teachers(self) -> Sequence[str]:
         """Return the stages that teach this one, whether they are there or not."""

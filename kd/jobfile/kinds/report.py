@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -35,6 +35,7 @@ class ReportStage(Stage):
         takes_pipeline_resources=False,
         waits_for_all_ended=True,
     )
+    example: ClassVar[Mapping[str, Any]] = {"kind": "report", "compare": {"assisted": "student"}}
 
     def comparisons(self) -> Mapping[str, Sequence[str]]:
         """Return which stages are compared, each with those that it is compared with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -47,6 +47,13 @@ class SearchStage(Stage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
+    example: ClassVar[Mapping[str, Any]] = {
+        "kind": "search",
+        "for": "student",
+        "trials": 8,
+        "epochs": 2,
+        "space": {"optimizer.lr": {"low": 0.01, "high": 1, "log": True}},
+    }
 
     @model_serializer(mode="wrap")
     def _as_written(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -43,6 +43,11 @@ class SelectStage(Stage):
         takes_pipeline_resources=False,
         waits_for_all_ended=False,
     )
+    example: ClassVar[Mapping[str, Any]] = {
+        "kind": "select",
+        "of": ["teacher", "assistant"],
+        "by": ["student", "assisted"],
+    }
 
     def candidates(self, name: str) -> Sequence[str]:
         """Return the stages of which one trained the model that this stage gives."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -97,6 +97,12 @@ class TrainStage(Stage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
+    example: ClassVar[Mapping[str, Any]] = {
+        "kind": "train",
+        "model": "convnet",
+        "epochs": 2,
+        "optimizer": {"name": "sgd", "lr": 0.1},
+    }
 
     @property
     def weights_share_one(self) -> bool:
