@@ -95,9 +95,10 @@ def test_accounts_open_partitions(site: Testbed, partition: str, account: str) -
 @of_rules
 def test_one_partition_has_gpus_of_several_kinds_and_of_none(site: Testbed) -> None:
     gpus = set(site.run("sinfo", "-h", "-p", "markov_gpu", "-o", "%G").stdout.split())
-    assert gpus == {"gpu:a100:4", "gpu:4", "gpu:a100:2,gpu:v100:2"}
+    assert gpus == {"gpu:a100:4,lscratch:400", "gpu:4", "gpu:a100:2,gpu:v100:2"}
     assert site.job(site.submit(SLEEP, "--gres=gpu:v100:2"))["Partition"] == "markov_gpu"
     site.wait_for(site.submit("true", "--gres=gpu:4", "--nodelist=gpu2"))
+    site.wait_for(site.submit("true", "--gres=gpu:a100:1,lscratch:100", "--constraint=ib"))
 
 
 @of_rules
