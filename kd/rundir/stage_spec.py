@@ -19,7 +19,7 @@ from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it.
+# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
