@@ -5,23 +5,11 @@ Only the module of that kind is imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 
 from kd.rundir.stage_result import StageResult, write_result
 from kd.rundir.stage_spec import AnySpec, read_spec
 from kd.stages.context import StageContext
-
-# stage kind -> the module whose ``run(context, spec)`` returns the result
-STAGES: Mapping[str, str] = {
-    "train": "kd.stages.train",
-    "distill": "kd.stages.distill",
-    "cache": "kd.stages.cache",
-    "select": "kd.stages.select",
-    "export": "kd.stages.export",
-    "search": "kd.stages.search",
-    "report": "kd.stages.report",
-}
 
 
 def run_stage(context: StageContext) -> StageResult:
@@ -39,6 +27,6 @@ def run_stage(context: StageContext) -> StageResult:
 
 
 def run_kind(context: StageContext, spec: AnySpec) -> StageResult | None:
-    """Run the module of the kind of ``spec`` and return the result; None in the further processes of a stage."""
-    result: StageResult | None = import_module(STAGES[spec.kind]).run(context, spec)
+    """Run the module of ``kd.stages`` with the kind's name and return the result; None in further processes."""
+    result: StageResult | None = import_module(f"kd.stages.{spec.kind}").run(context, spec)
     return result

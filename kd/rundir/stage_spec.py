@@ -19,7 +19,7 @@ from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it.
+# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
@@ -251,6 +251,9 @@ _SPECS: Mapping[str, Any] = {kind: StageSpec[settings] for kind, settings in SET
 
 def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
     """Return the spec that a spec.json holds. Raises ValueError, with the place of the fault, when it is none."""
+    version = content.get("format", FORMAT)
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}; this version reads {FORMAT}")
     kind = str(content.get("kind"))
     if kind not in _SPECS:
         raise ValueError(f"no stage kind '{kind}'{did_you_mean(kind, list(_SPECS))}")

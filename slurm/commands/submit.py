@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import deny_others_to_write
 from kd.jobfile.graph import data_of
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.jobfile.quantities import parse_seeds
 from kd.jobfile.shorthand import matching
 from kd.rundir.folders import JobKey, RunFolder, results_folder
@@ -28,7 +28,7 @@ from slurm.submission.request import in_slots
 from slurm.submission.run_folder import Launch, open_run, write_run
 
 if TYPE_CHECKING:
-    from kd.jobfile.schema import Job
+    from kd.jobfile.stage import Pipeline
     from slurm.submission.resume import StartingPoint
 
 
@@ -77,7 +77,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.dry_run or options.check:
         return _show(order, options)
     deny_others_to_write()
-    _require_data(order.job)
+    _require_data(order.pipeline)
     from slurm.submission.resume import find_starting_point, locked
 
     with locked(order.run), _store(order):
@@ -90,7 +90,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
         )
         _link(order.run, start)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
-        write_run(order.run, order.job, order.plan, launch, ["kd-submit", *arguments])
+        write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
         for line in start.lines():
             print(line)
         code = order.executor.send(order, start, _report if order.executor.is_cluster else _report_with_time)
@@ -113,8 +113,10 @@ def _show(order: Order, options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> Order:
-    job = load_job(options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny)
-    plan = plan_job(job)
+    pipeline = load_pipeline(
+        options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny
+    )
+    plan = plan_pipeline(pipeline)
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")
     if options.mail:
@@ -123,7 +125,7 @@ def _order(options: argparse.Namespace) -> Order:
         plan = in_slots(plan, profile)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     return Order(
-        job=job,
+        pipeline=pipeline,
         plan=plan,
         run=open_run(Path(options.results), name),
         executor=executor,
@@ -158,8 +160,8 @@ def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
     return frozenset(found)
 
 
-def _require_data(job: Job) -> None:
-    given = [job.data, *(data_of(job, name) for name in job.stages)]
+def _require_data(pipeline: Pipeline) -> None:
+    given = [pipeline.data, *(data_of(pipeline, name) for name in pipeline.stages)]
     for root in sorted({data.root for data in given if data.root}):
         if not Path(root).exists():
             raise SpecError([f"data.root: {root} does not exist (docs/data.md says what to put there)"])

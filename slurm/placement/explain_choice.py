@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import structs
+
 from kd.durations import rough_duration
-from kd.jobfile.plan import Needs
 from kd.jobfile.quantities import format_minutes
+from kd.rundir.stage_spec import Needs
 from slurm.placement.choice import Candidate, Choice
 
 _HEADINGS = ("", "partition", "GPU", "free GPUs", "jobs now", "start", "work", "all done", "why")
@@ -48,7 +50,7 @@ def needs_in_words(needs: Needs, jobs: int) -> str:
 def to_json(choice: Choice) -> dict[str, Any]:
     """Return the ranking as plain data; times are seconds."""
     return {
-        "needs": asdict(choice.needs),
+        "needs": structs.asdict(choice.needs),
         "jobs": choice.jobs,
         "live": choice.live,
         "measured": choice.measured,

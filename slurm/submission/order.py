@@ -10,7 +10,7 @@ from slurm.cluster.profile import Profile
 
 if TYPE_CHECKING:
     from kd.jobfile.plan import Plan
-    from kd.jobfile.schema import Job
+    from kd.jobfile.stage import Pipeline
     from slurm.submission.executors import Executor
 
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Order:
     """What to submit, where, and how. ``workers``: local processes at a time, 0 for one per processor."""
 
-    job: Job
+    pipeline: Pipeline
     plan: Plan
     run: RunFolder
     executor: Executor

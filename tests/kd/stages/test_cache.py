@@ -61,7 +61,7 @@ def test_what_is_cached_is_what_a_fresh_teacher_says_bit_for_bit(cache: Path, te
     data = loaded(spec)
     model, own = load_model(teacher / "checkpoint/best.safetensors")
     model = model.to(memory_format=torch.channels_last)
-    live = LiveTeacher(model, own=own, student=data.card(spec["settings"]["model"]))
+    live = LiveTeacher(model, own=own, student=data.card(spec_from_json(spec).settings.model))
     cached = CachedTeacher(open_cache(cache / CACHE)[0], device="cpu")
     seen = set()
     for seed in (1, 2):

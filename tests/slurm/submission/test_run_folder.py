@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import RunError
-from kd.jobfile.schema import Job
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder
 from slurm.cluster.profile import Profile
 from slurm.state.planned_jobs import read_plan
@@ -19,16 +19,16 @@ from slurm.submission.run_folder import Launch, freeze_code, open_run, provenanc
 from tests.slurm.made_runs import REPORT, plan_of, student, teacher
 
 
-def job() -> Job:
+def pipeline() -> Pipeline:
     training = {"model": "resnet8", "epochs": 10, "optimizer": {"name": "sgd", "lr": 0.1}}
     stages = {"teacher": {"kind": "train", **training}, "report": {"kind": "report"}}
     data = {"name": "synthetic", "validation": 10}
-    return Job.model_validate({"pipeline": "test", "data": data, "seeds": [1], "stages": stages})
+    return Pipeline.model_validate({"pipeline": "test", "data": data, "seeds": [1], "stages": stages})
 
 
 def write(run: RunFolder, *seeds: int, executor: Executor = EXECUTORS["slurm"]) -> RunFolder:
     launch = Launch(executor=executor, cluster="markov", profile=Profile(scratch=["$TMPDIR"], max_restarts=7))
-    write_run(run, job(), plan_of(seeds), launch, ["kd-submit", "x.yaml"])
+    write_run(run, pipeline(), plan_of(seeds), launch, ["kd-submit", "x.yaml"])
     return run
 
 

@@ -92,7 +92,7 @@ def test_a_training_leaves_weights_metrics_progress_and_a_result(job, run, tmp_p
         "name": "synthetic", "train": 70, "validation": 30, "test": 40, "classes": 4, "split_digest": "",
     }  # fmt: skip
     assert result["attempts"] == 1
-    assert result["job"] == {"job_id": "12_3"}
+    assert (result["job"]["job_id"], result["job"]["host"]) == ("12_3", None)
     assert 0 < result["seconds"]["train"] < result["seconds"]["total"]
     progress = json.loads(folder.progress.read_text())
     assert (progress["epoch"], progress["epochs"], progress["step"], progress["steps"]) == (3, 3, 4, 4)
@@ -176,7 +176,7 @@ parents = {"teacher": Path(sys.argv[2])} if sys.argv[2:] else {}
 run_stage(in_place(StageFolder(Path(sys.argv[1])), parents=parents, stop_requested=stop_requested))
 """
     teachers = [str(path) for path in surroundings["parents"].values()]
-    source = Path(__file__).parents[3]
+    source = Path(__file__).parents[4]
     died = subprocess.run(
         [sys.executable, "-c", program, str(folder.path), *teachers],
         cwd=source, env=os.environ | {"PYTHONPATH": str(source)}, check=False,
