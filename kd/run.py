@@ -6,10 +6,16 @@ Only the module of that kind is imported.
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 from kd.rundir.stage_result import StageResult, write_result
 from kd.rundir.stage_spec import AnySpec, read_spec
 from kd.stages.context import StageContext
+
+
+def stage_module(kind: str) -> ModuleType:
+    """Return the module of ``kd.stages`` with the kind's name; its ``run(context, spec)`` returns the result."""
+    return import_module(f"kd.stages.{kind}")
 
 
 def run_stage(context: StageContext) -> StageResult:
@@ -27,6 +33,6 @@ def run_stage(context: StageContext) -> StageResult:
 
 
 def run_kind(context: StageContext, spec: AnySpec) -> StageResult | None:
-    """Run the module of ``kd.stages`` with the kind's name and return the result; None in further processes."""
-    result: StageResult | None = import_module(f"kd.stages.{spec.kind}").run(context, spec)
+    """Run the module of the kind of ``spec`` and return the result; None in the further processes of a stage."""
+    result: StageResult | None = stage_module(spec.kind).run(context, spec)
     return result
