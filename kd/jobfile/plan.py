@@ -17,9 +17,8 @@ from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs
 from kd.jobfile.stage import Pipeline, Stage
 from kd.rundir.folders import JobKey
+from kd.rundir.plan_file import FORMAT
 from kd.rundir.stage_spec import AnySpec, DataSpec, Needs, Parent, Settings, StageSpec
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
