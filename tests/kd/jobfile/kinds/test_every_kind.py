@@ -208,7 +208,8 @@ def test_a_stages_own_role_seeds_and_data_count(kind: str, load: Load) -> None:
     fields = [field for field in given if field in stage_kinds()[kind].model_fields]
     stage = {**example(kind), **{field: given[field] for field in fields if field != "data"}}
     jobs = tried(plan_pipeline(load(stage)))
-    assert all(job.role == ("special" if "role" in fields else None) for job in jobs)
+    role = "special" if "role" in fields else None
+    assert all(job.role == role for job in jobs), "own() must give the stage's role, seeds and data"
     if "seeds" in fields:
         assert [job.key for job in jobs] == [JobKey(TRIED, 1)]
     if "data" in fields:
