@@ -15,7 +15,7 @@ from kd.data.decoded import SUFFIX, read_decoded
 from kd.data.decoded_cache import decoded_once
 from kd.data.frame_table import Columns, Fault, Frame, read_table, refuse, require_both_answers
 from kd.data.frames import frame_arrays
-from kd.data.image_tree import Decoding, decode_image, in_threads
+from kd.data.decode import Decoding, decode_image, in_threads
 from kd.errors import DataError
 
 __all__ = ["paired_frames"]
@@ -74,7 +74,7 @@ def _pixels(root: Path, frames: Sequence[Frame], columns: Columns, size: int) ->
         ):
             how = Decoding(size=size, channels=channels.stop - channels.start, resize=True)
             try:
-                pixels[number, :, :, channels] = decode_image(f"{column}: '{path}'", (root / path).read_bytes(), how)
+                pixels[number, :, :, channels] = decode_image(f"{column}: '{path}'", (root / path).read_bytes(), how).pixels
             except (DataError, OSError) as error:
                 faults.append((frame.line, str(error)))
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from kd.data.image_tree import Decoding, read_image_tree
+from kd.data.decode import Decoding
+from kd.data.image_tree import read_image_tree
 from kd.errors import DataError
 
 Pack = Callable[[Mapping[str, bytes]], Path]
