@@ -178,7 +178,7 @@ def _tar_members(archive: Path, wanted: Wanted) -> Iterator[_Member]:
         reader = _BoundedReader(archive, file)
         tar = opened.enter_context(tarfile.open(fileobj=cast(IO[bytes], reader), mode="r:"))
         while (member := tar.next()) is not None:
-            tar.members.clear()  # kept by tarfile for lookups by name, which nobody does here
+            tar.members.clear()  # type: ignore[attr-defined]  # kept for lookups by name, which nobody does here
             path = _safe_path(archive, member.name)
             bounds.member(member.name, member.size)
             bounds.unpacked(tar.offset)

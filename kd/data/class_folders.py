@@ -197,7 +197,7 @@ def _folded(name: str) -> str:
 def _difference(one: str, other: str) -> str:
     """Return in words how two names differ that look much the same."""
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
-        return f"{ascii(one)} and {ascii(other)} are one name in two Unicode forms (macOS decomposes accents); rename one"
+        return f"{one!a} and {other!a} are one name in two Unicode forms (macOS decomposes accents); rename one"
     how = "spaces" if one.casefold() != other.casefold() else "capital and small letters"
     return f"{one!r} and {other!r} differ in {how} only; rename one"
 
@@ -223,7 +223,7 @@ def _left_out(
 
 
 def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+    return f"{count:,} {thing}{'' if count == 1 else 'es' if thing.endswith('s') else 's'}"
 
 
 def _untested(classes: Sequence[str], tested: dict[str, str], test: TestPart) -> Iterable[str]:

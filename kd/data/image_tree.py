@@ -74,7 +74,9 @@ def _with_test_part(source: Path, tree: ClassFolders, files: Mapping[str, bytes]
     The same file under two names thus comes to the same part, and images added later move few others.
     """
     paths = list(tree.train)
-    hashes = np.array([int.from_bytes(blake2b(files[path], digest_size=8).digest(), "little") for path in paths], dtype=np.uint64)
+    hashes = np.array(
+        [int.from_bytes(blake2b(files[path], digest_size=8).digest(), "little") for path in paths], dtype=np.uint64
+    )
     chosen = pick_by_content([tree.train[path] for path in paths], hashes, share)
     cut = {path: tree.train[path] for path, taken in zip(paths, chosen, strict=True) if taken}
     kept = {path: name for path, name in tree.train.items() if path not in cut}
@@ -103,5 +105,8 @@ def _decode_all(source: Path, files: Mapping[str, bytes], decoding: Decoding) ->
 
     in_threads(decode, len(names))
     if more:
-        note(source, f"{len(more):,} files hold several pages or frames, of which the first is read: {some(sorted(more))}")
+        note(
+            source,
+            f"{len(more):,} files hold several pages or frames, of which the first is read: {some(sorted(more))}",
+        )
     return torch.from_numpy(images).permute(0, 3, 1, 2)

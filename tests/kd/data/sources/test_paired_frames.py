@@ -71,7 +71,7 @@ def test_frames_are_decoded_once_and_again_when_a_file_or_the_store_changed(fold
     first = paired_frames(folder, size=SIZE)
     (store,) = (folder / ".kd").glob("*.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr("kd.data.sources.paired_frames.decode_image", None)  # would fail
+        patch.setattr("kd.data.table_images.decode_image", None)  # would fail
         assert same(paired_frames(folder, size=SIZE), first)
     store.write_bytes(store.read_bytes()[:-1] + b"\x01")
     assert same(paired_frames(folder, size=SIZE), first)
@@ -119,7 +119,7 @@ def test_every_faulty_row_is_named_in_one_go(folder: Path) -> None:
         f"{csv_file}: 9 faults on 9 lines, the first on line 2: image_path: 'rgb/none.png': no such file",
         f"{csv_file}:2: image_path: 'rgb/none.png': no such file",
         f"{csv_file}:3: ir_path: '../secret.png' points out of the data folder; refused",
-        f"{csv_file}:4: image_path: '/etc/passwd' points out of the data folder; refused",
+        f"{csv_file}:4: image_path: '/etc/passwd' lies outside of {folder}",
         f"{csv_file}:5: fire: expected 0 or 1, got ''",
         f"{csv_file}:6: smoke: expected 0 or 1, got '2'",
         f"{csv_file}:7: fire: expected 0 or 1, got 'nan'",
