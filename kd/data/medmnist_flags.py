@@ -6,8 +6,12 @@ Class names and channels are those of its table ``medmnist/info.py``. Torch-free
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from kd.errors import DataError
+
+_USUAL_SIZE = 28  # the files of this size carry none in their names
 _ORGANS = (
     *("bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right"),
     *("liver", "lung-left", "lung-right", "pancreas", "spleen"),
@@ -77,3 +81,20 @@ FLAGS: Mapping[str, Flag] = {
     "organcmnist": Flag(names=_ORGANS, channels=1),
     "organsmnist": Flag(names=_ORGANS, channels=1),
 }
+
+
+def find_file(root: Path | None, flag: str, size: int) -> Path:
+    """Return the file to read: ``root`` itself or the one of the official name in it. Raises DataError."""
+    name = f"{flag}.npz" if size == _USUAL_SIZE else f"{flag}_{size}.npz"
+    if root is None:
+        raise DataError(f"data set medmnist needs data.root: {name} or its folder")
+    if root.is_dir():
+        if not (root / name).is_file():
+            raise DataError(f"{root}: holds no {name}")
+        return root / name
+    if not root.is_file():
+        raise DataError(f"{root}: no such file or folder")
+    named = root.stem.partition("_")[0]
+    if named != flag and named in FLAGS:
+        raise DataError(f"{root}: is {named}, but data.flag is {flag}")
+    return root

@@ -26,9 +26,10 @@ from kd.jobfile.shapes import Shape
 from kd.jobfile.source import Address
 from kd.jobfile.teaching import needs_teacher, teaching_faults
 from kd.losses.inputs import LABELS
-from kd.losses.label_kinds import loss_misfit, weighting_misfit
+from kd.losses.label_kinds import loss_misfit, sampling_misfit, weighting_misfit
 
-LINEAR_IN_LABELS = ("ce", "bce")  # of mixed images, the loss is the mean of what each label alone would cost
+# of mixed images, these losses are the mean of what each label alone would cost
+LINEAR_IN_LABELS = ("ce", "bce", "balanced_ce", "balanced_bce")
 
 
 def faults(job: Job) -> Iterator[Fault]:
@@ -104,6 +105,8 @@ def _shape_faults(stage: TrainStage, shape: Shape | None, place: Address) -> Ite
         entry = catalog.find("loss", name)
         if entry and (fault := loss_misfit(name, entry.inputs, multi_label=shape.multi_label)):
             yield (*place, "loss", name), fault
+    if fault := sampling_misfit(stage.sampling, stage.loss, multi_label=shape.multi_label):
+        yield (*place, "sampling"), fault
     if isinstance(stage, DistillStage) and len(stage.teacher) > 1:
         fault = weighting_misfit(stage.weighting.name, multi_label=shape.multi_label)
         if fault and catalog.find("weighting", stage.weighting.name):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from kd.data.folder_walk import walk
 from kd.errors import DataError
 
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
@@ -43,15 +44,10 @@ def _folder_identity(folder: Path) -> str:
 
 
 def _visible_files(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files below a folder, relative to it; a folder linked into itself is not followed."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = os.path.relpath(parent, folder)
-        yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
+    """Yield the paths of all files below a folder, relative to it, also behind links; the first ones with ``./``."""
+    for path, is_folder in walk(folder):
+        if not is_folder:
+            yield path if "/" in path else f"./{path}"
 
 
 def _file_identity(path: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from kd.errors import SpecError, did_you_mean
 from kd.jobfile.checks import faults
+from kd.jobfile.data_layout import layout_faults
 from kd.jobfile.environment import expand_roots
 from kd.jobfile.epochs import with_epochs
 from kd.jobfile.overrides import apply_override, is_of_shorthand, replace
@@ -50,6 +51,7 @@ def load_job(
         return shrink(job)
     job, unset = expand_roots(job)
     _refuse(document, unset)
+    _refuse(document, layout_faults(job))
     return job
 
 

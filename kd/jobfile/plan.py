@@ -30,14 +30,14 @@ from kd.jobfile.schema import (
     TrainStage,
 )
 from kd.jobfile.searching import search_settings
-from kd.jobfile.versions import versions_of
+from kd.jobfile.versions import version_of_data, versions_of
 from kd.rundir.folders import JobKey
 
 FORMAT = 1
 Worker: TypeAlias = TrainStage | CacheStage | SelectStage | ExportStage | SearchStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
-OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune", "modalities", "attack")
+OPTIONS = ("sampling", "mixup", "cutmix", "ema", "clip", "early_stopping", "prune", "modalities", "attack")
 # Settings that change how a stage runs but not what comes out of it.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
@@ -143,7 +143,10 @@ def _expand(
     needs = _needs(MEASURING_NEEDS, stage.resources)
     if isinstance(stage, (TrainStage, CacheStage, SearchStage)):
         needs = _needs(TRAINING_NEEDS, job.resources, stage.resources)
-    same_content = {"settings": _deciding(settings), "data": {**data, "root": identity}}
+    same_content = {
+        "settings": _deciding(settings),
+        "data": {**data, "root": identity, **version_of_data(data["name"])},
+    }
     jobs = []
     for seed in seeds_of(job, name):
         parents = _parents(job, name, seed)

@@ -254,6 +254,10 @@ class TrainStage(Stage):
     loss: Loss = {"ce": Term(weight=1.0)}
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
     augment: Augment = Augment()
+    sampling: Literal["balanced", "square_root"] | None = Field(
+        default=None,
+        description="Draw rare classes more often: each as often, or by the root of its size",
+    )
     mixup: Mixing | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
     cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")

@@ -78,6 +78,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Component
     loss: dict[str, Term]
     augment: Augment
+    sampling: str | None = None
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
     ema: Ema | None = None

@@ -128,6 +128,7 @@ def _batches(spec: Mapping[str, Any], data: Data, teachers: Teachers | None, pro
         mixing=_mixing(spec["settings"]),
         cached_views=teachers.views if teachers else None,
         channels=data.channels,
+        sampling=spec["settings"].get("sampling"),
         processes=processes,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from kd import catalog
 from kd.data.arrays import ImageArrays
 from kd.errors import SpecError
-from kd.losses.label_kinds import loss_misfit, weighting_misfit
+from kd.losses.label_kinds import loss_misfit, sampling_misfit, weighting_misfit
 
 
 def require_fitting(settings: Mapping[str, Any], arrays: ImageArrays) -> None:
@@ -20,5 +20,6 @@ def require_fitting(settings: Mapping[str, Any], arrays: ImageArrays) -> None:
     ]
     if "weighting" in settings:
         found.append(weighting_misfit(settings["weighting"]["name"], multi_label=arrays.multi_label))
+    found.append(sampling_misfit(settings.get("sampling"), settings["loss"], multi_label=arrays.multi_label))
     if faults := [fault for fault in found if fault]:
         raise SpecError(faults)

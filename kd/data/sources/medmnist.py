@@ -22,12 +22,11 @@ from torch import Tensor
 
 from kd.data.archive import require_ratio
 from kd.data.arrays import ImageArrays, arrays_of, channel_statistics
-from kd.data.medmnist_flags import FLAGS
+from kd.data.medmnist_flags import FLAGS, find_file
 from kd.errors import DataError
 
 __all__ = ["medmnist"]
 
-_USUAL_SIZE = 28  # the files of this size carry none in their names
 # What reading a damaged or hostile .npz raises; a pickle inside it is a ValueError, an absurd shape a MemoryError.
 _DAMAGE = (OSError, EOFError, KeyError, ValueError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
@@ -57,7 +56,7 @@ def medmnist(
     (pathmnist.npz, pathmnist_64.npz). The training part is the official training and validation parts together; the
     test part is the official one. Raises DataError naming the file, and the array in it that is at fault.
     """
-    source = _find(root, flag, size)
+    source = find_file(root, flag, size)
     with _opened(source) as pack:
         parts = [_read_part(source, pack, part, flag, size) for part in ("train", "val", "test")]
     images, labels = (torch.cat(both) for both in zip(*parts[:2], strict=True))
@@ -65,23 +64,6 @@ def medmnist(
     facts = FLAGS[flag]
     several = facts.multi_label
     return arrays_of(source, (images, labels), parts[2], classes=facts.names, mean=mean, std=std, multi_label=several)
-
-
-def _find(root: Path | None, flag: str, size: int) -> Path:
-    """Return the file to read: ``root`` itself or the one of the official name in it."""
-    name = f"{flag}.npz" if size == _USUAL_SIZE else f"{flag}_{size}.npz"
-    if root is None:
-        raise DataError(f"data set medmnist needs data.root: {name} or its folder")
-    if root.is_dir():
-        if not (root / name).is_file():
-            raise DataError(f"{root}: holds no {name}")
-        return root / name
-    if not root.is_file():
-        raise DataError(f"{root}: no such file or folder")
-    named = root.stem.partition("_")[0]
-    if named != flag and named in FLAGS:
-        raise DataError(f"{root}: is {named}, but data.flag is {flag}")
-    return root
 
 
 @contextmanager

@@ -25,7 +25,7 @@ BEYOND_A_SCHEMA = {
     "caches_of_unequal_views", "clip_infinite", "compare_unknown_stage", "compare_with_a_cache",
     "configuration_cycle", "configuration_does_not_fit", "configuration_of_a_stage", "configuration_unknown",
     "crop_beyond_image", "cutout_beyond_image", "export_of_nothing", "infinite_learning_rate", "infinite_weight",
-    "labels_weigh_mixed_images", "loss_needs_teacher", "loss_of_labels", "loss_of_one_class",
+    "labels_weigh_mixed_images", "loss_needs_teacher", "loss_of_labels", "loss_of_one_class", "medmnist_of_many_labels", "sampling_of_labels", "sampling_and_weights",
     "milestone_past_the_end", "milestones_equal", "milestones_unsorted", "mixing_with_hard_targets",
     "modality_of_plain_images", "modality_unknown", "only_reports", "prune_without_start", "real_for_whole_number",
     "search_choice_out_of_range", "search_for_a_search", "search_for_unknown_stage", "search_log_of_zero",
