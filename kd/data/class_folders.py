@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from kd.data.notes import some
+from kd.data.notes import counted, some
 from kd.errors import DataError, printable
 
 IMAGE_SUFFIXES = (
@@ -63,7 +63,9 @@ def arrange(source: Path, files: Iterable[str], folders: Iterable[str], test: Te
         parts = {TRAIN: f"{top}{TRAIN}/", test: f"{top}{test}/"}
     else:
         if not 0 < test < 1:
-            raise DataError(f"data.test is {test:g}; a share between 0 and 1 is needed, or the name of a folder")
+            raise DataError(
+                f"{source}: data.test is {test:g}; a share between 0 and 1 is needed, or the name of a folder"
+            )
         parts = {TRAIN: _top_of_classes(source, known, images)}
     placed = {name: _classes_below(prefix, images) for name, prefix in parts.items()}
     _refuse_empty_classes(source, parts, known, placed, paths)
@@ -133,9 +135,10 @@ def _top_of_classes(source: Path, folders: set[str], images: Sequence[str]) -> s
     if TRAIN in (above := outer.split("/")):
         return "/".join(above[: above.index(TRAIN) + 1]) + "/"
     inner = {path[len(outer) :].partition("/")[0] for path in images if "/" in path[len(outer) :]}
-    if {TRAIN, TEST} <= inner:
-        raise DataError(f"{source}: has a {TEST}/ folder; leave out 'test', or give it that name")
-    if TRAIN in inner and inner <= {TRAIN, *OTHER_TEST_FOLDERS}:
+    if TRAIN in inner and inner <= {TRAIN, TEST, *OTHER_TEST_FOLDERS}:
+        trained, tested = (set(_classes_below(f"{outer}{part}/", images).values()) for part in (TRAIN, TEST))
+        if trained & tested:  # without labels, as in Tiny ImageNet, a test/ is left out by name
+            raise DataError(f"{source}: has a {TEST}/ folder of the same classes; leave out 'test'")
         return f"{outer}{TRAIN}/"
     if not inner:
         raise DataError(f"{source}: has no folders of classes: images are needed under <class>/")
@@ -210,7 +213,7 @@ def _left_out(
     loose = [path for path in images if path not in used]
     if loose:
         where = " or ".join(f"{prefix}<class>/" for prefix in parts.values())
-        yield f"{_counted(len(loose), 'image')} outside of {where} left out: {some(loose)}"
+        yield f"{counted(len(loose), 'image')} outside of {where} left out: {some(loose)}"
     strange = [
         path
         for path in paths
@@ -219,13 +222,9 @@ def _left_out(
     if strange:
         kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in strange)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        yield f"{_counted(len(strange), 'file')} of kinds not read as images left out ({counts}): {some(strange)}"
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 'es' if thing.endswith('s') else 's'}"
+        yield f"{counted(len(strange), 'file')} of kinds not read as images left out ({counts}): {some(strange)}"
 
 
 def _untested(classes: Sequence[str], tested: dict[str, str], test: TestPart) -> Iterable[str]:
     if isinstance(test, str) and (missing := sorted(set(classes) - set(tested.values()))):
-        yield f"{test}/ has no image of {_counted(len(missing), 'class')}: {some(missing)}"
+        yield f"{test}/ has no image of {counted(len(missing), 'class')}: {some(missing)}"

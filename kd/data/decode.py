@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kd.errors import DataError, printable
 
@@ -79,6 +79,8 @@ def decode_image(name: str, data: bytes, decoding: Decoding) -> Decoded:
             pixels = np.asarray(fitted).reshape(size, size, decoding.channels)
             has_more = image.format not in ("JPEG", "MPO") and bool(getattr(image, "is_animated", False))
             return Decoded(pixels, has_more)
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is no image that can be read (its bytes are none of {', '.join(_FORMATS)})") from None
     except (OSError, SyntaxError, ValueError, struct.error, *_BOMBS) as error:
         raise DataError(f"{name} is no image that can be read ({printable(str(error))})") from error
 
@@ -134,6 +136,8 @@ def _over_white(image: Image.Image) -> Image.Image:
 def _centre_square(image: Image.Image, size: int) -> Image.Image:
     """Return the centre square of an image, scaled to ``size``."""
     shorter = min(image.size)
+    if max(image.size) == shorter:
+        return image.resize((size, size), Image.Resampling.BILINEAR)
     left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
     square = (left, top, left + shorter, top + shorter)
     return image.crop(square).resize((size, size), Image.Resampling.BILINEAR)

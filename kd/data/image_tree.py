@@ -18,9 +18,9 @@ from torch import Tensor
 from kd.data.archive import Contents, read_contents
 from kd.data.class_folders import TEST, ClassFolders, TestPart, arrange, in_a_part
 from kd.data.decode import Decoding, decode_image, in_threads
-from kd.data.notes import note, some
-from kd.data.split import pick_by_content
-from kd.errors import DataError, printable
+from kd.data.notes import note, note_more_frames
+from kd.data.split import pick_by_content, require_every_class
+from kd.errors import printable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,12 +80,7 @@ def _with_test_part(source: Path, tree: ClassFolders, files: Mapping[str, bytes]
     chosen = pick_by_content([tree.train[path] for path in paths], hashes, share)
     cut = {path: tree.train[path] for path, taken in zip(paths, chosen, strict=True) if taken}
     kept = {path: name for path, name in tree.train.items() if path not in cut}
-    for part, left in (("test", cut), ("train", kept)):
-        if lacking := sorted(set(tree.classes) - set(left.values())):
-            raise DataError(
-                f"{source}: with 'test: {share:g}' the {part} part has no image of {printable(some(lacking))}; "
-                "give these classes more images, or choose another share"
-            )
+    require_every_class(source, tree.classes, cut.values(), kept.values(), share)
     note(source, f"no split in the folder: {len(cut):,} of {len(paths):,} images are the test part")
     return ClassFolders(classes=tree.classes, train=kept, test=cut, remarks=tree.remarks)
 
@@ -104,9 +99,5 @@ def _decode_all(source: Path, files: Mapping[str, bytes], decoding: Decoding) ->
             more.append(name)
 
     in_threads(decode, len(names))
-    if more:
-        note(
-            source,
-            f"{len(more):,} files hold several pages or frames, of which the first is read: {some(sorted(more))}",
-        )
+    note_more_frames(source, more)
     return torch.from_numpy(images).permute(0, 3, 1, 2)

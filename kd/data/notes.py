@@ -20,3 +20,15 @@ def some(names: Sequence[str]) -> str:
     """Return the first few of many names, each in quotes."""
     shown = ", ".join(f"'{printable(name)}'" for name in names[:_NAMED])
     return f"{shown}, …" if len(names) > _NAMED else shown
+
+
+def counted(count: int, thing: str) -> str:
+    """Return ``3 images``, ``1 image``, ``2 classes``."""
+    return f"{count:,} {thing}{'' if count == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
+def note_more_frames(source: Path, names: Sequence[str]) -> None:
+    """Say of which files only the first page or frame is read."""
+    if names:
+        each = counted(len(names), "file")
+        note(source, f"of {each} with several pages or frames the first is read: {some(sorted(names))}")

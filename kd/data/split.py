@@ -6,8 +6,9 @@ a subset of a larger one. Where images have several labels, each combination of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kd.data.hashing import hash_stream, stream_key
+from kd.data.notes import some
 from kd.errors import DataError
 
 
@@ -74,6 +76,18 @@ def pick_by_content(classes: Sequence[str], hashes: NDArray[np.uint64], share: f
         if quota:
             chosen |= own & (hashes <= np.sort(hashes[own])[quota - 1])
     return chosen
+
+
+def require_every_class(
+    source: Path, classes: Sequence[str], test: Iterable[str], train: Iterable[str], share: float
+) -> None:
+    """Raise DataError where a part that was cut, given by its images' classes, lacks one of all ``classes``."""
+    for part, there in (("test", test), ("training", train)):
+        if lacking := sorted(set(classes) - set(there)):
+            raise DataError(
+                f"{source}: with 'test: {share:g}' the {part} part has no image of {some(lacking)}; "
+                "give these classes more images, or choose another share"
+            )
 
 
 def _quotas(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:

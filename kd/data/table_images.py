@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kd.data.decode import Decoding, decode_image, in_threads
 from kd.data.frame_table import Fault, Frame
-from kd.data.notes import note, some
+from kd.data.notes import note_more_frames
 from kd.errors import DataError, printable
 
 
@@ -49,8 +49,5 @@ def decode_frames(
             begin += count
 
     in_threads(decode, len(frames))
-    if more:
-        note(
-            root, f"{len(more):,} files hold several pages or frames, of which the first is read: {some(sorted(more))}"
-        )
+    note_more_frames(root, more)
     return TableImages(pixels, hashes, faults)

@@ -13,7 +13,7 @@ from kd.data.arrays import ImageArrays, channel_statistics
 from kd.data.decoded import SUFFIX, read_decoded
 from kd.data.decoded_cache import decoded_once
 from kd.data.frame_table import Columns, Frame, read_table, refuse, require_both_answers
-from kd.data.split import pick_by_content
+from kd.data.split import pick_by_content, require_every_class
 from kd.data.table_images import TableImages, decode_frames
 from kd.errors import DataError
 
@@ -75,6 +75,10 @@ def _arrays(
     classes = tuple(labels) or tuple(sorted({frame.class_name for frame in frames}))
     kinds = [frame.class_name or ",".join(map(str, frame.labels)) for frame in frames]
     test = torch.from_numpy(pick_by_content(kinds, images.hashes, share))
+    if not labels:
+        tested = [name for name, taken in zip(kinds, test.tolist(), strict=True) if taken]
+        kept = [name for name, taken in zip(kinds, test.tolist(), strict=True) if not taken]
+        require_every_class(table, classes, tested, kept, share)
     pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2)
     answers = _answers(frames, classes, several=bool(labels))
     mean, std = channel_statistics(pixels[~test])

@@ -174,6 +174,7 @@ def test_the_names_of_the_classes_do_not_matter(make_loss, given, name: str) -> 
             "labels_B": torch.argsort(order)[it["labels_B"]],
         }
         | {name: it[name][:, order] for name in ("student_logits_BK", "teacher_logits_BK", "labels_BK")}
+        | {name: it[name][order] for name in COUNTS}
     )
     loss = make_loss(name, it)
     torch.testing.assert_close(loss(renamed), loss(it))
