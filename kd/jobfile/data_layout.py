@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 from kd.catalog import resolve_arguments
 from kd.errors import DataError
-from kd.jobfile.schema import CacheStage, Data, Job, TrainStage
+from kd.jobfile.schema import Data
 from kd.jobfile.source import Address
+from kd.jobfile.stage import Fault, Pipeline
 
 LARGE_ARCHIVE = 64 << 20  # bytes of a compressed tar, beyond which listing it would keep a person waiting
 ROWS_LOOKED_FOR = 1000  # of a table: so many rows' images must be there
@@ -21,12 +22,12 @@ ROWS_LOOKED_FOR = 1000  # of a table: so many rows' images must be there
 _Check: TypeAlias = Callable[[Path, Mapping[str, Any]], None]
 
 
-def layout_faults(job: Job) -> Iterator[tuple[Address, str]]:
-    """Yield the data sets of a job with absolute roots whose files cannot work, as (address, message)."""
-    places: list[tuple[Data, Address]] = [(job.data, ("data",))]
-    for name, stage in job.stages.items():
-        if isinstance(stage, (TrainStage, CacheStage)) and stage.data is not None:
-            places.append((stage.data, ("stages", name, "data")))
+def layout_faults(pipeline: Pipeline) -> Iterator[Fault]:
+    """Yield the data sets of a pipeline with absolute roots whose files cannot work."""
+    places: list[tuple[Data, Address]] = [(pipeline.data, ("data",))]
+    for name, stage in pipeline.stages.items():
+        if (own := stage.own(pipeline).data) is not None:
+            places.append((own, ("stages", name, "data")))
     for data, place in places:
         if fault := _fault(data):
             yield (*place, "root"), fault
