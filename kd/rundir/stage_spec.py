@@ -25,6 +25,8 @@ NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
+Sampling: TypeAlias = Literal["balanced", "square_root"]
+
 
 class Component(Struct, frozen=True, kw_only=True):
     """Something of the catalogue, with all its arguments: a model, an optimizer, a schedule."""
@@ -83,6 +85,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Component
     loss: dict[str, Term]
     augment: Augment
+    sampling: Sampling | None = None
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
     ema: Ema | None = None
