@@ -21,6 +21,7 @@ from kd.files import write_json
 from kd.rundir.folders import read_object
 from slurm.cluster.partitions_and_nodes import limit_minutes
 from slurm.cluster.slurm_commands import call
+from slurm.cluster.which_cluster import current_cluster
 
 FORMAT = 1
 KEPT_SECONDS = 24 * 3600.0
@@ -118,7 +119,7 @@ def _cluster_key(account: str | None, qos: str | None) -> str:
         break
     else:
         place = [given or "", socket.getfqdn()]
-    return hashlib.sha256("\n".join([*place, account or "", qos or ""]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*place, current_cluster(), account or "", qos or ""]).encode()).hexdigest()[:16]
 
 
 def _read(file: Path) -> Capabilities | None:

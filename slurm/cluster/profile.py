@@ -17,6 +17,7 @@ from kd.jobfile.schema import Megabytes, Minutes, Name
 from kd.jobfile.source import Document, read_document
 from kd.jobfile.validation_messages import fault_of
 from kd.places import shipped
+from slurm.cluster.which_cluster import shells_cluster
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
 Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -53,6 +54,7 @@ class Profile(Part):
     several_partitions: bool = Field(True, description="Whether a job may name several partitions of equal GPUs")
     start_tests: int = Field(4, ge=0, description="Most calls of sbatch --test-only in one ranking of the partitions")
     cpu_partition: Name | None = Field(None, description="Where jobs without a GPU go; default: the first partition")
+    clusters: Name | None = Field(None, description="Cluster to send to, where several share one login node")
     account: Name | None = None
     qos: Name | None = None
     sbatch: dict[str, str | int | bool] = Field({}, description="Further sbatch options, by their long names")
@@ -71,6 +73,17 @@ class Profile(Part):
     mail: Line | None = Field(None, description="Where Slurm mails to when a job fails, and when the report is there")
     parallel: int | None = Field(None, ge=1, description="Elements of one array that may run at the same time")
     max_array: int = Field(1000, ge=1, description="Jobs of one array (MaxArraySize minus 1)")
+
+
+def cluster_of(profile: Profile) -> str:
+    """Return the cluster that a profile sends to, else the shell's, else nothing (slurm.conf's own).
+
+    Raises ClusterError when several are named.
+    """
+    named = profile.clusters or str(profile.sbatch.get("clusters", ""))
+    if "," in named:
+        raise ClusterError(f"the cluster profile names several clusters ({named}): a run belongs to one; name one")
+    return named or shells_cluster()
 
 
 def profile_names() -> list[str]:
