@@ -20,6 +20,7 @@ from msgspec import structs
 from kd.errors import ClusterError
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
+from kd.rundir.early_death import MARK
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
@@ -257,7 +258,7 @@ def ownership_lines(folder: Path) -> list[str]:
 
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     """Return the shell lines before srun: stop at a failure, load modules, activate, point at the frozen code."""
-    lines = ["set -e"]
+    lines = ["set -e", f"trap 'echo \"{MARK}, exit code $?\"' EXIT"]
     if current_cluster():  # nodes may not reach the database; without the variable they speak to their own controller
         lines.append(f"unset {VARIABLE}")
     if profile.module_init:
@@ -269,6 +270,7 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     lines.append(f"export PYTHONPATH={shlex.quote(str(run.code))}")
     # Slurm 22.05 and 23.02: srun does not take over --cpus-per-task from sbatch.
     lines.append("export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}")
+    lines.append("trap - EXIT")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +42,8 @@ class SlurmExecutor:
 
         if not shutil.which("sbatch"):
             raise ClusterError("no sbatch here: log in to the cluster, or use --executor local or --dry-run")
+        if start.pending:
+            _require_venv(order.profile.venv)
         requests = place_pending(order, start, report)
         fault_point("before-sending")
         for key, job_id in submit(requests, order.run, start.live).items():
@@ -64,6 +67,15 @@ class SlurmExecutor:
             with on_cluster(cluster):
                 slurm_commands.cancel(scancel_ids(_ids(doomed, cluster), _ids(alive, cluster)))
         return {}
+
+
+def _require_venv(venv: str | None) -> None:
+    """Raise ClusterError when the profile's virtual environment is not there; one that jobs alone can name may be."""
+    path = os.path.expandvars(venv or "")
+    if path and "$" not in path and not os.path.isfile(f"{path}/bin/activate"):
+        raise ClusterError(
+            f"the cluster profile's venv: {path}/bin/activate does not exist; make it, or mend the profile"
+        )
 
 
 def scancel_ids(doomed: Iterable[str], alive: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What sites do to a job's identity, its words and its limits: comments, clusters, greetings, early deaths, full queues.
+"""Sites and a job's identity, its words and its limits: comments, clusters, greetings, early deaths, full queues.
 
 Each test runs kd's commands as a person does, on a testbed with the ways of such a site.
 """
