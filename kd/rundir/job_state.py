@@ -123,7 +123,8 @@ def decide(job: InPlan, known: Evidence, states: Mapping[JobKey, JobState], mome
     parents = [states[key] for key in job.parents if key in states]
     state = _Decision(job, known, parents, moment).state()
     if state.phase in OVER_WITHOUT_RESULT and not state.cause:
-        ending = f"failed: {state.why}" if state.phase == "failed" else "was stopped"
+        where = f" in run {state.lender}" if state.lender else ""
+        ending = f"failed: {state.why}" if state.phase == "failed" else f"was stopped{where}"
         state = replace(state, cause=f"{job.key.words} {ending}")
     return state
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd.errors import RunError, SpecError, did_you_mean, drop_output, run_command
-from kd.files import deny_others_to_write
+from kd.files import deny_others_to_write, staying
 from kd.jobfile.graph import data_of
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, plan_pipeline
@@ -98,7 +98,8 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
         output = Output()
         for line in start.lines():
             output.line(line)
-        code = order.executor.send(order, start, output.line if order.executor.is_cluster else output.timed_line)
+        with staying(order.run.path):
+            code = order.executor.send(order, start, output.line if order.executor.is_cluster else output.timed_line)
     if order.executor.is_cluster:
         output.line(str(order.run.path))
         output.end(order.run, len(start.pending))
