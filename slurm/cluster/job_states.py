@@ -156,6 +156,20 @@ def mine() -> dict[str, Record]:
     return parse_squeue(answer.stdout)
 
 
+def count_mine(whose: str) -> int:
+    """Return how many jobs this user has in the queue under ``account NAME`` or ``QOS NAME``, elements one by one.
+
+    Nothing where squeue does not answer: sbatch then refuses by itself.
+    """
+    kind, _, name = whose.partition(" ")
+    if not name:
+        return 0
+    command = ("squeue", "--noheader", "--me", "--array", f"--{kind.lower()}={name}", "--format=%i")
+    answer = call(*command, seconds=QUERY_SECONDS)
+    lines = answer.stdout.splitlines() if answer.returncode == 0 else []
+    return sum(line.strip()[:1].isdigit() for line in lines)
+
+
 def parse_squeue(text: str) -> dict[str, Record]:
     """Read ``squeue --noheader --array --states=all --Format=SQUEUE_FORMAT``."""
     records: dict[str, Record] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -69,15 +69,27 @@ def placed_requests(
     """Return the requests for the pending jobs. Raises ClusterError with a line for each limit they exceed."""
     plan, run, profile = order.plan, order.run, order.profile
     if now is None:
-        return build_requests(plan, run, profile, pending=pending, finished=finished, attempt=attempt)
+        requests = build_requests(plan, run, profile, pending=pending, finished=finished, attempt=attempt)
+        _warn(order, requests)
+        return requests
+    from slurm.cluster.job_states import count_mine
     from slurm.submission.site_limits import check_limits, within_capabilities
 
     known, live = now
     site = within_capabilities(profile, known)
     requests = build_requests(plan, run, site, pending=pending, finished=finished, attempt=attempt, live=live)
-    if messages := check_limits(requests, known, live):
+    queued = count_mine(known.max_submit_of) if known.max_submit is not None and requests else 0
+    if messages := check_limits(requests, known, live, queued=queued):
         raise ClusterError("\n".join(messages))
+    _warn(order, requests)
     return requests
+
+
+def _warn(order: Order, requests: Sequence[Request]) -> None:
+    from slurm.submission.site_limits import time_warnings
+
+    for warning in time_warnings(requests, order.profile.signal_seconds):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _ask_cluster(order: Order, pending: Collection[JobKey]) -> ClusterNow:

@@ -225,3 +225,14 @@ def test_a_results_folder_that_was_moved_away_is_not_made_again(here: SiteTrial,
     wait_until(lambda: not queue(trial.testbed), "the job to end", seconds=200)
     assert not trial.results.exists()
     assert not (tmp_path / "moved" / "run" / "stages" / "teacher" / "seed-1" / "result.json").exists()
+
+
+def test_a_reader_that_leaves_early_stops_no_submission(here: SiteTrial) -> None:
+    """As in ``kd-submit ... | head -3``."""
+    trial = here()
+    process = trial.start_submit()
+    assert process.stdout
+    process.stdout.close()
+    process.wait(timeout=300)
+    assert len(queue(trial.testbed)) == 3
+    assert HELD not in queue(trial.testbed, "%r")
