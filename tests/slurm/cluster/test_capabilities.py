@@ -154,7 +154,7 @@ class TestCache:
     def test_accounting_is_asked_once_a_day(self, imitated: FakeSlurm, tmp_path: Path) -> None:
         first = capabilities(cache=tmp_path / "cache")
         assert capabilities(cache=tmp_path / "cache") == first
-        assert asked(imitated) == ["scontrol", "sacctmgr", "sacctmgr", "scontrol"]
+        assert asked(imitated) == ["scontrol", "scontrol", "sacctmgr", "sacctmgr"]
         (file,) = (tmp_path / "cache").iterdir()
         for age in (KEPT_SECONDS + 1, -100.0):  # too old, or from a clock that was wrong
             write_json(file, {**read_json(file), "probed": first.probed - age})
