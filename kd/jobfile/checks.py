@@ -128,8 +128,14 @@ def _schedule_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:
             last = (*place, "milestones", len(milestones) - 1)
             yield last, f"milestone {milestones[-1]} lies past the end: {stage.epochs} epochs"
     warmup = arguments.get("warmup")
-    if isinstance(warmup, (int, float)) and warmup >= stage.epochs:
+    if not isinstance(warmup, (int, float)):
+        return
+    drops = milestones if isinstance(milestones, list) else [arguments.get("every")]
+    early = [drop for drop in drops if type(drop) is int and drop < warmup]
+    if warmup >= stage.epochs:
         yield (*place, "warmup"), f"a warm-up of {warmup:g} epochs fills all {stage.epochs} epochs"
+    elif early:
+        yield (*place, "warmup"), f"a warm-up of {warmup:g} epochs lasts beyond the first drop at epoch {early[0]}"
 
 
 def _loss_faults(stage: TrainStage, place: Address) -> Iterator[Fault]:

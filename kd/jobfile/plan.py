@@ -247,7 +247,7 @@ def _training_settings(stage: TrainStage) -> dict[str, Any]:
         },
         "augment": _augment(stage.augment),
         **stage.model_dump(include=set(OPTIONS), exclude_none=True),
-        **({"int8_aware": True} if stage.int8_aware else {}),
+        **{key: True for key in ("int8_aware", "no_decay") if getattr(stage, key)},
         **(_teaching(stage) if isinstance(stage, DistillStage) else {}),
         "precision": stage.precision,
         "deterministic": stage.deterministic,

@@ -249,6 +249,7 @@ class TrainStage(Stage):
     epochs: int = Field(gt=0, le=1_000_000)
     batch_size: int = Field(default=128, gt=0, le=1_000_000)
     optimizer: Optimizer
+    no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
     schedule: Schedule = Component(name="constant")
     loss: Loss = {"ce": Term(weight=1.0)}
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")

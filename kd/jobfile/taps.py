@@ -1,4 +1,4 @@
-"""Which models of the catalogue declare feature taps, told from their sources, without importing torch."""
+"""Which models of the catalogue declare feature taps, read from their sources, without importing torch."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from importlib.resources import files
 
 from kd import catalog
 
-DECLARATION = "feature_taps"  # the attribute of a model that kd.distill.features reads
+# the attributes of a model that kd.distill.features reads
+DECLARATION, PREACTIVATIONS = "feature_taps", "preactivation_taps"
 _PACKAGE = "kd.models"
 
 
 @cache
-def declares_taps(model: str) -> bool:
+def declares_taps(model: str, declaration: str = DECLARATION) -> bool:
     """Whether a model's module, or one of the models' package that it imports from, sets the declaration.
 
     True of a model that the catalogue does not know: that is another fault.
     """
     entry = catalog.find("model", model)
-    return entry is None or any(sets_taps(tree) for tree in _trees(entry.module))
+    return entry is None or any(sets_taps(tree, declaration) for tree in _trees(entry.module))
 
 
-def sets_taps(tree: ast.AST) -> bool:
+def sets_taps(tree: ast.AST, declaration: str = DECLARATION) -> bool:
     """Whether a syntax tree gives a class or an object the attribute; to annotate it alone does not count."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -32,7 +33,7 @@ def sets_taps(tree: ast.AST) -> bool:
             targets = [node.target]
         else:
             continue
-        if any(DECLARATION in (getattr(target, "id", None), getattr(target, "attr", None)) for target in targets):
+        if any(declaration in (getattr(target, "id", None), getattr(target, "attr", None)) for target in targets):
             return True
     return False
 

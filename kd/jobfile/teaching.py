@@ -10,8 +10,8 @@ from kd.jobfile.components import Fault, component_faults, data_faults, declared
 from kd.jobfile.graph import data_of, seeds_of, teachers_of, trainings_of
 from kd.jobfile.schema import Augment, CacheStage, Data, DistillStage, Job, SelectStage, TrainStage
 from kd.jobfile.source import Address
-from kd.jobfile.taps import declares_taps
-from kd.losses.inputs import FEATURES, TEACHER_LOGITS, needs_features
+from kd.jobfile.taps import DECLARATION, PREACTIVATIONS, declares_taps
+from kd.losses.inputs import FEATURES, STUDENT, TEACHER, TEACHER_LOGITS, needs_features, needs_preactivations
 
 
 def teaching_faults(job: Job, name: str, stage: DistillStage | CacheStage, place: Address) -> Iterator[Fault]:
@@ -83,14 +83,17 @@ def _no_features(job: Job, stage: DistillStage, loss: str, inputs: tuple[str, ..
     teacher = job.stages.get(name)
     if isinstance(teacher, CacheStage):
         wanted = {name for name in FEATURES.intersection(inputs) if name.startswith("teacher")}
-        if "teacher_maps" in wanted:
+        if not wanted <= {"teacher_pooled_BD"}:
             yield where, f"loss '{loss}' compares feature maps, which no cache holds; name the cache's teacher itself"
         elif wanted and not teacher.pooled:
             yield where, f"loss '{loss}' compares pooled features; set 'pooled: true' in stage '{name}'"
         name = teacher.teacher
-    models = [each.model.name for each in (stage, *trainings_of(job, name))]
-    if silent := [model for model in models if not declares_taps(model)]:
-        yield where, f"loss '{loss}' compares features, and model '{silent[0]}' declares no feature_taps"
+    taught_by = [each.model.name for each in trainings_of(job, name)]
+    for models, asked in (([stage.model.name], STUDENT), (taught_by, TEACHER)):
+        declaration = PREACTIVATIONS if needs_preactivations(set(inputs).intersection(asked)) else DECLARATION
+        if silent := [model for model in models if not declares_taps(model, declaration)]:
+            yield where, f"loss '{loss}' compares features, and model '{silent[0]}' declares no {declaration}"
+            return
 
 
 def _shares_faults(stage: DistillStage, place: Address) -> Iterator[Fault]:

@@ -169,14 +169,14 @@ def vid(
 
 def review(
     student_maps: Sequence[Tensor],
-    teacher_maps: Sequence[Tensor],
+    teacher_preactivations: Sequence[Tensor],
     student_pooled_BD: Tensor,
     teacher_pooled_BD: Tensor,
     *,
     stages: Sequence[int] | None = None,
 ) -> ReviewFusion:
     """Return the fusion of the loss of this name."""
-    pairs = paired(student_maps, teacher_maps, stages)
+    pairs = paired(student_maps, teacher_preactivations, stages)
     return ReviewFusion(_channels([*pairs, (student_pooled_BD, teacher_pooled_BD)]))
 
 

@@ -1,5 +1,7 @@
 """The papers' settings of each loss, as the ``loss:`` of a job file, with where they come from.
 
+Networks are named as in the catalogue of models; pairs with networks that are not in it are left out.
+
 Weights and temperatures were found on one benchmark, often on one pair of networks. They are a start, not a promise,
 for other data. Where a source writes a formula in another scale, the weight here is for the formula in this package.
 """
@@ -40,7 +42,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="kd",
-        setting="ImageNet, ResNet-34 to ResNet-18",
+        setting="ImageNet, resnet34 to resnet18",
         terms={"ce": 0.5, "kd": {"weight": 0.5, "temperature": 1}},
         source=MDISTILLER,
     ),
@@ -58,26 +60,20 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="dkd",
-        setting="CIFAR-100, wrn40-2 to wrn16-2 or wrn40-1, vgg13 to vgg8 or MobileNetV2",
+        setting="CIFAR-100, wrn40_2 to wrn16_2 or wrn40_1, vgg13 to vgg8",
         terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=6, warmup=20),
         source=MDISTILLER,
     ),
     Preset(
         loss="dkd",
-        setting="CIFAR-100, resnet32x4 to resnet8x4 or ShuffleNet, ResNet-50 to MobileNetV2",
+        setting="CIFAR-100, resnet32x4 to resnet8x4",
         terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=8, warmup=20),
         source=MDISTILLER,
     ),
     Preset(
         loss="dkd",
-        setting="ImageNet, ResNet-34 to ResNet-18",
+        setting="ImageNet, resnet34 to resnet18",
         terms=_ce_and("dkd", 1, temperature=1, alpha=1, beta=0.5, warmup=1),
-        source=MDISTILLER,
-    ),
-    Preset(
-        loss="dkd",
-        setting="ImageNet, ResNet-50 to MobileNetV1",
-        terms=_ce_and("dkd", 1, temperature=1, alpha=1, beta=2, warmup=1),
         source=MDISTILLER,
     ),
     Preset(
@@ -100,7 +96,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="nkd",
-        setting="ImageNet, ResNet-34 to ResNet-18",
+        setting="ImageNet, resnet34 to resnet18",
         terms=_ce_and("nkd", 1, temperature=1, gamma=1.5),
         source="yzd-v/cls_KD, nkd.py",
     ),
@@ -145,14 +141,8 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="review",
-        setting="CIFAR-100, wide ResNets, resnet32x4 to resnet8x4 or ShuffleNetV1",
+        setting="CIFAR-100, wrn40_2 to wrn16_2 or wrn40_1, resnet32x4 to resnet8x4",
         terms=_ce_and("review", 5, warmup=20),
-        source=REVIEW,
-    ),
-    Preset(
-        loss="review",
-        setting="CIFAR-100, resnet32x4 to ShuffleNetV2",
-        terms=_ce_and("review", 8, warmup=20),
         source=REVIEW,
     ),
 )

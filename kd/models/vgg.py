@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from kd.models.backbone import initialise_convolutions
+from kd.models.backbone import Preactivation, initialise_convolutions
 
 __all__ = ["vgg8", "vgg13"]
 
@@ -51,6 +51,10 @@ class VGG(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(WIDTHS[-1], num_classes)
+        norm = 3 * convolutions - 2
+        self.preactivation_taps = {
+            f"stage{number}": Preactivation(f"block{number}.{norm}", f"block{number}.{norm}") for number in range(1, 5)
+        }
         initialise_convolutions(self)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)

@@ -15,7 +15,7 @@ from kd.data.mixing import Mixing
 from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms, make_term
 from kd.evaluate.metrics import selecting_metric
-from kd.losses.inputs import ADAPTER, needs_features
+from kd.losses.inputs import ADAPTER
 from kd.stages.context import StageContext
 from kd.stages.data import Data, load_data
 from kd.stages.fitting import require_fitting
@@ -31,6 +31,7 @@ from kd.train.device import free_memory, prepare_runtime
 from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.meter import Meter
+from kd.train.optimizers import decay_groups
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Row, Stopwatch, Training
 
@@ -141,7 +142,8 @@ def _new_training(
     watch: Stopwatch,
 ) -> Training:
     """Return a training that stands at its first step."""
-    optimizer = _from_catalogue("optimizer", settings["optimizer"], model.parameters())
+    decaying = decay_groups(model) if settings.get("no_decay") else model.parameters()
+    optimizer = _from_catalogue("optimizer", settings["optimizer"], decaying)
     train_beside(optimizer, objective.adapters)
     return Training(
         model=model,
@@ -205,8 +207,8 @@ def _objective(
     terms = [make_term(name, entry["weight"], entry["arguments"]) for name, entry in loss.items()]
     owned = any(term.needs(*ADAPTER) for term in terms)
     example = next(batches.epoch(0)) if owned else None
-    features = any(needs_features(term.inputs) for term in terms)
-    teacher = teachers.build(place, features=features) if teachers else None
+    wanted = {name for term in terms for name in term.inputs}
+    teacher = teachers.build(place, wanted=wanted) if teachers else None
     seed_generators("adapters", spec["seed"])
     return WeightedTerms(
         terms,

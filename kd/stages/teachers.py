@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from kd.distill.outputs import Teacher
 from kd.distill.teacher import LiveTeacher, load_teacher
 from kd.errors import CheckpointError, SpecError
 from kd.files import sha256_file
+from kd.losses.inputs import TEACHER, needs_features, needs_preactivations
 from kd.rundir.folders import StageFolder
 from kd.stages.context import StageContext
 from kd.stages.data import Data
@@ -80,12 +81,12 @@ class Teachers:
         """Whether one of them is run beside the student, so that it must be shown images."""
         return not all(found.cached for found in self.found)
 
-    def build(self, place: Place, *, features: bool) -> Teacher:
-        """Return one teacher for a student to ask, for ``features`` too.
+    def build(self, place: Place, *, wanted: Collection[str]) -> Teacher:
+        """Return one teacher for a student to ask, for the inputs of losses that are ``wanted``.
 
         Raises CheckpointError when a file cannot be used, SpecError when a teacher does not fit the student.
         """
-        members = [self._member(found, place, features) for found in self.found]
+        members = [self._member(found, place, wanted) for found in self.found]
         if len(members) == 1:
             return members[0][0]
         entry = self.spec["settings"]["weighting"]
@@ -98,7 +99,7 @@ class Teachers:
             weighting.to(place.runtime.device)
         return Ensemble([teacher for teacher, _ in members], weighting)
 
-    def _member(self, found: Found, place: Place, features: bool) -> _Member:
+    def _member(self, found: Found, place: Place, wanted: Collection[str]) -> _Member:
         if found.cached:
             tensors, held = open_cache(found.path)
             held.require_match(
@@ -110,11 +111,13 @@ class Teachers:
             return CachedTeacher(tensors, device=place.runtime.device), lambda: tensors[VALIDATION_LOGITS]
         shown = place.data.shown_card(found.model)
         model, own = load_teacher(found.path, student=shown)
+        asked = set(wanted).intersection(TEACHER)
         teacher = LiveTeacher(
             place.runtime.place(model),
             own=own,
             student=shown,
-            features=features,
+            features=needs_features(asked),
+            preactivations=needs_preactivations(asked),
             autocast=place.runtime.autocast,
         )
         return teacher, partial(validation_logits, teacher, place.data.shown_validation())

@@ -57,9 +57,8 @@ def dkd(
 
 
 def pearson(a: Array, b: Array) -> float:
-    return float(
-        ((a - a.mean()) * (b - b.mean())).sum() / math.sqrt(((a - a.mean()) ** 2).sum() * ((b - b.mean()) ** 2).sum())
-    )
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / (math.sqrt((a**2).sum()) * math.sqrt((b**2).sum()) + 1e-8))
 
 
 def dist(given: Given, weights: Given, temperature: float = 4.0, beta: float = 1.0, gamma: float = 1.0) -> float:
@@ -100,9 +99,15 @@ def average(maps: Array, height: int, width: int) -> Array:
     return out
 
 
-def pairs(given: Given, stages: Sequence[int] | None, default: str = "all") -> list[tuple[Array, Array]]:
+def pairs(
+    given: Given,
+    stages: Sequence[int] | None,
+    default: str = "all",
+    ours: str = "student_maps",
+    theirs: str = "teacher_maps",
+) -> list[tuple[Array, Array]]:
     chosen = [stage - 1 for stage in stages] if stages else {"all": [0, 1, 2], "middle": [1], "last": [2]}[default]
-    return [(given["student_maps"][i], given["teacher_maps"][i]) for i in chosen]
+    return [(given[ours][i], given[theirs][i]) for i in chosen]
 
 
 def resized(student: Array, teacher: Array) -> tuple[Array, Array]:
@@ -174,7 +179,7 @@ def normed(maps: Array, weights: Given, name: str) -> Array:
 
 def review(given: Given, weights: Given, stages: Sequence[int] | None = None, warmup: int = 0) -> float:
     pooled = (given["student_pooled_BD"][:, :, None, None], given["teacher_pooled_BD"][:, :, None, None])
-    every = [*pairs(given, stages), pooled]
+    every = [*pairs(given, stages, theirs="teacher_preactivations"), pooled]
     total, deeper = 0.0, None
     for stage in range(len(every) - 1, -1, -1):
         student, teacher = every[stage]
@@ -195,7 +200,7 @@ def review(given: Given, weights: Given, stages: Sequence[int] | None = None, wa
                 loss += weight * ((average(out, size, size) - average(teacher, size, size)) ** 2).mean()
                 whole += weight
         total += float(loss / whole)
-    return total * (min(1.0, (given["epoch"] + 1) / warmup) if warmup else 1.0)
+    return total * (min(1.0, given["epoch"] / warmup) if warmup else 1.0)
 
 
 def crd(

@@ -17,6 +17,7 @@ from kd.losses.adapters import BUILDERS
 IMAGES = 40  # training images, as far as a loss remembers them
 STUDENT_MAPS = ((4, 8), (6, 4), (8, 2))  # (channels, height and width) per stage
 TEACHER_MAPS = ((5, 8), (7, 3), (9, 4))  # equal, not a divisor, larger
+TEACHER_NORMS = [(torch.linspace(-1, 2, width), torch.linspace(4, -2, width)) for width, _ in TEACHER_MAPS]
 
 
 def outputs(
@@ -35,6 +36,9 @@ def outputs(
         "teacher_logits_BC": draw(theirs, classes),
         "teacher_maps": [draw(theirs, width, side, side) for width, side in TEACHER_MAPS],
         "teacher_pooled_BD": draw(theirs, 10),
+        "student_preactivations": [draw(ours, width, side, side).requires_grad_() for width, side in STUDENT_MAPS],
+        "teacher_preactivations": [draw(theirs, width, side, side) for width, side in TEACHER_MAPS],
+        "teacher_norms": TEACHER_NORMS,
         "labels_B": torch.arange(batch) % classes,
         "indices_B": torch.arange(batch) * 3,
         "labels_N": torch.arange(IMAGES) // 3 % classes,  # image 3 b is of class b

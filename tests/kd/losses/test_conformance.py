@@ -36,7 +36,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 LOSSES = sorted(VARIANTS)
 CASES = [pytest.param(name, arguments, id=f"{name}{arguments}") for name in LOSSES for arguments in VARIANTS[name]]
 # losses that compare each sample's output with the teacher's, and are 0 where the two are equal
-GAPS = ["at", "binary_kd", "dist", "dkd", "kd", "kd_standardised", "pkt", "rkd", "sp"]
+GAPS = ["at", "binary_kd", "dkd", "kd", "kd_standardised", "pkt", "rkd", "sp"]
 # losses that are a mean over samples, each by itself
 PER_SAMPLE = ["at", "bce", "binary_kd", "ce", "dkd", "kd", "kd_standardised", "nkd", "vid"]
 ON_LOGITS = ["bce", "binary_kd", "ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
@@ -46,6 +46,8 @@ def arrays(given: dict[str, Any]) -> dict[str, Any]:
     def array(value: Any) -> Any:
         if isinstance(value, list):
             return [array(each) for each in value]
+        if isinstance(value, tuple):
+            return tuple(array(each) for each in value)
         return value.detach().double().numpy() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     return {name: np.asarray(value) if isinstance(value, Tensor) and not value.is_floating_point() else array(value)
@@ -65,7 +67,7 @@ def picked(given: dict[str, Any], order: Tensor) -> dict[str, Any]:
 
     def pick(name: str, value: Any) -> Any:
         if isinstance(value, list):
-            return [each[order] for each in value]
+            return value if name in DATA else [each[order] for each in value]
         return value[order] if isinstance(value, Tensor) and name != "labels_N" else value
 
     return {name: pick(name, value) for name, value in given.items()}

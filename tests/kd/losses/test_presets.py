@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,13 @@ def test_a_preset_is_a_loss_of_a_job_file_with_a_source(preset: Preset) -> None:
     assert preset.loss in preset.terms
     assert preset.source
     assert preset.setting
+
+
+@pytest.mark.parametrize("preset", SAID)
+def test_a_preset_names_only_networks_that_exist_here(preset: Preset) -> None:
+    named = re.findall(r"\b(?:\w*(?:net|vgg|wrn|vit|swin)[\w-]*)", preset.setting, flags=re.IGNORECASE)
+    unknown = set(named) - set(catalog.entries("model")) - {"ImageNet"}
+    assert not unknown
 
 
 def test_every_loss_that_a_teacher_takes_part_in_has_one() -> None:
