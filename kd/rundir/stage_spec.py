@@ -1,0 +1,253 @@
+"""spec.json as a value: everything one job does, resolved, with defaults filled in.
+
+It is written when a run is planned and read by the job.
+
+Reading it needs neither pydantic nor the job file: a stage folder with a spec.json runs on any machine with torch.
+Options that are off are absent from the file, so that a new option changes no fingerprint of stages without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from kd.errors import RunError, did_you_mean
+from kd.files import read_json
+from kd.rundir.folders import JobKey, StageFolder
+
+FORMAT = 1
+
+
+class Component(Struct, frozen=True, kw_only=True):
+    """Something of the catalogue, with all its arguments: a model, an optimizer, a schedule."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class Term(Struct, frozen=True, kw_only=True):
+    """One term of a loss: its weight, and the arguments of the loss function."""
+
+    weight: float
+    arguments: dict[str, Any]
+
+
+class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Random changes of the training images; lengths are pixels."""
+
+    crop: int
+    flip: bool
+    cutout: int = 0
+
+
+class Mixing(Struct, frozen=True, kw_only=True):
+    """Mixup or cutmix: shares of two images are drawn from Beta(alpha, alpha)."""
+
+    alpha: float
+
+
+class Ema(Struct, frozen=True, kw_only=True):
+    """A moving average of the weights: what is kept of it at each step."""
+
+    decay: float
+
+
+class EarlyStopping(Struct, frozen=True, kw_only=True):
+    """The end of a training after so many epochs without a better validation metric."""
+
+    patience: int
+
+
+class Attack(Struct, frozen=True, kw_only=True):
+    """The bound within which test images are changed: a fraction of the pixels' range, and PGD's steps."""
+
+    epsilon: float
+    steps: int
+
+
+class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a stage of kind ``train`` or ``distill`` does."""
+
+    model: Component
+    epochs: int
+    batch_size: int
+    optimizer: Component
+    schedule: Component
+    loss: dict[str, Term]
+    augment: Augment
+    mixup: Mixing | None = None
+    cutmix: Mixing | None = None
+    ema: Ema | None = None
+    clip: float | None = None
+    early_stopping: EarlyStopping | None = None
+    attack: Attack | None = None
+    prune: float | None = None
+    modalities: tuple[str, ...] | None = None
+    int8_aware: bool = False
+    weighting: Component | None = None  # of several teachers
+    temperature: Component | None = None  # instead of the losses' own
+    schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
+    precision: str
+    deterministic: bool
+    compile: bool
+    checkpoint_every: int
+
+
+class CacheSettings(Struct, frozen=True, kw_only=True):
+    """What a stage of kind ``cache`` does."""
+
+    views: int
+    pooled: bool
+    augment: Augment
+    precision: str
+    deterministic: bool
+
+
+class SelectSettings(Struct, frozen=True, kw_only=True):
+    """What a stage of kind ``select`` does."""
+
+    minimum_gain: float
+
+
+class ExportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a stage of kind ``export`` does."""
+
+    format: str
+    calibration_batches: int | None = None
+
+
+class AxisSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One searched setting: ``choices``, or the range from ``low`` to ``high``.
+
+    ``partner`` is the weight that takes the rest of 1.
+    """
+
+    choices: list[Any] | None = None
+    low: float | None = None
+    high: float | None = None
+    log: bool | None = None
+    whole: bool | None = None
+    partner: str | None = None
+
+
+class SearchSettings(Struct, frozen=True, kw_only=True, rename={"searched": "for"}):
+    """What a stage of kind ``search`` does; ``training`` are the settings of the stage it searches for."""
+
+    searched: str
+    kind: str
+    training: TrainSettings
+    trials: int
+    epochs: int
+    space: dict[str, AxisSettings]
+
+
+class ReportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a stage of kind ``report`` does."""
+
+    compare: dict[str, list[str]] = field(default_factory=dict)
+
+
+Settings: TypeAlias = TrainSettings | CacheSettings | SelectSettings | ExportSettings | SearchSettings | ReportSettings
+SettingsOf = TypeVar("SettingsOf", bound=Settings)
+
+# stage kind -> the type of its settings
+SETTINGS: Mapping[str, type[Settings]] = {
+    "train": TrainSettings,
+    "distill": TrainSettings,
+    "cache": CacheSettings,
+    "select": SelectSettings,
+    "export": ExportSettings,
+    "search": SearchSettings,
+    "report": ReportSettings,
+}
+
+
+class Parent(Struct, frozen=True, kw_only=True):
+    """A job that another one needs: which stage and seed, and the fingerprint it must have."""
+
+    stage: str
+    seed: int | None
+    fingerprint: str
+
+    @property
+    def key(self) -> JobKey:
+        """Return the name of the job."""
+        return JobKey(self.stage, self.seed)
+
+
+class DataSpec(Struct, frozen=True, kw_only=True):
+    """Which images a stage uses; ``validation`` is a number of training images or a fraction of them."""
+
+    name: str
+    root: str | None
+    arguments: dict[str, Any]
+    validation: int | float
+    train_subset: int | None
+    test_subset: int | None
+
+
+class Needs(Struct, frozen=True, kw_only=True):
+    """What one job asks of a machine. Memory is in MiB."""
+
+    gpus: int
+    cpus: int
+    memory_mb: int
+    minutes: int
+    gpu_type: str | None = None
+
+
+class StageSpec(Struct, Generic[SettingsOf], frozen=True, kw_only=True):
+    """The whole of spec.json. ``parents`` maps a reference (``teacher``) to the job it means."""
+
+    format: int = FORMAT
+    pipeline: str
+    stage: str
+    seed: int | None
+    kind: str
+    role: str | None
+    fingerprint: str
+    parents: dict[str, Parent]
+    data: DataSpec | None
+    settings: SettingsOf
+    resources: Needs
+
+    @property
+    def key(self) -> JobKey:
+        """Return the name of the job."""
+        return JobKey(self.stage, self.seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of spec.json."""
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        return content
+
+
+AnySpec: TypeAlias = StageSpec[Any]
+
+
+# stage kind -> the type of its spec, made once
+_SPECS: Mapping[str, Any] = {kind: StageSpec[settings] for kind, settings in SETTINGS.items()}  # type: ignore[valid-type]
+
+
+def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
+    """Return the spec that a spec.json holds. Raises ValueError, with the place of the fault, when it is none."""
+    kind = str(content.get("kind"))
+    if kind not in _SPECS:
+        raise ValueError(f"no stage kind '{kind}'{did_you_mean(kind, list(_SPECS))}")
+    spec: AnySpec = msgspec.convert(content, type=_SPECS[kind])
+    return spec
+
+
+def read_spec(folder: StageFolder) -> AnySpec:
+    """Return the spec of a stage folder. Raises RunError when it is missing, damaged or of no known kind."""
+    try:
+        return spec_from_json(read_json(folder.spec))
+    except OSError:
+        raise RunError(f"{folder.spec}: missing; submit the run again") from None
+    except (ValueError, AttributeError) as error:  # not JSON, no object, or not of this shape
+        raise RunError(
+            f"{folder.spec}: damaged, or written by another version of kd ({error}); submit the run again"
+        ) from None
