@@ -26,7 +26,8 @@ whatever the networks run in. The teacher runs in evaluation mode, without gradi
 Losses on feature maps or pooled features need models that declare feature taps; a job file that asks for them from
 other models is refused when it is loaded. `stages` counts from 1 and chooses which stages of the two networks are
 compared. By default it is stage by stage where both have equally many, else the last of each; `sp` takes the last,
-`fitnet` the middle one. Maps of different sizes are averaged down to the smaller. They are taken after the activation.
+`fitnet` the middle one. Maps of different sizes are averaged down to the smaller. They are taken after the activation;
+`review` takes the teacher's before it, as its authors do, from models that declare those too (all of this package).
 
 An *adapter* is what a loss trains or remembers beside the student: regressors (`fitnet`, `vid`), a fusion (`review`),
 a memory of all training images (`crd`, 1 kB per image). Its shapes come from a dry run of the two networks. It is

@@ -26,8 +26,8 @@ class Cut:
 
     ``early`` maps images to what is fused, ``fusion`` two of these to one, ``late`` that to features [B, width], which
     ``classifier`` takes. ``first_convolution`` is a path in ``early``. ``frozen_early`` and ``frozen_late`` name the
-    children that keep published weights. ``taps`` are paths in the ``FusedModel``; so are ``preactivations``, of the stages
-    that end in an activation.
+    children that keep published weights. ``taps`` are paths in the ``FusedModel``; so are ``preactivations``, of the
+    stages that end in an activation.
     """
 
     early: nn.Sequential

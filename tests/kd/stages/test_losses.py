@@ -23,7 +23,7 @@ from kd.train.weights import load_weights
 # those of several labels: tests/kd/stages/test_modalities.py
 LOSSES = sorted(name for name, loss in catalog.entries("loss").items() if label_kind(loss.inputs) != "multi")
 LOSSES.remove("ce")
-ARGUMENTS: dict[str, dict[str, Any]] = {"crd": {"negatives": 16}, "dkd": {"warmup": 2}, "review": {"warmup": 2}}
+ARGUMENTS: dict[str, dict[str, Any]] = {"crd": {"negatives": 16}, "dkd": {"warmup": 2}}
 STATEFUL = sorted({*BUILDERS, "dkd"})
 ON_MAPS = [name for name in LOSSES if "student_maps" in catalog.entries("loss")[name].inputs]
 
