@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from kd.losses.adapters import BUILDERS
+from kd.losses.builders import BUILDERS
 from kd.train.optimizers import decay_groups
 
 

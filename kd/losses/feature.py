@@ -3,7 +3,7 @@
 Maps are the outputs of the networks' stages, after the activation; preactivations are those before it. ``stages``
 (counted from 1) chooses some; by default student and teacher are compared stage by stage where they have equally many,
 else at the last one. What a loss trains or remembers is in its ``adapter``, built by the function of the same name in
-``kd.losses.adapters``.
+``kd.losses.builders``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from kd.losses.adapters import ContrastiveMemory, GaussianRegressors, Regressors, ReviewFusion
+from kd.losses.adapters import GaussianRegressors, Regressors, ReviewFusion
+from kd.losses.contrastive_memory import ContrastiveMemory
 from kd.losses.maps import middle, paired, pool, same_size
 from kd.losses.numerics import full, target, unit
 from kd.losses.warmup import ramp_from_zero

@@ -36,7 +36,7 @@ DATA = {
     "labels_N": "the classes of all training images [N], int64",
     "teacher_norms": "scales and offsets of the batch norm before each of the teacher's preactivations, or None",
 }
-ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.adapters)"}
+ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.builders)"}
 
 INPUTS = {**STUDENT, **TEACHER, **BATCH, **ADAPTER}
 FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_preactivations", "_pooled_BD")))

@@ -7,15 +7,14 @@ probability: log-probabilities come from logits.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kd.arguments import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from kd.losses.mixture import Teaching, taught
-from kd.losses.numerics import full, unit
+from kd.losses.numerics import full
+from kd.losses.softening import divergence, others, softening
 from kd.losses.warmup import ramp
 
 __all__ = ["ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
@@ -26,14 +25,20 @@ def ce(student_logits_BC: Tensor, labels_B: Tensor, *, label_smoothing: Fraction
     return F.cross_entropy(full(student_logits_BC), labels_B, label_smoothing=label_smoothing)
 
 
-def kd(student_logits_BC: Tensor, teacher_logits_BC: Teaching, *, temperature: PositiveFloat = 4.0) -> Tensor:
+def kd(
+    student_logits_BC: Tensor,
+    teacher_logits_BC: Teaching,
+    *,
+    temperature: PositiveFloat = 4.0,
+    standardise: bool = False,
+) -> Tensor:
     """Distillation of Hinton et al. 2015 (arXiv:1503.02531): T^2 KL(teacher || student) of softened outputs.
 
     The divergence is summed over the classes and averaged over the samples. The factor T^2 keeps the size of
-    the gradient about the same at any temperature.
+    the gradient about the same at any temperature. ``standardise``: of (z - mean) / deviation, as ``kd_standardised``.
     """
-    student, teacher = full(student_logits_BC) / temperature, taught(teacher_logits_BC, lambda z: z / temperature)
-    return temperature**2 * divergence(student, teacher)
+    soften = softening(temperature, standardise=standardise)
+    return temperature**2 * divergence(soften(full(student_logits_BC)), taught(teacher_logits_BC, soften))
 
 
 def dkd(
@@ -46,14 +51,17 @@ def dkd(
     alpha: NonNegativeFloat = 1.0,
     beta: NonNegativeFloat = 8.0,
     warmup: NonNegativeInt = 0,
+    standardise: bool = False,
 ) -> Tensor:
     """Decoupled distillation of Zhao et al. 2022 (arXiv:2203.08679): true class against the rest, and within the rest.
 
     T^2 (alpha KL([p, 1 - p]_teacher || [p, 1 - p]_student) + beta KL(q_teacher || q_student)), with p the softened
     probability of the true class and q the softmax over the other classes. Over ``warmup`` epochs it grows to its full
-    size. Needs hard labels. With two classes there is nothing within the rest, and the second part is 0.
+    size. ``standardise``: of (z - mean) / deviation. Needs hard labels. With two classes there is nothing within the
+    rest, and the second part is 0.
     """
-    student, teacher = full(student_logits_BC) / temperature, taught(teacher_logits_BC, lambda z: z / temperature)
+    soften = softening(temperature, standardise=standardise)
+    student, teacher = soften(full(student_logits_BC)), taught(teacher_logits_BC, soften)
     own = divergence(_own_and_rest(student, labels_B), _own_and_rest(teacher, labels_B))
     rest = divergence(others(student, labels_B), others(teacher, labels_B))
     return ramp(epoch, warmup) * temperature**2 * (alpha * own + beta * rest)
@@ -66,6 +74,7 @@ def dist(
     temperature: PositiveFloat = 4.0,
     beta: NonNegativeFloat = 1.0,
     gamma: NonNegativeFloat = 1.0,
+    standardise: bool = False,
 ) -> Tensor:
     """DIST of Huang et al. 2022 (arXiv:2205.10536): correlate probabilities within samples and within classes.
 
@@ -74,8 +83,8 @@ def dist(
     authors', which tells at T = 1 with many classes. The second part compares the samples of one batch, so it depends
     on the batch. T^2 is the authors'; a correlation has no scale, so here the gradient does grow with the temperature.
     """
-    student = (full(student_logits_BC) / temperature).softmax(1)
-    teacher = taught(teacher_logits_BC, lambda z: z / temperature).softmax(1)
+    soften = softening(temperature, standardise=standardise)
+    student, teacher = soften(full(student_logits_BC)).softmax(1), taught(teacher_logits_BC, soften).softmax(1)
     within_samples = 1 - _correlations(student, teacher, dim=1).mean()
     within_classes = 1 - _correlations(student, teacher, dim=0).mean()
     return temperature**2 * (beta * within_samples + gamma * within_classes)
@@ -90,11 +99,7 @@ def kd_standardised(
     scale. No standardised logit exceeds (C - 1) / sqrt(C): with 10 classes at T = 2 no target probability exceeds 0.35,
     so few classes call for a temperature below 1.
     """
-
-    def transform(logits: Tensor) -> Tensor:
-        return standardised(logits) / temperature
-
-    return temperature**2 * divergence(transform(full(student_logits_BC)), taught(teacher_logits_BC, transform))
+    return kd(student_logits_BC, teacher_logits_BC, temperature=temperature, standardise=True)
 
 
 def nkd(
@@ -104,6 +109,7 @@ def nkd(
     *,
     temperature: PositiveFloat = 1.0,
     gamma: NonNegativeFloat = 1.5,
+    standardise: bool = False,
 ) -> Tensor:
     """Normalised distillation of Yang et al. 2023 (arXiv:2303.13005): the true class as a soft label, and the others.
 
@@ -111,16 +117,12 @@ def nkd(
     at T = 1 and q the softened softmax over the other classes. Its minimum is not 0. Needs hard labels.
     """
     student, label_B1 = full(student_logits_BC), labels_B[:, None]
-    p_teacher = taught(teacher_logits_BC, lambda z: z).softmax(1).gather(1, label_B1)
-    own = -(p_teacher * student.log_softmax(1).gather(1, label_B1)).mean()
-    q_teacher = others(taught(teacher_logits_BC, lambda z: z / temperature), labels_B).softmax(1)
-    q_student = (others(student, labels_B) / temperature).log_softmax(1)
+    plain, soften = (softening(each, standardise=standardise) for each in (1.0, temperature))
+    p_teacher = taught(teacher_logits_BC, plain).softmax(1).gather(1, label_B1)
+    own = -(p_teacher * plain(student).log_softmax(1).gather(1, label_B1)).mean()
+    q_teacher = others(taught(teacher_logits_BC, soften), labels_B).softmax(1)
+    q_student = others(soften(student), labels_B).log_softmax(1)
     return own - gamma * temperature**2 * (q_teacher * q_student).sum(1).mean()
-
-
-def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return KL(teacher || student) of the softmax of logits [B, C], summed over classes, averaged over samples."""
-    return F.kl_div(student.log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True)
 
 
 def _own_and_rest(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
@@ -128,18 +130,6 @@ def _own_and_rest(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
     own = logits_BC.gather(1, labels_B[:, None])
     rest = others(logits_BC, labels_B).logsumexp(1, keepdim=True)
     return torch.cat([own, rest], dim=1)
-
-
-def others(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
-    """Return the logits [B, C - 1] of all classes but the true one."""
-    columns = torch.arange(logits_BC.shape[1] - 1, device=logits_BC.device).expand(len(logits_BC), -1)
-    return logits_BC.gather(1, columns + (columns >= labels_B[:, None]))
-
-
-def standardised(logits: Tensor) -> Tensor:
-    """Return (z - mean) / deviation over the classes, the deviation with C - 1 in its denominator; 0 where it is 0."""
-    centred = logits - logits.mean(-1, keepdim=True)
-    return unit(centred, dim=-1) * math.sqrt(logits.shape[-1] - 1)
 
 
 def _correlations(student: Tensor, teacher: Tensor, dim: int) -> Tensor:

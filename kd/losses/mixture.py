@@ -46,3 +46,10 @@ def taught_labels(teaching: Teaching, transform: Transform) -> Tensor:
     logits, log_weights = transform(target(teaching.logits_BMC)), target(teaching.weights_BM).log()[:, :, None]
     yes, no = ((logsigmoid(sign * logits) + log_weights).logsumexp(1) for sign in (1, -1))
     return yes - no
+
+
+def over_teachers(teaching: Teaching, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a number of each image [B] of a teacher's logits [..., C], or the weighted mean of several teachers'."""
+    if isinstance(teaching, Tensor):
+        return value(target(teaching))
+    return (target(teaching.weights_BM) * value(target(teaching.logits_BMC))).sum(1)

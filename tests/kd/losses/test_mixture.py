@@ -13,8 +13,9 @@ from torch import Tensor
 from kd import catalog
 from kd.losses.binary import binary_kd
 from kd.losses.inputs import TEACHER_LOGITS
-from kd.losses.logit import kd, kd_standardised, nkd, standardised
+from kd.losses.logit import kd, kd_standardised, nkd
 from kd.losses.mixture import Mixture, taught, taught_labels
+from kd.losses.softening import standardised
 from tests.kd.losses.closed_forms import divergence, softmax, yes
 
 B, M, C = 6, 3, 5

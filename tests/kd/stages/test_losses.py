@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from kd import catalog
-from kd.losses.adapters import BUILDERS
+from kd.losses.builders import BUILDERS
 from kd.losses.label_kinds import label_kind
 from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
