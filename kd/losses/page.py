@@ -71,8 +71,8 @@ def _losses() -> Iterator[str]:
         cost = f"{MILLISECONDS[name]:.3g}"
         rows.append((f"`{name}`", entry.summary, "<br>".join(inputs), "<br>".join(arguments), cost))
     yield from ("## The losses", "")
-    yield "*ms* is the processor time of forward and backward of the loss alone on one thread, for a batch of 64 of the sizes"
-    yield "of `resnet32x4` and `resnet8x4` on CIFAR-100 (`benchmarks/losses.py`). Read the ratios."
+    yield "*ms* is the processor time of forward and backward of the loss alone on one thread, for a batch of 64 of the"
+    yield "sizes of `resnet32x4` and `resnet8x4` on CIFAR-100 (`benchmarks/losses.py`). Read the ratios."
     yield ""
     yield from _table(("name", "what it is", "asks for", "arguments and defaults", "ms"), rows)
 
@@ -93,8 +93,8 @@ def _presets() -> Iterator[str]:
 
 def _comparisons() -> Iterator[str]:
     yield from ("## Compared with public code", "")
-    yield "On the same random tensors in float64; `review` on the authors' own networks with equal weights. Figures are the"
-    yield "largest relative difference of the value and of any gradient."
+    yield "On the same random tensors in float64; `review` on the authors' own networks with equal weights. Figures are"
+    yield "the largest relative difference of the value and of any gradient."
     yield ""
     rows = (
         (f"`{each.loss}`", each.code, f"{each.value:.0e}", f"{each.gradient:.0e}", each.kept) for each in COMPARISONS

@@ -103,7 +103,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="dkd",
-        setting="CIFAR-100, resnet32x4 to resnet8x4, with standardised logits",
+        setting="with standardised logits: CIFAR-100, resnet32x4 to resnet8x4",
         terms=_ce_and("dkd", 9, temperature=2, alpha=1, beta=8, warmup=20, standardise=True),
         source=f"{STANDARDISED} (alpha and beta times 9)",
     ),

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from kd.errors import ClusterError, RunError, SpecError, did_you_mean, run_command
 from kd.files import deny_others_to_write, write_json
 from kd.jobfile.graph import data_of
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.jobfile.quantities import parse_seeds
 from kd.jobfile.shorthand import matching
 from kd.rundir.folders import JobKey, RunFolder, results_folder
@@ -29,7 +29,7 @@ from slurm.submission.request import Request, in_slots
 from slurm.submission.run_folder import Launch, open_run, write_run
 
 if TYPE_CHECKING:
-    from kd.jobfile.schema import Job
+    from kd.jobfile.stage import Pipeline
     from slurm.submission.resume import Standing
 
 
@@ -77,7 +77,7 @@ def _seed_list(text: str) -> list[int]:
 class _Order:
     """Everything a submission needs, checked."""
 
-    job: Job
+    pipeline: Pipeline
     plan: Plan
     run: RunFolder
     executor: str
@@ -91,7 +91,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.dry_run or options.check:
         return _show(order, options)
     deny_others_to_write()
-    _require_data(order.job)
+    _require_data(order.pipeline)
     from slurm.submission.resume import locked, stand
 
     with locked(order.run), _store(order):
@@ -109,7 +109,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
         )
         _link(order.run, standing)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
-        write_run(order.run, order.job, order.plan, launch, ["kd-submit", *arguments])
+        write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
         for line in standing.lines():
             print(line)
         if order.executor != "slurm":
@@ -132,8 +132,10 @@ def _show(order: _Order, options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> _Order:
-    job = load_job(options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny)
-    plan = plan_job(job)
+    pipeline = load_pipeline(
+        options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny
+    )
+    plan = plan_pipeline(pipeline)
     executor = options.executor or ("slurm" if _wants_slurm(options) else "local")
     cluster, profile = load_profile(options.cluster if executor == "slurm" else "local")
     if options.mail:
@@ -142,7 +144,7 @@ def _order(options: argparse.Namespace) -> _Order:
         plan = in_slots(plan, profile)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     return _Order(
-        job=job,
+        pipeline=pipeline,
         plan=plan,
         run=open_run(Path(options.results), name),
         executor=executor,
@@ -176,8 +178,8 @@ def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
     return frozenset(found)
 
 
-def _require_data(job: Job) -> None:
-    given = [job.data, *(data_of(job, name) for name in job.stages)]
+def _require_data(pipeline: Pipeline) -> None:
+    given = [pipeline.data, *(data_of(pipeline, name) for name in pipeline.stages)]
     for root in sorted({data.root for data in given if data.root}):
         if not Path(root).exists():
             raise SpecError([f"data.root: {root} does not exist (docs/data.md says what to put there)"])

@@ -18,7 +18,7 @@ PINNED: dict[str, float] = {
     "dist: ImageNet": 10.954161802894802,
     "kd_standardised: CIFAR-100": 7.548350530212769,
     "nkd: ImageNet, resnet34 to resnet18": 13.68281605012952,
-    "dkd: CIFAR-100, resnet32x4 to resnet8x4, with standardised logits": 16.649775937411526,
+    "dkd: with standardised logits: CIFAR-100, resnet32x4 to resnet8x4": 16.649775937411526,
     "ctkd: CIFAR-100": 8.714640159795323,
     "normkd: CIFAR-100": 9.110644337564414,
     "wttm: CIFAR-100": 14.60627921402485,
