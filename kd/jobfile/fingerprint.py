@@ -14,13 +14,11 @@ from typing import Any
 
 from kd.errors import DataError
 from kd.jobfile.versions import Layer, versions_of
+from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
 SAMPLE_BYTES = 1 << 18
 MOST_FILES_READ = 64  # of a folder, spread evenly over its sorted names; all names count
-
-# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 
 def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One cell per planned job: what its files say came of it, in words. Reads JSON only, and never drops a job.
+"""One cell per planned job: its state and the reason for it, from its files. Reads JSON only; no job is dropped.
 
 A job counts as done only when its result.json belongs to the planned job and every artefact it names is
 there, unchanged.
@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from kd.errors import RunError
-from kd.jobfile.plan import FORMAT
-from kd.report.statistics import finite
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
+from kd.rundir.failure import read_failure
+from kd.rundir.folders import JobKey, RunFolder, StageFolder
+from kd.rundir.plan_file import PlanFile, PlannedEntry, read_plan
+from kd.rundir.progress import Progress, read_progress
+from kd.rundir.stage_result import DamagedResult, StageResult, damaged_artefacts, load_result
+from kd.rundir.stage_spec import AnySpec, read_spec
 
 DONE = "done"
 AS_A_PARENT = {  # how the state of a parent reads in "waits for teacher seed 42, which ..."
@@ -38,8 +40,8 @@ class Cell:
     role: str | None
     fingerprint: str
     parents: dict[str, JobKey]
-    spec: dict[str, Any]
-    result: dict[str, Any] | None
+    spec: AnySpec | None
+    result: StageResult | None
     state: str
     reason: str
 
@@ -64,7 +66,7 @@ class Run:
     """A run folder, its plan and what came of every planned job, in the plan's order."""
 
     folder: RunFolder
-    plan: dict[str, Any]
+    plan: PlanFile
     cells: tuple[Cell, ...]
 
 
@@ -74,17 +76,10 @@ def read_run(path: Path) -> Run:
     Raises RunError when the folder is no run or its plan is not one that this version reads.
     """
     folder = RunFolder(path.resolve()).require()
-    plan = read_object(folder.plan)
-    if plan is None or plan.get("format") != FORMAT:
-        raise RunError(f"{folder.plan}: not a plan of format {FORMAT}; another version of kd wrote it?")
-    jobs = {job_key(job): job for job in plan.get("jobs", []) if job.get("kind") != "report"}
+    plan = read_plan(folder)
+    jobs = {job.key: job for job in plan.jobs if not job.waits_for_all_ended}
     reader = _Reader(folder, jobs)
     return Run(folder=folder, plan=plan, cells=tuple(reader.cell(key) for key in jobs))
-
-
-def job_key(value: Mapping[str, Any]) -> JobKey:
-    """Return the key of a job, or of a reference to one, as plan.json writes it."""
-    return JobKey(value["stage"], value.get("seed"))
 
 
 def seed_name(seed: int | None) -> str:
@@ -92,15 +87,10 @@ def seed_name(seed: int | None) -> str:
     return "single" if seed is None else str(seed)
 
 
-def in_words(key: JobKey) -> str:
-    """Return ``teacher seed 42``, or ``teacher`` where the stage is not repeated over seeds."""
-    return key.stage if key.seed is None else f"{key.stage} seed {key.seed}"
-
-
 class _Reader:
     """Reads the cells of one run, each once, a parent before its children."""
 
-    def __init__(self, run: RunFolder, jobs: Mapping[JobKey, Mapping[str, Any]]) -> None:
+    def __init__(self, run: RunFolder, jobs: Mapping[JobKey, PlannedEntry]) -> None:
         self._run, self._jobs = run, jobs
         self._cells: dict[JobKey, Cell] = {}
 
@@ -111,18 +101,18 @@ class _Reader:
 
     def _read(self, key: JobKey) -> Cell:
         job, folder = self._jobs[key], self._run.stage(key)
-        parents = {name: job_key(parent) for name, parent in job.get("parents", {}).items()}
-        own = _own_state(folder, job.get("fingerprint", ""))
-        state, reason = own or self._parent_state(parents) or _progress(folder)
+        parents = {name: parent.key for name, parent in job.parents.items()}
+        result, own = _own_state(folder, job.fingerprint)
+        state, reason = own or self._parent_state(parents) or _progress_state(folder)
         return Cell(
             run=self._run,
             key=key,
-            kind=job.get("kind", ""),
-            role=job.get("role"),
-            fingerprint=job.get("fingerprint", ""),
+            kind=job.kind,
+            role=job.role,
+            fingerprint=job.fingerprint,
             parents=parents,
-            spec=read_object(folder.spec) or {},
-            result=folder.read_result() if state == DONE else None,
+            spec=_spec(folder),
+            result=result,
             state=state,
             reason=reason,
         )
@@ -133,59 +123,61 @@ class _Reader:
             if parent.done:
                 continue
             because = AS_A_PARENT[parent.state].format(reason=parent.reason)
-            return "waiting", f"waits for {in_words(parent.key)}, which {because}"
+            return "waiting", f"waits for {parent.key.words}, which {because}"
         return None
 
 
-def _own_state(folder: StageFolder, fingerprint: str) -> tuple[str, str] | None:
-    """Return the state that the job's own result.json or failure.json settles, or None."""
-    result = folder.read_result()
-    if result is not None:
-        return _result_state(folder, result, fingerprint)
-    if folder.result.exists():
-        return "damaged", "its result.json cannot be read"
-    failure = read_object(folder.failure)
+def _spec(folder: StageFolder) -> AnySpec | None:
+    try:
+        return read_spec(folder)
+    except RunError:  # a job that was planned and never submitted has none
+        return None
+
+
+def _own_state(folder: StageFolder, fingerprint: str) -> tuple[StageResult | None, tuple[str, str] | None]:
+    """Return the job's verified result, and the state that its result.json or failure.json settles, or None."""
+    try:
+        result = load_result(folder)
+    except FileNotFoundError:
+        return None, _failure_state(folder)
+    except DamagedResult as error:
+        return None, ("damaged", f"its result.json cannot be read: {error.reason}")
+    state = _result_state(folder, result, fingerprint)
+    return (result if state[0] == DONE else None), state
+
+
+def _failure_state(folder: StageFolder) -> tuple[str, str] | None:
+    failure = read_failure(folder)
     if failure is None:
         return None
-    message = first_line(failure.get("message")) or first_line(failure.get("error")) or "no message was left"
-    progress = read_object(folder.progress) or {}
-    if (finite(progress.get("updated")) or 0) > (finite(failure.get("time")) or 0):
-        return "unfinished", f"runs again ({_heartbeat(folder)}) after it failed: {message}"
-    return "failed", message
+    progress = read_progress(folder)
+    if progress is not None and progress.updated > failure.time:
+        return "unfinished", f"runs again ({_heartbeat(progress)}) after it failed: {failure.reason}"
+    return "failed", failure.reason
 
 
-def _result_state(folder: StageFolder, result: Mapping[str, Any], fingerprint: str) -> tuple[str, str]:
-    found = str(result.get("fingerprint", ""))
-    if fingerprint and found != fingerprint:
-        return "stale", f"its result is of another job (fingerprint {found[:12]}, planned {fingerprint[:12]})"
-    damaged = folder.damaged_artefacts()
+def _result_state(folder: StageFolder, result: StageResult, fingerprint: str) -> tuple[str, str]:
+    if result.fingerprint != fingerprint:
+        both = f"fingerprint {result.fingerprint[:12]}, planned {fingerprint[:12]}"
+        return "stale", f"its result is of another job ({both})"
+    damaged = damaged_artefacts(folder, result)
     if damaged:
         return "damaged", f"missing or changed since it finished: {', '.join(damaged)}"
     return DONE, ""
 
 
-def _progress(folder: StageFolder) -> tuple[str, str]:
-    heartbeat = _heartbeat(folder)
-    return ("unfinished", heartbeat) if heartbeat else ("not started", "no attempt has begun")
+def _progress_state(folder: StageFolder) -> tuple[str, str]:
+    progress = read_progress(folder)
+    return ("unfinished", _heartbeat(progress)) if progress else ("not started", "no attempt has begun")
 
 
-def _heartbeat(folder: StageFolder) -> str:
-    """Return how far progress.json says the job is. Files cannot tell a running job from a killed one."""
-    progress = read_object(folder.progress)
-    if progress is None:
-        return ""
-    host = f" on {progress['host']}" if progress.get("host") else ""
-    updated = finite(progress.get("updated"))
-    heard = f", last heard from {utc(updated)}" if updated is not None else ""
-    return f"epoch {progress.get('epoch', '?')}/{progress.get('epochs', '?')}{host}{heard}"
+def _heartbeat(progress: Progress) -> str:
+    """Return how far a job was. Files cannot tell a running job from a killed one."""
+    host = f" on {progress.host}" if progress.host else ""
+    updated = f", last heartbeat {utc(progress.updated)}" if progress.updated else ""
+    return f"epoch {progress.epoch}/{progress.epochs}{host}{updated}"
 
 
 def utc(seconds: float) -> str:
     """Return a Unix time as ``2026-11-20 13:24 UTC``."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def first_line(value: object) -> str:
-    """Return the first line of a text, trimmed; empty when it is no text."""
-    lines = value.strip().splitlines() if isinstance(value, str) else []
-    return lines[0].strip() if lines else ""

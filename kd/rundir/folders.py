@@ -19,7 +19,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kd.errors import RunError, did_you_mean
-from kd.files import read_json, sha256_file
+from kd.files import sha256_file
+from kd.rundir.bounded_json import read_object as read_object
+
+# Files of a stage folder by their names in it: jobs write them on scratch under these names too.
+SPEC = "spec.json"
+RESULT = "result.json"
+METRICS = "metrics.csv"
+CHECKPOINT = "checkpoint"
+BEST = f"{CHECKPOINT}/best.safetensors"  # weights of the epoch chosen on validation images
+LAST = f"{CHECKPOINT}/last.safetensors"  # weights of the last epoch
+CACHE = f"{CHECKPOINT}/views.safetensors"  # a teacher's outputs
+GATE = f"{CHECKPOINT}/gate.safetensors"  # the fitted gate over several teachers
+TRIALS = f"{CHECKPOINT}/trials.json"  # the finished trials of a search
+
+
+def exported_model(extension: str) -> str:
+    """Return the name of a model that was written as a file to deploy."""
+    return f"{CHECKPOINT}/model.{extension}"
 
 
 class JobKey(NamedTuple):
@@ -46,12 +63,12 @@ class StageFolder:
     @property
     def spec(self) -> Path:
         """What to do, resolved; written before submission."""
-        return self.path / "spec.json"
+        return self.path / SPEC
 
     @property
     def metrics(self) -> Path:
         """One CSV row per epoch."""
-        return self.path / "metrics.csv"
+        return self.path / METRICS
 
     @property
     def progress(self) -> Path:
@@ -61,7 +78,7 @@ class StageFolder:
     @property
     def result(self) -> Path:
         """What came out, with the checksum of every artefact."""
-        return self.path / "result.json"
+        return self.path / RESULT
 
     @property
     def failure(self) -> Path:
@@ -71,7 +88,17 @@ class StageFolder:
     @property
     def checkpoint(self) -> Path:
         """Folder of the weights (``best.safetensors``, ``last.safetensors``) and of ``resume.pt``."""
-        return self.path / "checkpoint"
+        return self.path / CHECKPOINT
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch that was chosen on validation images."""
+        return self.path / BEST
+
+    @property
+    def trial(self) -> StageFolder:
+        """The folder of a search's trial under way."""
+        return StageFolder(self.path / "trial")
 
     @property
     def log(self) -> Path:
@@ -195,7 +222,7 @@ class RunFolder:
 
 
 def results_folder() -> Path:
-    """Return where runs lie when nothing is said: ``$KD_RESULTS``, else ``results`` in the working folder."""
+    """Return the default folder of all runs: ``$KD_RESULTS``, else ``results`` in the working folder."""
     return Path(os.environ.get("KD_RESULTS") or "results")
 
 
@@ -212,12 +239,3 @@ def find_run(name: str, results: Path) -> RunFolder:
         return RunFolder(Path(os.path.abspath(name))).require()
     known = sorted(plan.parent.name for plan in results.glob("*/plan.json"))
     raise RunError(f"{name}: no such run folder, nor a run in {results}{did_you_mean(Path(name).name, known)}")
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object, or None when the file is absent or is not (yet) one."""
-    try:
-        value = read_json(path)
-    except (OSError, ValueError):  # absent, cut short, or not JSON at all
-        return None
-    return value if isinstance(value, dict) else None

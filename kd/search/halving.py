@@ -7,10 +7,9 @@ in a short trial too, so trials of one length compare like with like.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from kd.search.space import Configuration
+from kd.rundir.result_sections import Trial
 
 FACTOR = 3  # a third of the configurations goes on, and trains three times as long
 DEFAULT = 1  # the number of the configuration that is the stage's own
@@ -21,20 +20,6 @@ class Rung(NamedTuple):
 
     configurations: int
     epochs: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """A finished training of configuration ``number`` (from 1). ``score`` and ``loss`` are those of the validation
-    images at the best epoch, None when the training diverged; higher scores are better. ``seconds`` are all it took.
-    """
-
-    number: int
-    epochs: int
-    configuration: Configuration
-    score: float | None
-    loss: float | None
-    seconds: float
 
 
 def rungs(trials: int, epochs: int) -> list[Rung]:

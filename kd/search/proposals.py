@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd.data.hashing import hash_stream, stream_key
+from kd.rundir.stage_spec import TrainSettings
 from kd.search.space import Configuration, Dimension, configuration_at, setting
 
 LEAST_REMEMBERED = 5
@@ -43,7 +44,7 @@ class Experience:
     """One finished trial, of this search or another: the task's features, the whole settings, what came of them."""
 
     features: Mapping[str, float]
-    settings: Mapping[str, Any]
+    settings: TrainSettings
     epochs: int
     score: float  # 0 when it diverged
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from kd.compress.onnx_model import OnnxModel
 from kd.data.image_tree import Decoding, decode_image
 from kd.errors import CheckpointError, RunError
-from kd.rundir.folders import StageFolder
+from kd.rundir.folders import BEST, StageFolder, exported_model
 from kd.train.weights import ModelCard, card_from_json, load_model
 
 # what a stage folder may hold, the first that is there is meant
-_ARTEFACTS = ("checkpoint/best.safetensors", "checkpoint/model.onnx")
+_ARTEFACTS = (BEST, exported_model("onnx"))
 
 
 class TrainedModel(nn.Module):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kd.search.halving import Rung, Trial, best, cost, promoted, rungs
+from kd.rundir.result_sections import Trial
+from kd.search.halving import Rung, best, cost, promoted, rungs
 
 
 def trial(number: int, score: float | None, loss: float | None = 1.0) -> Trial:

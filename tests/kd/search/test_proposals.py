@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kd.rundir.stage_spec import AxisSettings
 from kd.search.proposals import FEATURES, Experience, filling, promising
 from kd.search.space import configuration_at, read_space, with_configuration
+from tests.kd.conftest import training_settings
 
 SPACE = read_space(
     {
-        "loss.kd.temperature": {"choices": [2.0, 4.0, 6.0, 8.0]},
-        "optimizer.lr": {"low": 0.001, "high": 1.0, "log": True},
+        "loss.kd.temperature": AxisSettings(choices=[2.0, 4.0, 6.0, 8.0]),
+        "optimizer.lr": AxisSettings(low=0.001, high=1.0, log=True),
     }
 )
-SETTINGS: Mapping[str, Any] = {
-    "optimizer": {"name": "sgd", "arguments": {"lr": 0.01}},
-    "loss": {"kd": {"weight": 1.0, "arguments": {"temperature": 4.0}}},
-}
+SETTINGS = training_settings(optimizer={"name": "sgd", "arguments": {"lr": 0.01}})
 SMALL_TASK = {**dict.fromkeys(FEATURES, 1.0), "log_images": 3.0}
 LARGE_TASK = {**SMALL_TASK, "log_images": 5.0}
 
@@ -63,7 +62,7 @@ def test_sobol_points_are_distinct_fill_the_space_and_follow_the_seed() -> None:
 
 
 def test_a_small_space_runs_out() -> None:
-    space = read_space({"optimizer.nesterov": {"choices": [False, True]}})
+    space = read_space({"optimizer.nesterov": AxisSettings(choices=[False, True])})
     tried = [{"optimizer.nesterov": False}]
     assert filling(space, tried, seed=1) == {"optimizer.nesterov": True}
     assert filling(space, [*tried, {"optimizer.nesterov": True}], seed=1) is None
