@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from kd.arguments import Fraction
 from kd.models.backbone import Preactivation, initialise_convolutions
 
-__all__ = ["wrn16_2", "wrn28_10", "wrn40_1", "wrn40_2"]
+__all__ = ["wrn16_1", "wrn16_2", "wrn28_10", "wrn40_1", "wrn40_2"]
+
+
+def wrn16_1(num_classes: int, in_channels: int, image_size: int, *, dropout: Fraction = 0.0) -> nn.Module:
+    """WRN-16-1: 16 layers of the base width (0.18 M parameters)."""
+    return WideResNet(16, 1, num_classes, in_channels, dropout)
 
 
 def wrn16_2(num_classes: int, in_channels: int, image_size: int, *, dropout: Fraction = 0.0) -> nn.Module:
