@@ -61,7 +61,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     ),
     Comparison(
         loss="wsld",
-        code="bellymonster/Weighted-Soft-Label-Distillation",
+        code="bellymonster/Weighted-Soft-Label-Distillation: ce + 2.5 wsld",
         value=0.0,
         gradient=0.0,
         kept="none",
@@ -91,7 +91,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         loss="ab",
         code="HobbitLong/RepDistiller",
         value=2e-16,
-        gradient=1e-16,
+        gradient=0.0,
         kept="a connector for equal shapes too; 3/1000 is in the weight",
     ),
     Comparison(
