@@ -54,6 +54,8 @@ def outputs() -> dict[str, Any]:
         "labels_BK": torch.randint(2, (BATCH, CLASSES)),
         "indices_B": torch.arange(BATCH),
         "labels_N": torch.arange(IMAGES) % CLASSES,
+        "class_counts_C": torch.full((CLASSES,), IMAGES // CLASSES),
+        "label_counts_K2": torch.full((CLASSES, 2), IMAGES // 2),
         "teacher_norms": [(torch.ones(channels), torch.zeros(channels)) for channels, _ in MAPS],
         "epoch": 30,
     }

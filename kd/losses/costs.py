@@ -7,6 +7,8 @@ from collections.abc import Mapping
 MILLISECONDS: Mapping[str, float] = {
     "ab": 217.09,
     "at": 26.72,
+    "balanced_bce": 0.17,
+    "balanced_ce": 0.17,
     "bce": 0.08,
     "binary_kd": 0.28,
     "cc": 0.72,

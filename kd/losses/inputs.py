@@ -30,6 +30,10 @@ BATCH = {
     "indices_B": "which training images these are [B], int64",
     "epoch": "the epoch under way, counted from 0",
 }
+COUNTS = {
+    "class_counts_C": "how many training images are of each class [C], int64",
+    "label_counts_K2": "how many training images have each label not, and have it [K, 2], int64",
+}
 LABELS = ("labels_B", "labels_BK")
 # Only builders of adapters may ask for these.
 DATA = {
@@ -38,7 +42,7 @@ DATA = {
 }
 ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.builders)"}
 
-INPUTS = {**STUDENT, **TEACHER, **BATCH, **ADAPTER}
+INPUTS = {**STUDENT, **TEACHER, **BATCH, **COUNTS, **ADAPTER}
 FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_preactivations", "_pooled_BD")))
 PREACTIVATIONS = frozenset(name for name in INPUTS if name.endswith("_preactivations"))
 # logits of labels are computed like those of classes; only what they mean differs

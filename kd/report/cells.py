@@ -6,22 +6,24 @@ there, unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from kd.errors import RunError
-from kd.rundir.failure import read_failure
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
+from kd.rundir.job_evidence import ask_processes, gather, moment_of
+from kd.rundir.job_state import Evidence, JobState, decide_all
 from kd.rundir.plan_file import PlanFile, PlannedEntry, read_plan
 from kd.rundir.progress import Progress, read_progress
-from kd.rundir.stage_result import DamagedResult, StageResult, damaged_artefacts, load_result
+from kd.rundir.stage_result import StageResult, damaged_artefacts, read_result
 from kd.rundir.stage_spec import AnySpec, read_spec
 
 DONE = "done"
 AS_A_PARENT = {  # how the state of a parent reads in "waits for teacher seed 42, which ..."
     "failed": "failed: {reason}",
+    "stopped": "was stopped: {reason}",
     "damaged": "is damaged: {reason}",
     "stale": "must run again: {reason}",
     "unfinished": "has not finished: {reason}",
@@ -32,7 +34,7 @@ AS_A_PARENT = {  # how the state of a parent reads in "waits for teacher seed 42
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One planned job. ``state`` is done, failed, damaged, stale, unfinished, waiting or not started."""
+    """One planned job. ``state``: done, failed, stopped, damaged, stale, unfinished, waiting or not started."""
 
     run: RunFolder
     key: JobKey
@@ -77,9 +79,30 @@ def read_run(path: Path) -> Run:
     """
     folder = RunFolder(path.resolve()).require()
     plan = read_plan(folder)
-    jobs = {job.key: job for job in plan.jobs if not job.waits_for_all_ended}
-    reader = _Reader(folder, jobs)
-    return Run(folder=folder, plan=plan, cells=tuple(reader.cell(key) for key in jobs))
+    jobs = [_Job(entry, plan.parents_of(entry)) for entry in plan.jobs if not entry.waits_for_all_ended]
+    known = gather(folder, jobs, ask_processes, damaged_artefacts)
+    states = decide_all(jobs, known, moment_of(folder))
+    cells: dict[JobKey, Cell] = {}
+    for job in jobs:
+        cells[job.key] = _cell(folder, job.entry, states[job.key], known[job.key], cells)
+    return Run(folder=folder, plan=plan, cells=tuple(cells.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A planned job as the decision about its state reads it."""
+
+    entry: PlannedEntry
+    parents: tuple[JobKey, ...]
+    waits_for_all_ended: bool = False
+
+    @property
+    def key(self) -> JobKey:
+        return self.entry.key
+
+    @property
+    def fingerprint(self) -> str:
+        return self.entry.fingerprint
 
 
 def seed_name(seed: int | None) -> str:
@@ -87,44 +110,47 @@ def seed_name(seed: int | None) -> str:
     return "single" if seed is None else str(seed)
 
 
-class _Reader:
-    """Reads the cells of one run, each once, a parent before its children."""
+def _cell(run: RunFolder, job: PlannedEntry, state: JobState, known: Evidence, before: Mapping[JobKey, Cell]) -> Cell:
+    folder = run.stage(job.key)
+    parents = {name: parent.key for name, parent in job.parents.items()}
+    result = read_result(folder) if state.phase == DONE else None
+    word, reason = _in_the_reports_words(
+        folder, state, known, [before[key] for key in parents.values() if key in before]
+    )
+    return Cell(
+        run=run,
+        key=job.key,
+        kind=job.kind,
+        role=job.role,
+        fingerprint=job.fingerprint,
+        parents=parents,
+        spec=_spec(folder),
+        result=result,
+        state=word,
+        reason=reason,
+    )
 
-    def __init__(self, run: RunFolder, jobs: Mapping[JobKey, PlannedEntry]) -> None:
-        self._run, self._jobs = run, jobs
-        self._cells: dict[JobKey, Cell] = {}
 
-    def cell(self, key: JobKey) -> Cell:
-        if key not in self._cells:
-            self._cells[key] = self._read(key)
-        return self._cells[key]
-
-    def _read(self, key: JobKey) -> Cell:
-        job, folder = self._jobs[key], self._run.stage(key)
-        parents = {name: parent.key for name, parent in job.parents.items()}
-        result, own = _own_state(folder, job.fingerprint)
-        state, reason = own or self._parent_state(parents) or _progress_state(folder)
-        return Cell(
-            run=self._run,
-            key=key,
-            kind=job.kind,
-            role=job.role,
-            fingerprint=job.fingerprint,
-            parents=parents,
-            spec=_spec(folder),
-            result=result,
-            state=state,
-            reason=reason,
-        )
-
-    def _parent_state(self, parents: Mapping[str, JobKey]) -> tuple[str, str] | None:
-        """Return why the job cannot start: the first parent without a result."""
-        for parent in (self.cell(key) for key in parents.values() if key in self._jobs):
-            if parent.done:
-                continue
+def _in_the_reports_words(
+    folder: StageFolder, state: JobState, known: Evidence, parents: Sequence[Cell]
+) -> tuple[str, str]:
+    """Return a state as the report calls it. It adds what only verified files show: damage, and how far a job came."""
+    files, own_ending = known.files, state.cause.startswith(f"{state.key.words} ")
+    if state.phase == DONE:
+        return DONE, ""
+    if files.damage and not state.alive:
+        return files.damage, files.fault
+    if own_ending:
+        return state.phase, state.why
+    for parent in parents:
+        if not parent.done:
             because = AS_A_PARENT[parent.state].format(reason=parent.reason)
             return "waiting", f"waits for {parent.key.words}, which {because}"
-        return None
+    progress = read_progress(folder)
+    if progress is not None:
+        again = f"runs again ({_heartbeat(progress)}) after it failed: {files.failure.message}" if files.failure else ""
+        return "unfinished", again or _heartbeat(progress)
+    return ("waiting", state.why) if state.alive else ("not started", "no attempt has begun")
 
 
 def _spec(folder: StageFolder) -> AnySpec | None:
@@ -132,43 +158,6 @@ def _spec(folder: StageFolder) -> AnySpec | None:
         return read_spec(folder)
     except RunError:  # a job that was planned and never submitted has none
         return None
-
-
-def _own_state(folder: StageFolder, fingerprint: str) -> tuple[StageResult | None, tuple[str, str] | None]:
-    """Return the job's verified result, and the state that its result.json or failure.json settles, or None."""
-    try:
-        result = load_result(folder)
-    except FileNotFoundError:
-        return None, _failure_state(folder)
-    except DamagedResult as error:
-        return None, ("damaged", f"its result.json cannot be read: {error.reason}")
-    state = _result_state(folder, result, fingerprint)
-    return (result if state[0] == DONE else None), state
-
-
-def _failure_state(folder: StageFolder) -> tuple[str, str] | None:
-    failure = read_failure(folder)
-    if failure is None:
-        return None
-    progress = read_progress(folder)
-    if progress is not None and progress.updated > failure.time:
-        return "unfinished", f"runs again ({_heartbeat(progress)}) after it failed: {failure.reason}"
-    return "failed", failure.reason
-
-
-def _result_state(folder: StageFolder, result: StageResult, fingerprint: str) -> tuple[str, str]:
-    if result.fingerprint != fingerprint:
-        both = f"fingerprint {result.fingerprint[:12]}, planned {fingerprint[:12]}"
-        return "stale", f"its result is of another job ({both})"
-    damaged = damaged_artefacts(folder, result)
-    if damaged:
-        return "damaged", f"missing or changed since it finished: {', '.join(damaged)}"
-    return DONE, ""
-
-
-def _progress_state(folder: StageFolder) -> tuple[str, str]:
-    progress = read_progress(folder)
-    return ("unfinished", _heartbeat(progress)) if progress else ("not started", "no attempt has begun")
 
 
 def _heartbeat(progress: Progress) -> str:

@@ -19,11 +19,13 @@ from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it.
+# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+Sampling: TypeAlias = Literal["balanced", "square_root"]
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Component
     loss: dict[str, Term]
     augment: Augment
+    sampling: Sampling | None = None
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
     ema: Ema | None = None

@@ -36,24 +36,24 @@ def rungs(trials: int, epochs: int) -> list[Rung]:
     ]
 
 
-def cost(ladder: Sequence[Rung]) -> int:
+def total_epochs(ladder: Sequence[Rung]) -> int:
     """Return the epochs that a search trains in all."""
     return sum(rung.configurations * rung.epochs for rung in ladder)
 
 
 def promoted(trials: Sequence[Trial], count: int) -> list[int]:
     """Return the numbers of the ``count`` configurations to train longer: the default, and the best of the others."""
-    others = sorted((trial for trial in trials if trial.number != DEFAULT), key=rank, reverse=True)
+    others = sorted((trial for trial in trials if trial.number != DEFAULT), key=trial_order, reverse=True)
     return sorted([DEFAULT, *(trial.number for trial in others[: count - 1])])
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
     """Return the best trial, the earliest number of equal ones; None when all diverged."""
     finished = [trial for trial in trials if trial.score is not None]
-    return max(finished, key=rank, default=None)
+    return max(finished, key=trial_order, default=None)
 
 
-def rank(trial: Trial) -> tuple[float, float, int]:
+def trial_order(trial: Trial) -> tuple[float, float, int]:
     """Higher is better: validation score, then lower loss, then the earlier number; diverged ones come last."""
     if trial.score is None or trial.loss is None:
         return -1.0, 0.0, -trial.number

@@ -49,12 +49,12 @@ class Experience:
     score: float  # 0 when it diverged
 
 
-def filling(space: Sequence[Dimension], tried: Sequence[Configuration], seed: int) -> Configuration | None:
+def next_sobol_point(space: Sequence[Dimension], tried: Sequence[Configuration], seed: int) -> Configuration | None:
     """Return the first Sobol point that was not tried, None when the space holds no further configuration."""
     return next(iter(_fresh(space, tried, stream_key("search", seed))), None)
 
 
-def promising(
+def most_promising(
     space: Sequence[Dimension],
     tried: Sequence[Configuration],
     known: Sequence[Experience],

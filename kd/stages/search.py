@@ -19,8 +19,8 @@ from kd.rundir.result_sections import BestAndLast, Metrics, Seconds, Trial
 from kd.rundir.stage_result import StageResult
 from kd.rundir.stage_spec import SearchSettings, StageSpec, TrainSettings
 from kd.rundir.trials_file import TrialsFile, read_trials, write_trials
-from kd.search.halving import DEFAULT, best, cost, promoted, rungs
-from kd.search.proposals import LEAST_REMEMBERED, filling, promising
+from kd.search.halving import DEFAULT, best, promoted, rungs, total_epochs
+from kd.search.proposals import LEAST_REMEMBERED, most_promising, next_sobol_point
 from kd.search.space import Configuration, keys_of, read_space, setting
 from kd.stages.context import StageContext
 from kd.stages.result_file import circumstances, identity
@@ -109,10 +109,10 @@ class _Search:
             return {key: setting(training, key) for key in keys_of(self._space)}
         tried = [trial.configuration for trial in trials]
         if len(self._remembered) < LEAST_REMEMBERED:
-            return filling(self._space, tried, seed)
+            return next_sobol_point(self._space, tried, seed)
         own = [experience(self._features, training, trial) for trial in trials]
         longest = self._ladder[-1].epochs
-        return promising(
+        return most_promising(
             self._space, tried, [*self._remembered, *own], features=self._features, epochs=longest, seed=seed
         )
 
@@ -178,7 +178,7 @@ class _Search:
 
     def _beat(self) -> None:
         trials = list(self._trials.values())
-        done, epochs = sum(trial.epochs for trial in trials), cost(self._ladder)
+        done, epochs = sum(trial.epochs for trial in trials), total_epochs(self._ladder)
         leader = best(trials)
         score = leader.score if leader else None
         progress = Progress(

@@ -161,6 +161,7 @@ def _batches(
         mixing=_mixing(spec.settings),
         cached_views=teachers.views if teachers else None,
         channels=data.channels,
+        sampling=spec.settings.sampling,
         processes=processes,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kd import catalog
 from kd.data.arrays import ImageArrays
 from kd.errors import SpecError
-from kd.losses.label_kinds import loss_misfit, weighting_misfit
+from kd.losses.label_kinds import loss_misfit, sampling_misfit, weighting_misfit
 from kd.rundir.stage_spec import TrainSettings
 
 
@@ -18,5 +18,6 @@ def require_fitting(settings: TrainSettings, arrays: ImageArrays) -> None:
     ]
     if settings.weighting is not None:
         found.append(weighting_misfit(settings.weighting.name, multi_label=arrays.multi_label))
+    found.append(sampling_misfit(settings.sampling, settings.loss, multi_label=arrays.multi_label))
     if faults := [fault for fault in found if fault]:
         raise SpecError(faults)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kd import catalog
 from kd.losses.builders import BUILDERS
-from kd.losses.inputs import DATA, INPUTS
+from kd.losses.inputs import COUNTS, DATA, INPUTS
 from tests.kd.losses import closed_forms
 
 # the arguments each loss is tried with: the defaults, and something else
@@ -47,6 +47,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "srd": [{}],
     "cc": [{}, {"width": 5}],
     "bce": [{}],
+    "balanced_ce": [{}, {"beta": 0.9, "label_smoothing": 0.1}, {"beta": 0.0}],
+    "balanced_bce": [{}, {"beta": 0.9}],
     "binary_kd": [{}, {"temperature": 1.0}],
 }
 LOSSES = sorted(VARIANTS)
@@ -55,12 +57,12 @@ CASES = [pytest.param(name, arguments, id=f"{name}{arguments}") for name in LOSS
 GAPS = ["at", "binary_kd", "ctkd", "dkd", "kd", "kd_standardised", "fsp", "mlkd", "normkd", "nst", "pkt", "rkd", "sp"]
 # losses that are a mean over samples, each by itself
 PER_SAMPLE = [
-    "at", "bce", "binary_kd", "ce", "ctkd", "dkd", "hard_kd", "kd", "kd_standardised", "nkd", "normkd", "ofa", "vid",
-    "wsld", "wttm",
+    "at", "balanced_bce", "balanced_ce", "bce", "binary_kd", "ce", "ctkd", "dkd", "hard_kd", "kd", "kd_standardised",
+    "nkd", "normkd", "ofa", "vid", "wsld", "wttm",
 ]  # fmt: skip
 ON_LOGITS = [
-    "bce", "binary_kd", "ce", "ctkd", "dist", "dkd", "hard_kd", "kd", "kd_standardised", "mlkd", "nkd", "normkd", "ofa",
-    "wsld", "wttm",
+    "balanced_bce", "balanced_ce", "bce", "binary_kd", "ce", "ctkd", "dist", "dkd", "hard_kd", "kd", "kd_standardised",
+    "mlkd", "nkd", "normkd", "ofa", "wsld", "wttm",
 ]  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def picked(given: dict[str, Any], order: Tensor) -> dict[str, Any]:
     def pick(name: str, value: Any) -> Any:
         if isinstance(value, list):
             return value if name in DATA else [each[order] for each in value]
-        return value[order] if isinstance(value, Tensor) and name != "labels_N" else value
+        return value[order] if isinstance(value, Tensor) and name not in ("labels_N", *COUNTS) else value
 
     return {name: pick(name, value) for name, value in given.items()}
 
@@ -185,6 +187,7 @@ def test_the_names_of_the_classes_do_not_matter(make_loss, given, name: str) -> 
             "labels_B": torch.argsort(order)[it["labels_B"]],
         }
         | {name: it[name][:, order] for name in ("student_logits_BK", "teacher_logits_BK", "labels_BK")}
+        | {name: it[name][order] for name in COUNTS}
     )
     loss = make_loss(name, it)
     torch.testing.assert_close(loss(renamed), loss(it))

@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cutmix": {"cutmix": {"alpha": 1.0}},
     "mixup and cutmix": {"mixup": {"alpha": 0.4}, "cutmix": {"alpha": 1.0}},
     "cutout": {"augment": {"crop": 1, "flip": True, "cutout": 3}},
+    "sampling": {"sampling": "balanced"},
     "float16": {"precision": "float16"},
     "float16 and clip": {"precision": "float16", "clip": 0.05},
     "deterministic": {"deterministic": True},

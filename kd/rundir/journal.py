@@ -1,7 +1,8 @@
-"""What was submitted, line by line, each fsynced before the next step: the launcher's memory across crashes.
+"""journal.jsonl: what was submitted, a line each, fsynced before the next step: the launcher's memory across crashes.
 
 intent     a token and the jobs it stands for, written before sbatch; the token travels in the job's comment
-submitted  the job ids that sbatch answered, still held
+submitted  the job ids that the executor gave; on Slurm the jobs are still held
+settled    a token that no job was ever sent under, or whose jobs were cancelled
 released   those ids may run
 withdrawn  those ids were cancelled again (roll-back, kd-cancel, or replaced by a newer submission)
 scheduler  the process that runs the local executor's job graph
@@ -20,7 +21,7 @@ from typing import Any
 from kd.errors import RunError
 from kd.files import append_line
 from kd.rundir.folders import JobKey
-from slurm.state.process_identity import Process, describe
+from kd.rundir.process_identity import Process, describe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +29,12 @@ class Submission:
     """The newest submission of one job."""
 
     key: JobKey
-    job_id: str  # 123 or, for an array element, 123_4; a process id under the local executor
+    job_id: str  # 123 or, for an array element, 123_4; a process id where the job is a process of this machine
     token: str
-    executor: str
+    executor: str  # its name
     released: bool
     time: float
-    process: Process | None = None  # the local executor's, to tell it from a later one with the same id
+    process: Process | None = None  # which process it is, to tell it from a later one with the same id
     withdrawn: str | None = None  # why it was cancelled
 
 
@@ -68,32 +69,39 @@ class Journal:
             try:
                 found.append(json.loads(text))
             except json.JSONDecodeError:
-                continue  # cut by a crash: what it would have said was not acted on
+                continue  # cut by a crash: what it would have recorded was not acted on
         return found
 
     def intend(self, token: str, keys: Iterable[JobKey]) -> None:
-        """Say what is about to be submitted under a token."""
+        """Record what is about to be submitted under a token."""
         self.append("intent", token=token, jobs=[str(key) for key in keys])
 
     def submitted(self, token: str, executor: str, ids: Mapping[JobKey, str]) -> None:
-        """Say which ids the jobs were given."""
+        """Record which ids held jobs were given."""
         jobs = {str(key): job_id for key, job_id in ids.items()}
-        fields = {"token": token, "executor": executor, "jobs": jobs}
-        if executor == "local":
-            fields["processes"] = {job_id: _process_json(int(job_id)) for job_id in jobs.values()}
-        self.append("submitted", **fields)
+        self.append("submitted", token=token, executor=executor, jobs=jobs)
+
+    def started(self, token: str, executor: str, pids: Mapping[JobKey, int]) -> None:
+        """Record which processes of this machine run the jobs: they are never held."""
+        jobs = {str(key): str(pid) for key, pid in pids.items()}
+        processes = {str(pid): _process_json(pid) for pid in pids.values()}
+        self.append("submitted", token=token, executor=executor, jobs=jobs, processes=processes)
 
     def scheduling(self) -> None:
-        """Say that this process runs the job graph from now on."""
+        """Record that this process runs the job graph from now on."""
         self.append("scheduler", process=_process_json(os.getpid()))
 
     def released(self, ids: Iterable[str]) -> None:
-        """Say that held jobs may run."""
+        """Record that held jobs may run."""
         self.append("released", ids=list(ids))
 
     def withdrawn(self, ids: Iterable[str], why: str) -> None:
-        """Say that jobs were cancelled, and why."""
+        """Record that jobs were cancelled, and why."""
         self.append("withdrawn", ids=list(ids), why=why)
+
+    def settled(self, token: str) -> None:
+        """Record that nothing of an interrupted submission is left."""
+        self.append("settled", token=token)
 
     def submissions(self) -> dict[JobKey, Submission]:
         """Return the newest submission of each job, without those that were withdrawn."""
@@ -138,16 +146,16 @@ class Journal:
 
 
 def _submissions(line: Mapping[str, Any]) -> Iterator[Submission]:
-    processes = line.get("processes", {})
+    processes = line.get("processes")
     for name, job_id in line["jobs"].items():
         yield Submission(
             key=parse_key(name),
             job_id=job_id,
             token=line["token"],
             executor=line["executor"],
-            released=line["executor"] != "slurm",
+            released=processes is not None,
             time=line["time"],
-            process=_process(processes.get(job_id)),
+            process=_process((processes or {}).get(job_id)),
         )
 
 

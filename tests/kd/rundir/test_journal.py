@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import RunError
-from slurm.state.submissions import Journal, parse_key
+from kd.rundir.journal import Journal, parse_key
 from tests.slurm.made_runs import REPORT, student, teacher
 
 
@@ -46,15 +46,15 @@ def test_a_withdrawn_submission_is_left_out_but_not_forgotten(tmp_path: Path) ->
 def test_a_process_id_given_twice_belongs_to_its_last_owner(tmp_path: Path) -> None:
     written = journal(tmp_path)
     me = str(os.getpid())
-    written.submitted("local:1", "local", {teacher(): me})
-    written.submitted("local:1", "local", {student(): me})
+    written.started("local:1", "local", {teacher(): os.getpid()})
+    written.started("local:1", "local", {student(): os.getpid()})
     written.withdrawn([me], "kd-cancel")
     assert set(written.submissions()) == {teacher()}
 
 
 def test_local_processes_are_described_so_that_they_are_known_again(tmp_path: Path) -> None:
     written = journal(tmp_path)
-    written.submitted("local:1", "local", {teacher(): str(os.getpid()), student(): "4194304"})
+    written.started("local:1", "local", {teacher(): os.getpid(), student(): 4194304})
     found = written.submissions()
     process = found[teacher()].process
     assert process is not None
@@ -77,7 +77,7 @@ def test_an_intent_is_open_until_it_is_answered_or_settled(tmp_path: Path) -> No
     for token in ("a", "b", "c"):
         written.intend(token, [teacher()])
     written.submitted("a", "slurm", {teacher(): "7"})
-    written.append("settled", token="b")
+    written.settled("b")
     assert written.open_intents() == {"c": [teacher()]}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kd.errors import RunError
 from kd.rundir.folders import RunFolder
-from slurm.state.plan_file import read_plan, select, with_descendants
+from slurm.state.planned_jobs import read_plan, select, with_descendants
 from tests.slurm.made_runs import REPORT, make_run, student, teacher
 
 

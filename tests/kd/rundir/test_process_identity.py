@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm.state import process_identity
-from slurm.state.process_identity import describe
+from kd.rundir import process_identity
+from kd.rundir.process_identity import describe
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kd.errors import RunError, did_you_mean
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir import plan_file
+from kd.rundir.folders import JobKey, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,26 +22,16 @@ class Planned:
     @property
     def waits_for_all_ended(self) -> bool:
         """Whether it runs after all others, whatever became of them."""
-        return self.kind == "report"
+        return self.kind == plan_file.REPORT
 
 
 def read_plan(run: RunFolder) -> list[Planned]:
     """Return the jobs of plan.json, parents before children. Raises RunError when there is no such plan."""
-    plan = read_object(run.require().plan) or {}
-    try:
-        jobs = [
-            Planned(
-                key=JobKey(job["stage"], job["seed"]),
-                kind=job["kind"],
-                fingerprint=job["fingerprint"],
-                parents=tuple(JobKey(parent["stage"], parent["seed"]) for parent in job["parents"].values()),
-            )
-            for job in plan["jobs"]
-        ]
-    except (KeyError, TypeError, AttributeError):
-        raise RunError(f"{run.plan}: damaged, or written by another version of kd") from None
-    trained = tuple(job.key for job in jobs if not job.waits_for_all_ended)
-    return [replace(job, parents=trained) if job.waits_for_all_ended else job for job in jobs]
+    plan = plan_file.read_plan(run)
+    return [
+        Planned(key=job.key, kind=job.kind, fingerprint=job.fingerprint, parents=plan.parents_of(job))
+        for job in plan.jobs
+    ]
 
 
 def select(jobs: Sequence[Planned], names: Collection[str]) -> list[JobKey]:

@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from submitit import DebugExecutor, LocalExecutor, LocalJob, SlurmExecutor
+import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
 from kd.errors import ClusterError
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from slurm.job.payload import StageJob
+from slurm.submission.debug_executor import DebugExecutor
+from slurm.submission.local_executor import LocalExecutor
 from slurm.submission.request import Request
+from slurm.submission.slurm_executor import SlurmExecutor
 
 LOCAL_MINUTES = 60 * 24 * 365  # local jobs have no time limit
 # The user's shell must not change what is asked for: SBATCH_* outrank the script's own lines.
@@ -30,7 +33,7 @@ FOREIGN = ("TMPDIR", "PYTHONPATH")
 KEPT = ("SLURM_CONF",)
 
 
-def script(request: Request, ids: Mapping[JobKey, str]) -> str:
+def script_text(request: Request, ids: Mapping[JobKey, str]) -> str:
     """Return the sbatch script of a request, given the ids (or symbols) of the jobs it waits for."""
     count = len(request.jobs)
     return _make_sbatch_string(
@@ -46,15 +49,15 @@ def send(request: Request, run: RunFolder, ids: Mapping[JobKey, str]) -> dict[Jo
 
     Raises ClusterError with Slurm's own words when sbatch refuses.
     """
-    executor = SlurmExecutor(request.folder, python=request.python)
+    executor = submitit.SlurmExecutor(request.folder, python=request.python)
     executor._throttling = 0  # its 0.2 s sleep per call would dominate large plans
     executor.update_parameters(**_parameters(request, ids))
-    payloads = [StageJob(run.stage(job.key).path, "slurm") for job in request.jobs]
+    payloads = [StageJob(run.stage(job.key).path, SlurmExecutor.name) for job in request.jobs]
     try:
         with clean_environment():
             jobs = executor.submit_array(payloads)
     except (subprocess.CalledProcessError, RuntimeError, OSError) as error:
-        raise ClusterError(f"sbatch refused stage '{request.stage}': {_said(error)}") from None
+        raise ClusterError(f"sbatch refused stage '{request.stage}': {_in_one_line(error)}") from None
     return {planned.key: job.job_id for planned, job in zip(request.jobs, jobs, strict=True)}
 
 
@@ -62,7 +65,7 @@ def send(request: Request, run: RunFolder, ids: Mapping[JobKey, str]) -> dict[Jo
 class LocalProcess:
     """A stage that runs in a process of this machine."""
 
-    job: LocalJob[None]
+    job: submitit.LocalJob[None]
 
     @property
     def pid(self) -> int:
@@ -95,26 +98,26 @@ class LocalProcess:
 def start_local(folder: StageFolder, logs: Path, code: Path, *, threads: int, gpus: Sequence[int]) -> LocalProcess:
     """Start a stage in a process of its own, with so many threads and these GPUs of the machine."""
     logs.mkdir(parents=True, exist_ok=True)
-    executor = LocalExecutor(logs)
+    executor = submitit.LocalExecutor(logs)
     executor.update_parameters(
         timeout_min=LOCAL_MINUTES, gpus_per_node=len(gpus), visible_gpus=tuple(gpus), stderr_to_stdout=True
     )
     settings = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads)}
     with clean_environment(settings), _inside(logs), _deaf_to_interrupts():
-        job = executor.submit(StageJob(folder.path, "local"))
-    assert isinstance(job, LocalJob)
+        job = executor.submit(StageJob(folder.path, LocalExecutor.name))
+    assert isinstance(job, submitit.LocalJob)
     return LocalProcess(job)
 
 
 def run_debug(folder: StageFolder, logs: Path) -> BaseException | None:
     """Run a stage in this process; return what it raised. No pdb prompt, no second run."""
     logs.mkdir(parents=True, exist_ok=True)
-    return DebugExecutor(logs).submit(StageJob(folder.path, "debug")).exception()
+    return submitit.DebugExecutor(logs).submit(StageJob(folder.path, DebugExecutor.name)).exception()
 
 
 @contextmanager
 def clean_environment(extra: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Hide from child processes what the user's shell (or an outer job) says to Slurm; restore it afterwards."""
+    """Hide from child processes what the user's shell (or an outer job) set for Slurm; restore it afterwards."""
     before = dict(os.environ)
     for name in before:
         if name not in KEPT and (name in FOREIGN or name.startswith(FOREIGN_PREFIXES)):
@@ -153,7 +156,7 @@ def _parameters(request: Request, ids: Mapping[JobKey, str]) -> dict[str, Any]:
     return {**request.parameters, "dependency": dependency}
 
 
-def _said(error: Exception) -> str:
+def _in_one_line(error: Exception) -> str:
     """Return the scheduler's own words, on one line."""
     output = getattr(error, "stderr", None) or getattr(error, "output", None) or str(error)
     text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
