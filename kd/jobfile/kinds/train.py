@@ -28,6 +28,7 @@ from kd.jobfile.resolve import (
     resolved_option,
     resolved_term,
 )
+from kd.jobfile.schedule_faults import drop_faults
 from kd.jobfile.schema import (
     Attack,
     Augment,
@@ -195,7 +196,7 @@ class TrainStage(Stage):
         yield from component_faults("model", self.model, address)
         yield from component_faults("optimizer", self.optimizer, address)
         yield from component_faults("schedule", self.schedule, address)
-        yield from self._schedule_faults((*address, "schedule"))
+        yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
         yield from self._loss_faults((*address, "loss"))
         yield from self._mixing_faults((*address, "loss"))
         if self.data is not None:
@@ -209,28 +210,6 @@ class TrainStage(Stage):
             yield from self._start_faults(pipeline, self.start, address)
         if self.configuration is not None:  # whether its settings fit this stage is checked by the search
             yield from search_reference_faults(pipeline, name, self.configuration, (*address, "configuration"))
-
-    def _schedule_faults(self, address: Address) -> Iterator[Fault]:
-        arguments = self.schedule.arguments
-        milestones = arguments.get("milestones")
-        if isinstance(milestones, list) and all(type(milestone) is int for milestone in milestones):
-            if milestones != sorted(set(milestones)):
-                yield (*address, "milestones"), f"milestones must increase, got {milestones}"
-            elif milestones and milestones[-1] >= self.epochs:
-                last = (*address, "milestones", len(milestones) - 1)
-                yield last, f"milestone {milestones[-1]} lies past the end: {self.epochs} epochs"
-        warmup = arguments.get("warmup")
-        if not isinstance(warmup, (int, float)):
-            return
-        drops = milestones if isinstance(milestones, list) else [arguments.get("every")]
-        early = [drop for drop in drops if type(drop) is int and drop < warmup]
-        if warmup >= self.epochs:
-            yield (*address, "warmup"), f"a warm-up of {warmup:g} epochs fills all {self.epochs} epochs"
-        elif early:
-            yield (
-                (*address, "warmup"),
-                f"a warm-up of {warmup:g} epochs lasts beyond the first drop at epoch {early[0]}",
-            )
 
     def _loss_faults(self, address: Address) -> Iterator[Fault]:
         for name, term in self.loss.items():
