@@ -44,7 +44,7 @@ LONGEST = {
     "kd.drawing": (66, 24),
     "kd.evaluate": (103, 31),
     "kd.jobfile": (228, 32),
-    "kd.jobfile.kinds": (313, 26),
+    "kd.jobfile.kinds": (303, 26),
     "kd.losses": (214, 26),
     "kd.models": (238, 36),
     "kd.report": (187, 41),
