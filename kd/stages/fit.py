@@ -21,7 +21,7 @@ from kd.stages.data import Data, load_data
 from kd.stages.fitting import require_fitting
 from kd.stages.keeper import make_keeper, patience_of
 from kd.stages.outcome import Trained, conclude, measure_store
-from kd.stages.start import starting_point
+from kd.stages.start import started_from, starting_point
 from kd.stages.teachers import Place, Teachers
 from kd.stages.team import team
 from kd.train.average import WeightAverage
@@ -102,7 +102,8 @@ def train_model(
         after_step=keeper.after_step,
         after_epoch=keeper.after_epoch,
     )
-    return Trained(training=training, card=card, data=data, runtime=runtime, facts=start.facts)
+    facts = {**start.facts, **started_from(model)}
+    return Trained(training=training, card=card, data=data, runtime=runtime, facts=facts)
 
 
 def load_stage_data(

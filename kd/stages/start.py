@@ -55,5 +55,11 @@ def starting_point(context: StageContext, settings: Mapping[str, Any], data: Dat
     return Start(card=card, build=lambda: model, facts=facts)
 
 
+def started_from(model: nn.Module) -> dict[str, Any]:
+    """Return what a result tells of the trained weights that a model was built with; nothing where it began fresh."""
+    facts: Mapping[str, Any] | None = getattr(model, "started_from", None)
+    return {"pretrained": dict(facts)} if facts else {}
+
+
 def _names(card: ModelCard) -> str:
     return " and ".join(name for name, _ in card.seen)
