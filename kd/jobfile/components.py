@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from kd import catalog
-from kd.errors import did_you_mean
 from kd.jobfile.schema import Component, Data
 from kd.jobfile.shapes import Shape, image_shape
 from kd.jobfile.source import Address
@@ -24,7 +23,7 @@ def named_faults(kind: str, name: str, given: Mapping[str, Any], place: Address,
     entry = catalog.find(kind, name)
     if entry is None:
         # where the name is itself the key (a loss), the nearest known part of this address is the key
-        yield (*place, "name"), f"unknown {kind} '{name}'{did_you_mean(name, list(catalog.entries(kind)))}"
+        yield (*place, "name"), catalog.unknown(kind, name)
         return
     for inside, message in catalog.check_arguments(entry, kind, given, own):
         yield (*place, *inside), message

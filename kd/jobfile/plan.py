@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
-from kd.catalog import resolve_arguments
+from kd.catalog import find, resolve_arguments
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.identity import data_identity
 from kd.jobfile.schema import (
@@ -310,10 +310,18 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in NOT_IN_FINGERPRINT
     }
-    arguments = kept.get("model", {}).get("arguments", {})
-    if isinstance(file := arguments.get("pretrained"), str):
-        kept["model"] = {**kept["model"], "arguments": {**arguments, "pretrained": data_identity(file)}}
+    if "model" in kept:
+        kept["model"] = _deciding_model(kept["model"])
     return kept
+
+
+def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides of a model: files by their content, and code that is not this project's by what it is."""
+    arguments, entry = model["arguments"], find("model", model["name"])
+    if isinstance(file := arguments.get("pretrained"), str):
+        arguments = {**arguments, "pretrained": data_identity(file)}
+    code = {"code": entry.identity} if entry and entry.identity else {}
+    return {**model, "arguments": arguments, **code}
 
 
 def _fingerprint(kind: str, content: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ from kd.jobfile.quantities import (
     parse_megabytes,
     parse_minutes,
 )
+from kd.library_networks import LIBRARIES, SEPARATOR
 
 
 class Strict(BaseModel):
@@ -134,13 +135,20 @@ class Open(BaseModel):
 
 
 class Component(Open):
-    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``."""
+    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``.
+
+    ``{name: timm, network: resnet18}`` is another way to write ``timm/resnet18``.
+    """
 
     name: str
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("network"), str):
+            library = next((library for library in LIBRARIES if value.get("name") == library), None)
+            rest = {key: each for key, each in value.items() if key != "network"}
+            return {**rest, "name": f"{library}{SEPARATOR}{value['network']}"} if library else value
         return {"name": value} if isinstance(value, str) else value
 
 

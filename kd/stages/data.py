@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from kd.data.modalities import channels_of
 from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
+from kd.models.normalisation import normalisation_of
 from kd.train.weights import ModelCard
 
 
@@ -87,15 +88,19 @@ def load_data(
     device: torch.device,
     modalities: Sequence[str] | None = None,
     privileged: bool = False,
+    model: Mapping[str, Any] | None = None,
 ) -> Data:
     """Load and split the data of a spec; ``staged`` replaces the root it names.
 
     The stage's model sees these ``modalities``, or all; with ``privileged`` training keeps all for teachers to see.
+    ``model`` is the spec's, which may choose by what pixels are normalised.
     Raises DataError when the data are missing or too few, SpecError when no validation images are asked for or the
     images have no such modality.
     """
     root = staged or (Path(data["root"]) if data["root"] else None)
     whole = load_arrays(data["name"], root, data["arguments"], data["train_subset"], data["test_subset"])
+    if model and (statistics := normalisation_of(model["name"], model["arguments"], whole.channels)):
+        whole = replace(whole, mean=statistics[0], std=statistics[1])
     chosen = split(whole.train_labels, data["validation"])
     if not len(chosen.validation):
         raise SpecError(["data.validation: at least one image is needed, the best epoch is chosen by them"])

@@ -118,6 +118,7 @@ def load_stage_data(
         device=device,
         modalities=settings.get("modalities"),
         privileged=teachers is not None and teachers.any_live,
+        model=settings["model"],
     )
 
 

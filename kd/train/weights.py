@@ -20,6 +20,8 @@ from kd.catalog import load
 from kd.data.modalities import Modalities, one_modality
 from kd.errors import CheckpointError
 from kd.files import atomic_path
+from kd.models.normalisation import NORMALISATION
+from kd.models.taps import TAPS, set_taps
 from kd.models.widths import Widths, set_widths
 
 # the card is one entry of the file's metadata: several would be written in an unstable order, and bytes must
@@ -53,10 +55,15 @@ class ModelCard:
         return self.modalities or one_modality(self.in_channels)
 
     def build(self) -> nn.Module:
-        """Return the model with fresh weights, drawn from torch's global generator."""
-        function = load("model", self.name)
-        model = function(len(self.classes), self.in_channels, self.image_size, **self.arguments)
+        """Return the model with fresh weights, drawn from torch's global generator.
+
+        Raises SpecError when its arguments do not fit the images, or its taps name no module.
+        """
+        arguments = {name: value for name, value in self.arguments.items() if name not in (TAPS, NORMALISATION)}
+        model = load("model", self.name)(len(self.classes), self.in_channels, self.image_size, **arguments)
         assert isinstance(model, nn.Module)
+        if TAPS in self.arguments:
+            set_taps(model, self.arguments[TAPS])
         set_widths(model, self.widths)
         return model
 
