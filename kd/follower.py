@@ -10,11 +10,10 @@ import json
 import os
 import sys
 import threading
-from importlib import import_module
 from pathlib import Path
 
 from kd.errors import UserError
-from kd.run import STAGES
+from kd.run import stage_module
 from kd.rundir.folders import StageFolder, read_object
 from kd.stages.context import Interrupted, Member, StageContext
 
@@ -37,7 +36,7 @@ def main() -> int:
         member=Member(**orders["member"]),
     )
     try:
-        import_module(STAGES[spec["kind"]]).run(context, spec)
+        stage_module(spec["kind"]).run(context, spec)
     except Interrupted:
         pass  # the first process saved
     except UserError as error:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, PlannedJob, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
 from kd.rundir.folders import RunFolder, results_folder
 
 
@@ -32,12 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
     parser.add_argument("--results", metavar="DIR", default=str(results_folder()))
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override stages.x.epochs=10")
+    parser.add_argument("--epochs", metavar="N", type=int, help="of every training; schedules shrink along")
     parser.add_argument("--tiny", action="store_true", help="the same graph with seconds-sized work")
     return parser
 
 
 def _train(options: argparse.Namespace) -> int:
-    plan = plan_job(load_job(options.spec, overrides=options.set, tiny=options.tiny))
+    plan = plan_pipeline(load_pipeline(options.spec, overrides=options.set, epochs=options.epochs, tiny=options.tiny))
     jobs = _chosen(plan, options.stage, options.seed)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     run = RunFolder(Path(options.results).absolute() / name)
@@ -73,7 +74,7 @@ def _train_one(run: RunFolder, job: PlannedJob) -> None:
         if run.stage(parent).read_result() is None:
             raise RunError(f"{job.key} needs {parent}, which is not done: kd-train it first")
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_json(folder.spec, job.spec)
+    write_json(folder.spec, job.spec.to_json())
     parents = {name: run.stage(parent).path for name, parent in job.parents.items()}
     result = run_stage(in_place(folder, parents=parents))
     accuracy = result.get("test", {}).get("best", {}).get("accuracy")

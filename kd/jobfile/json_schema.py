@@ -1,4 +1,4 @@
-"""The JSON Schema of a job file, from ``kd.jobfile.schema`` and the catalogue: editors complete and check by it.
+"""The JSON Schema of a job file, from the models of ``kd.jobfile`` and the catalogue: editors complete and check by it.
 
     python -m kd.jobfile.json_schema > jobs/schema.json
 
@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 
 from kd import catalog
 from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation, value_of
-from kd.jobfile.schema import Data, Job
+from kd.jobfile.schema import Data
+from kd.jobfile.shorthand_schema import with_shorthand
+from kd.jobfile.stage import Pipeline, stage_kinds, training_kinds
 from kd.library_networks import LIBRARIES
 from kd.signatures import REQUIRED, UNSET, Argument
 
@@ -28,11 +30,15 @@ MARKER = "x-catalogue"
 
 def job_schema() -> Schema:
     """Return the JSON Schema of a job file."""
-    schema = _tidied(Job.model_json_schema())
+    schema = _tidied(Pipeline.model_json_schema())
     for part in ("Component", "Data", "Term"):  # the catalogue's own definitions take their place
         del schema["$defs"][part]
     schema["$defs"] |= {kind: _tidied(build(kind)) for kind, build in _BUILDERS.items()}
-    return {"$schema": DIALECT, "title": "A job file of kd", **schema}
+    compare = schema["$defs"]["ReportStage"]["properties"]["compare"]
+    (names,) = compare.pop("patternProperties").values()
+    compare["additionalProperties"] = names  # keys may be patterns
+    kinds = {kind: model.__name__ for kind, model in stage_kinds().items()}
+    return {"$schema": DIALECT, "title": "A job file of kd", **with_shorthand(schema, kinds, training_kinds())}
 
 
 def main() -> int:
@@ -49,19 +55,19 @@ def _tidied(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if MARKER in node:
-        said = {"description": node["description"]} if "description" in node else {}
-        return {"$ref": f"#/$defs/{node[MARKER]}", **said}
+        described = {"description": node["description"]} if "description" in node else {}
+        return {"$ref": f"#/$defs/{node[MARKER]}", **described}
     kept = {
         key: value
         for key, value in node.items()
-        if not (key == "title" and isinstance(value, str)) and not (key == "default" and _says_nothing(value))
+        if not (key == "title" and isinstance(value, str)) and not (key == "default" and _is_empty(value))
     }
     if "patternProperties" in kept:  # a mapping whose keys are names
         kept["additionalProperties"] = False
     return {key: _tidied(value) for key, value in kept.items()}
 
 
-def _says_nothing(default: Any) -> bool:
+def _is_empty(default: Any) -> bool:
     return default is None or isinstance(default, dict)
 
 
@@ -115,7 +121,7 @@ def _loss_schema(kind: str) -> Schema:
 def _mapping_schema(kind: str, entry: catalog.Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:
     """Return the schema of an entry's arguments beside the keys that every such mapping has."""
     needed = [key for key, argument in entry.arguments.items() if argument.default is REQUIRED]
-    arguments = {**entry.arguments, **(catalog.SHARED.get(kind, {}))}
+    arguments = {**entry.arguments, **catalog.SHARED.get(kind, {})}
     return {
         "type": "object",
         "description": entry.summary,

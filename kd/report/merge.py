@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd.errors import RunError
-from kd.jobfile.plan import NOT_IN_FINGERPRINT
+from kd.jobfile.fingerprint import NOT_IN_FINGERPRINT
 from kd.report.cells import Cell, in_words
 from kd.rundir.folders import JobKey
 

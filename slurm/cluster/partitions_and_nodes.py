@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from kd.jobfile.plan import Needs
 from kd.jobfile.quantities import parse_minutes
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.gpus import count_gpus, free_gpus
 from slurm.cluster.measured_throughput import Measurement
 

@@ -7,13 +7,14 @@ import json
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from kd.errors import ClusterError, SpecError, did_you_mean, run_command
-from kd.jobfile.plan import TRAINING_NEEDS
 from kd.jobfile.quantities import parse_megabytes, parse_minutes
+from kd.jobfile.resolve import TRAINING_NEEDS
 from kd.rundir.folders import results_folder
 from slurm.cluster.profile import Profile, load_profile
 from slurm.placement.choice import Choice
@@ -107,21 +108,21 @@ def _requests(options: argparse.Namespace, profile: Profile) -> list[Asking]:
     """Return what to rank for: the stages of a job file, or the one request of the options."""
     given = {key: value for key in _OVERRIDES if (value := getattr(options, key)) is not None}
     if options.spec is None:
-        return [Asking(stage="request", needs=replace(TRAINING_NEEDS, **given), jobs=options.jobs or 1)]
-    from kd.jobfile.load import load_job
-    from kd.jobfile.plan import plan_job
+        return [Asking(stage="request", needs=structs.replace(TRAINING_NEEDS, **given), jobs=options.jobs or 1)]
+    from kd.jobfile.load import load_pipeline
+    from kd.jobfile.plan import plan_pipeline
     from slurm.submission.request import in_slots
 
-    plan = in_slots(plan_job(load_job(options.spec)), profile)
+    plan = in_slots(plan_pipeline(load_pipeline(options.spec)), profile)
     stages = plan.by_stage()
     if options.stage is not None and options.stage not in stages:
         raise SpecError([f"{options.stage}: no such stage{did_you_mean(options.stage, list(stages))}"])
     return [
         Asking(
             stage=name,
-            needs=replace(jobs[0].needs, **given),
+            needs=structs.replace(jobs[0].needs, **given),
             jobs=options.jobs or len(jobs),
-            spec=jobs[0].spec,
+            spec=jobs[0].spec.to_json(),
             waits=bool(plan.parents_of(jobs[0])),
         )
         for name, jobs in stages.items()

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from kd.errors import ClusterError
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.capabilities import Capabilities, capabilities
 from slurm.cluster.job_states import parse_time
 from slurm.cluster.measured_throughput import Measurement, read_history
@@ -84,7 +86,7 @@ def _test(profile: Profile, needs: Needs, candidate: Candidate) -> Start:
 
     One partition a call: of a list, Slurm 22.05 tries one only.
     """
-    pinned = replace(needs, gpu_type=candidate.gpu_type) if candidate.pin else needs
+    pinned = structs.replace(needs, gpu_type=candidate.gpu_type) if candidate.pin else needs
     options: dict[str, object] = {
         "partition": candidate.partition,
         "time": needs.minutes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kd.errors import ClusterError
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 
 UNLISTED = "not in the cluster profile's list"
 

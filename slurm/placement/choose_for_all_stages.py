@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kd.jobfile.plan import Needs
+from msgspec import structs
+
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
 from slurm.placement.choose_partition import choose
@@ -42,7 +44,7 @@ def choose_together(profile: Profile, live: LiveState | None, stages: Iterable[A
     pinned: dict[str, str | None] = {}
     ahead: Counter[tuple[str, str | None]] = Counter()
     for asking in stages:
-        needs = replace(asking.needs, gpu_type=asking.needs.gpu_type or pinned.get(asking.model))
+        needs = structs.replace(asking.needs, gpu_type=asking.needs.gpu_type or pinned.get(asking.model))
         before = {} if asking.waits else ahead
         choice = choose(profile, live, needs, jobs=asking.jobs, spec=asking.spec, ahead=before)
         pinned.setdefault(asking.model, choice.gpu_type)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
 from slurm.placement.profile_limits import declared_refusal

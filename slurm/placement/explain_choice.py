@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from msgspec import structs
+
 from kd.jobfile.quantities import format_minutes
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.pending_reasons import duration
 from slurm.placement.choice import Candidate, Choice
 
@@ -48,7 +50,7 @@ def needs_in_words(needs: Needs, jobs: int) -> str:
 def to_json(choice: Choice) -> dict[str, Any]:
     """Return the ranking as plain data; times are seconds."""
     return {
-        "needs": asdict(choice.needs),
+        "needs": structs.asdict(choice.needs),
         "jobs": choice.jobs,
         "live": choice.live,
         "measured": choice.measured,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.gpus import family, is_slice
 from slurm.cluster.partitions_and_nodes import LivePartition, LiveState, Node
 from slurm.cluster.profile import Profile

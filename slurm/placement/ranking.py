@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.gpus import is_slice, speed_of
 from slurm.cluster.measured_throughput import measured_speeds, measured_work, setup_of
 from slurm.cluster.partitions_and_nodes import LivePartition, LiveState, Start

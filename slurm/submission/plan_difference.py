@@ -40,10 +40,11 @@ def _own(run: RunFolder, job: PlannedJob) -> list[str]:
     if before is None:
         return ["differs"]
     parts = ("settings", "data")
-    words = list(_differing({part: before.get(part) for part in parts}, {part: job.spec[part] for part in parts}, ""))
+    now = job.spec.to_json()
+    words = list(_differing({part: before.get(part) for part in parts}, {part: now[part] for part in parts}, ""))
     if words:
         return [*words[:MOST_NAMED], *([f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else [])]
-    same_parents = before.get("parents") == job.spec["parents"]
+    same_parents = before.get("parents") == now["parents"]
     return ["the content of its data set, or kd itself, has changed"] if same_parents else []
 
 

@@ -15,10 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import structs
+
 from kd.errors import ClusterError
-from kd.jobfile.plan import Needs, Plan, PlannedJob
+from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_together
@@ -77,7 +80,9 @@ def in_slots(plan: Plan, profile: Profile) -> Plan:
     if short and not profile.requeue:
         raise ClusterError(f"stage '{short[0]}' asks for 'time: short', but this cluster cannot requeue: set a time")
     jobs = (
-        replace(job, needs=replace(job.needs, minutes=profile.short_slot)) if job.needs.minutes == SHORT else job
+        replace(job, needs=structs.replace(job.needs, minutes=profile.short_slot))
+        if job.needs.minutes == SHORT
+        else job
         for job in plan.jobs
     )
     return replace(plan, jobs=tuple(jobs))
@@ -121,7 +126,7 @@ def build_requests(
 def _asking(plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey]) -> Asking:
     first = jobs[0]
     waits = not done.issuperset(plan.parents_of(first))
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec, waits=waits)
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec.to_json(), waits=waits)
 
 
 def _groups(
@@ -195,7 +200,7 @@ def _parameters(
     name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
 ) -> dict[str, Any]:
     """Return submitit's parameters. Everything is said explicitly, so that no site default can surprise."""
-    needs = replace(jobs[0].needs, gpu_type=choice.gpu_type)
+    needs = structs.replace(jobs[0].needs, gpu_type=choice.gpu_type)
     further: dict[str, Any] = {"hold": True, "chdir": str(run.path), "export": "ALL"}
     further["requeue" if profile.requeue else "no-requeue"] = True
     if profile.kill_invalid_dependents:

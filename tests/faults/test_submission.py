@@ -32,7 +32,7 @@ AFTER = {"after-settling": "after-sbatch"}
 def fault_points() -> list[str]:
     """Return every fault point of the launcher's sources; those passed once per request, at the first and last one."""
     found = []
-    for source in sorted((REPOSITORY / "slurm").glob("*.py")):
+    for source in sorted((REPOSITORY / "slurm").rglob("*.py")):
         for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "fault_point":
                 (name, *of) = call.args

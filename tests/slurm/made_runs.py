@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from kd.files import write_json
-from kd.jobfile.plan import Plan, plan_job
-from kd.jobfile.schema import Job
+from kd.jobfile.plan import Plan, plan_pipeline
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.cluster.job_states import SQUEUE_FIELDS
 from slurm.state.submissions import Journal
@@ -41,7 +41,9 @@ def plan_of(seeds: Iterable[int]) -> Plan:
         "report": {"kind": "report"},
     }
     data = {"name": "synthetic", "validation": 10}
-    return plan_job(Job.model_validate({"pipeline": "test", "data": data, "seeds": list(seeds), "stages": stages}))
+    return plan_pipeline(
+        Pipeline.model_validate({"pipeline": "test", "data": data, "seeds": list(seeds), "stages": stages})
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from kd.files import write_json
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.run import run_stage
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.stages.context import in_place
@@ -31,7 +31,7 @@ def run_whole(plan: Plan, path: Path) -> dict[str, Any]:
     write_json(folder.plan, {**plan.to_json(), "run": folder.name})
     for job in plan.jobs:
         stage = folder.stage(job.key)
-        write_json(stage.spec, job.spec)
+        write_json(stage.spec, job.spec.to_json())
         run_stage(in_place(stage, parents={name: folder.stage(key).path for name, key in job.parents.items()}))
     family: dict[str, Any] = json.loads(folder.report_json.read_text())[plan.pipeline]
     assert not family["missing"]
@@ -44,7 +44,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = RunFolder(tmp_path_factory.mktemp("hpmkd"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KD_THREADS", "1")
-        run_whole(plan_job(load_job(str(REPOSITORY / "tests/specs/good/hpmkd.yaml"))), folder.path)
+        run_whole(plan_pipeline(load_pipeline(str(REPOSITORY / "tests/specs/good/hpmkd.yaml"))), folder.path)
     return folder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.partitions_and_nodes import LiveState
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_together

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 
 from kd.errors import ClusterError
 from slurm.cluster.measured_throughput import Measurement, setup_of
@@ -276,13 +276,13 @@ class TestGpuTypes:
         found = choose(profile("p", **TWO_TYPES), self.mixed, NEEDS)
         assert [candidate.name for candidate in found.candidates] == ["p/a100", "p/v100"]
         assert (found.partition, found.gpu_type) == ("p", "a100")
-        assert gpu_options(replace(NEEDS, gpu_type=found.gpu_type), profile("p")) == {"gres": "gpu:a100:1"}
+        assert gpu_options(structs.replace(NEEDS, gpu_type=found.gpu_type), profile("p")) == {"gres": "gpu:a100:1"}
 
     def test_on_a_site_of_features_the_winner_is_pinned_by_a_constraint(self) -> None:
         site = profile("p", gpu_type_as="constraint")
         found = choose(site, self.mixed, NEEDS)
         assert found.gpu_type == "a100"
-        pinned = replace(NEEDS, gpu_type=found.gpu_type)
+        pinned = structs.replace(NEEDS, gpu_type=found.gpu_type)
         assert gpu_options(pinned, site) == {"gres": "gpu:1", "constraint": "a100"}
 
     def test_features_work_without_types_in_gres(self) -> None:
@@ -316,7 +316,7 @@ class TestGpuTypes:
         nodes = "".join(node(name, name, gres="gpu:4", used="gpu:0") for name in ("fast", "slow"))
         found = choose(site, live(partition("fast") + partition("slow"), nodes), needs(gpu_type="a100"))
         assert found.partition == "fast"
-        assert gpu_options(replace(NEEDS, gpu_type=found.gpu_type), site) == {"gres": "gpu:1"}
+        assert gpu_options(structs.replace(NEEDS, gpu_type=found.gpu_type), site) == {"gres": "gpu:1"}
         assert refusals(found)["slow"] == "has v100, not a100"
         assert "gpu_type" in str(refusals(choose(profile("p", gpu_type_as="partition"), None, found.needs))["p"])
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.rundir.folders import JobKey
 
-LINEAGE = Path(__file__).resolve().parents[2] / "specs/good/lineage.yaml"
+LINEAGE = Path(__file__).resolve().parents[3] / "specs/good/lineage.yaml"
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "tiny"])
 def plan(request: pytest.FixtureRequest) -> Plan:
-    return plan_job(load_job(str(LINEAGE), tiny=request.param))
+    return plan_pipeline(load_pipeline(str(LINEAGE), tiny=request.param))
 
 
 def test_each_seed_goes_on_from_its_own_and_the_teacher_stays(plan: Plan) -> None:
@@ -32,7 +32,7 @@ def test_parents_come_before_their_children(plan: Plan) -> None:
 
 
 def test_settings_say_what_is_done_and_nothing_else() -> None:
-    specs = {job.key.stage: job.spec for job in plan_job(load_job(str(LINEAGE))).jobs}
+    specs = {job.key.stage: job.spec.to_json() for job in plan_pipeline(load_pipeline(str(LINEAGE))).jobs}
     assert specs["pruned"]["settings"]["prune"] == 0.4
     assert specs["aware"]["settings"]["int8_aware"] is True
     assert not {"prune", "int8_aware", "start"} & set(specs["student"]["settings"])  # old fingerprints stay
@@ -42,7 +42,7 @@ def test_settings_say_what_is_done_and_nothing_else() -> None:
 
 
 def test_an_export_asks_for_no_gpu_unless_it_says_so() -> None:
-    needs = {job.key.stage: job.needs for job in plan_job(load_job(str(LINEAGE))).jobs}
+    needs = {job.key.stage: job.needs for job in plan_pipeline(load_pipeline(str(LINEAGE))).jobs}
     assert needs["int8"].gpus == 0
     assert (needs["program"].gpus, needs["program"].minutes) == (1, 10)
 
@@ -53,7 +53,7 @@ def test_another_share_or_format_is_another_job(tmp_path: Path) -> None:
     def fingerprints(old: str, new: str) -> dict[str, str]:
         path = tmp_path / "job.yaml"
         path.write_text(text.replace(old, new), encoding="utf-8")
-        return {job.key.stage: job.fingerprint for job in plan_job(load_job(str(path))).jobs}
+        return {job.key.stage: job.fingerprint for job in plan_pipeline(load_pipeline(str(path))).jobs}
 
     plain = fingerprints("", "")
     pruned = fingerprints("prune: 0.4", "prune: 0.5")

@@ -1,17 +1,57 @@
-"""What a data set *is*, for fingerprints: its bytes, not its place or age. Fast enough for a login node."""
+"""Fingerprints: a digest of everything that changes what a stage computes, and of nothing else.
+
+Data counts by its bytes, not by its path or age, as far as a login node can read them quickly.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from kd.catalog import find
 from kd.errors import DataError
+from kd.jobfile.versions import Layer, versions_of
 
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
 SAMPLE_BYTES = 1 << 18
 MOST_FILES_READ = 64  # of a folder, spread evenly over its sorted names; all names count
+
+# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
+
+
+def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:
+    """Return the digest of what a job of a kind does, by which layers of code; ``content`` is JSON."""
+    whole = {**content, "kind": kind, "code": versions_of(layers)}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings (JSON) that decide what comes out of a stage; those of a search hold a training's.
+
+    A file of weights counts by what is in it.
+    """
+    kept = {
+        key: deciding(value) if key == "training" else value
+        for key, value in settings.items()
+        if key not in NOT_IN_FINGERPRINT
+    }
+    if "model" in kept:
+        kept["model"] = _deciding_model(kept["model"])
+    return kept
+
+
+def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides of a model: files by their content, and code that is not this project's by what it is."""
+    arguments, entry = model["arguments"], find("model", model["name"])
+    if isinstance(file := arguments.get("pretrained"), str):
+        arguments = {**arguments, "pretrained": data_identity(file)}
+    code = {"code": entry.identity} if entry and entry.identity else {}
+    return {**model, "arguments": arguments, **code}
 
 
 def data_identity(root: str | None) -> str:

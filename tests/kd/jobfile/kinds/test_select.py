@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.rundir.folders import JobKey
 from tests.conftest import REPOSITORY
 
@@ -13,7 +13,7 @@ HPMKD = REPOSITORY / "tests/specs/good/hpmkd.yaml"
 
 
 def plan(*overrides: str, path: Path = HPMKD, tiny: bool = False) -> Plan:
-    return plan_job(load_job(str(path), overrides=overrides, tiny=tiny))
+    return plan_pipeline(load_pipeline(str(path), overrides=overrides, tiny=tiny))
 
 
 def test_a_selection_waits_for_candidates_and_students_in_their_order() -> None:
@@ -24,7 +24,7 @@ def test_a_selection_waits_for_candidates_and_students_in_their_order() -> None:
         "by_1": JobKey("unlearned", 7),
         "by_2": JobKey("assisted", 7),
     }
-    assert (job.role, job.needs.gpus, job.spec["settings"]) == ("chain", 0, {"minimum_gain": 0.05})
+    assert (job.role, job.needs.gpus, job.spec.to_json()["settings"]) == ("chain", 0, {"minimum_gain": 0.05})
 
 
 def test_it_has_the_seeds_and_the_data_of_its_students() -> None:
@@ -39,7 +39,7 @@ def test_it_has_the_seeds_and_the_data_of_its_students() -> None:
     assert [job.key.seed for job in chosen] == [1, 2]
     assert chosen[1].parents["of_2"] == JobKey("assistant", 7)
     assert chosen[1].parents["by_2"] == JobKey("assisted", 2)
-    assert chosen[0].spec["data"]["validation"] == 90
+    assert chosen[0].spec.to_json()["data"]["validation"] == 90
 
 
 def test_another_threshold_or_another_order_is_another_choice() -> None:

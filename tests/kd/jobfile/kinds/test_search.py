@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from kd.jobfile import tiny
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
-from kd.jobfile.schema import Job, SearchStage, TrainStage
-from kd.jobfile.searching import searchable
+from kd.jobfile.kinds.search import SearchStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
+from kd.jobfile.search_space import searchable
+from kd.jobfile.stage import Pipeline
 
-GOOD = str(Path(__file__).resolve().parents[2] / "specs/good/search.yaml")
+GOOD = str(Path(__file__).resolve().parents[3] / "specs/good/search.yaml")
 FaultsOf = Callable[..., Sequence[str]]
 
 
 def plan(*overrides: str) -> Plan:
-    return plan_job(load_job(GOOD, overrides=overrides))
+    return plan_pipeline(load_pipeline(GOOD, overrides=overrides))
 
 
 def fingerprints(*overrides: str) -> dict[str, str]:
@@ -39,12 +41,12 @@ def test_a_search_waits_for_the_teachers_of_its_stage_and_its_stage_for_the_sear
 def test_its_spec_says_all_that_its_trials_need() -> None:
     stages = plan().by_stage()
     search, stage = stages["kd_search"][0], stages["kd"][0]
-    settings = search.spec["settings"]
-    assert settings["training"] == stage.spec["settings"]
+    settings = search.spec.to_json()["settings"]
+    assert settings["training"] == stage.spec.to_json()["settings"]
     assert (settings["for"], settings["kind"], settings["trials"], settings["epochs"]) == ("kd", "distill", 8, 3)
     assert settings["space"]["loss.kd.temperature"] == {"choices": [2.0, 4.0, 6.0, 8.0]}
     assert settings["space"]["loss.kd.weight"]["partner"] == "loss.ce.weight"
-    assert search.spec["data"] == stage.spec["data"]
+    assert search.spec.to_json()["data"] == stage.spec.to_json()["data"]
     assert (search.role, search.needs.gpus) == (None, 0)
 
 
@@ -63,7 +65,7 @@ def test_what_may_change_a_choice_changes_the_fingerprints_of_who_uses_it(overri
 
 
 def test_losses_catalogued_arguments_and_weights_may_be_searched_and_nothing_else() -> None:
-    cooling = load_job(GOOD).stages["cooling"]
+    cooling = load_pipeline(GOOD).stages["cooling"]
     assert isinstance(cooling, TrainStage)
     assert sorted(searchable(cooling)) == [
         "loss.ce.label_smoothing", "loss.ce.weight", "loss.kd.weight",
@@ -74,7 +76,7 @@ def test_losses_catalogued_arguments_and_weights_may_be_searched_and_nothing_els
 
 def test_weights_that_need_not_share_one_have_no_partner() -> None:
     search = plan("stages.kd.free_weights=true").by_stage()["kd_search"][0]
-    assert "partner" not in search.spec["settings"]["space"]["loss.kd.weight"]
+    assert "partner" not in search.spec.to_json()["settings"]["space"]["loss.kd.weight"]
 
 
 def test_whole_numbers_take_whole_bounds(faults_of: FaultsOf) -> None:
@@ -84,8 +86,8 @@ def test_whole_numbers_take_whole_bounds(faults_of: FaultsOf) -> None:
 
 
 def test_a_tiny_search_keeps_its_space_and_tries_little() -> None:
-    job: Job = load_job(GOOD, tiny=True)
-    search, whole = job.stages["kd_search"], load_job(GOOD).stages["kd_search"]
+    job: Pipeline = load_pipeline(GOOD, tiny=True)
+    search, whole = job.stages["kd_search"], load_pipeline(GOOD).stages["kd_search"]
     assert isinstance(search, SearchStage)
     assert isinstance(whole, SearchStage)
     assert (search.trials, search.epochs) == (tiny.TRIALS, tiny.EPOCHS)
