@@ -40,6 +40,8 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in NOT_IN_FINGERPRINT
     }
+    if isinstance(file := kept.get("file"), str):
+        kept["file"] = data_identity(file)
     if "model" in kept:
         kept["model"] = _deciding_model(kept["model"])
     return kept

@@ -43,6 +43,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 STAGE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_.-]+)?$"
 StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=100)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]  # a path, made absolute when the job file is loaded
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]

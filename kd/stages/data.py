@@ -17,7 +17,7 @@ from kd.data.modalities import channels_of
 from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
-from kd.models.normalisation import normalisation_of
+from kd.models.normalisation import Statistics, normalisation_of
 from kd.train.weights import ModelCard
 
 
@@ -89,18 +89,21 @@ def load_data(
     modalities: Sequence[str] | None = None,
     privileged: bool = False,
     model: Mapping[str, Any] | None = None,
+    normalisation: Statistics | None = None,
 ) -> Data:
     """Load and split the data of a spec; ``staged`` replaces the root it names.
 
     The stage's model sees these ``modalities``, or all; with ``privileged`` training keeps all for teachers to see.
-    ``model`` is the spec's, which may choose by what pixels are normalised.
+    ``model`` is the spec's, which may choose by what pixels are normalised; ``normalisation`` says so outright.
     Raises DataError when the data are missing or too few, SpecError when no validation images are asked for or the
     images have no such modality.
     """
     root = staged or (Path(data["root"]) if data["root"] else None)
     whole = load_arrays(data["name"], root, data["arguments"], data["train_subset"], data["test_subset"])
-    if model and (statistics := normalisation_of(model["name"], model["arguments"], whole.channels)):
-        whole = replace(whole, mean=statistics[0], std=statistics[1])
+    if normalisation is None and model is not None:
+        normalisation = normalisation_of(model["name"], model["arguments"], whole.channels)
+    if normalisation is not None:
+        whole = replace(whole, mean=normalisation[0], std=normalisation[1])
     chosen = split(whole.train_labels, data["validation"])
     if not len(chosen.validation):
         raise SpecError(["data.validation: at least one image is needed, the best epoch is chosen by them"])

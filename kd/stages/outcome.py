@@ -90,7 +90,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
         "test": test,
         **({"robustness": robustness} if robustness else {}),
         "file": {"name": BEST, "bytes": file_bytes(context.work / BEST)},
-        "cost": _cost(trained),
+        "cost": cost_of(training.model, data, runtime),
         "seconds": {
             "total": training.total_watch.seconds,
             "train": sum(row["epoch_time_sec"] for row in training.rows),
@@ -102,10 +102,10 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     return result_of(context, spec, findings, runtime=runtime, data=data, files=files)
 
 
-def _cost(trained: Trained) -> dict[str, Any]:
-    """Return the operations of one image, and its latency on the device and in the precision of the training."""
-    model, runtime, store = trained.training.model.eval(), trained.runtime, trained.data.validation
-    image_CHW = store.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
+def cost_of(model: nn.Module, data: Data, runtime: Runtime) -> dict[str, Any]:
+    """Return the operations of one image, and its latency on the device and in the precision of the stage."""
+    image_CHW = data.validation.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
+    model.eval()
     with runtime.autocast():
         latency = measure_latency(model, image_CHW, rounds=LATENCY_ROUNDS, warm_up=LATENCY_ROUNDS // 4)
     place = "gpu" if runtime.device.type == "cuda" else "cpu"
