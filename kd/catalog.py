@@ -4,7 +4,8 @@ The catalogue is read from the sources' syntax trees, so that a login node knows
 public function in a module's ``__all__`` *is* an entry: its keyword-only parameters are the arguments of the job file,
 its docstring's first line the summary. Adding one means writing one function.
 
-Models of timm and torchvision are entries too, under names such as ``timm/resnet18`` (see ``kd.library_networks``).
+Models of timm and torchvision are entries too, under names such as ``timm/resnet18`` (see ``kd.library_networks``), and
+so are the user's own, ``mypackage.nets:MyNet`` (see ``kd.user_code``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from importlib import import_module
 from importlib.resources import files
 from typing import Any, TypeAlias
 
+from kd import user_code
 from kd.arguments import argument_fault, normalised
 from kd.errors import did_you_mean
 from kd.library_networks import (
@@ -84,9 +86,15 @@ def entries(kind: str) -> Mapping[str, Entry]:
     return found
 
 
-@cache
 def find(kind: str, name: str) -> Entry | None:
     """Return one entry, or None. Parses only the module that defines it: a fraction of what ``entries`` costs."""
+    if kind == "model" and (parts := user_code.split_name(name)):
+        return _user_entry(*parts)  # read each time: a user's file may change while this process lives
+    return _find(kind, name)
+
+
+@cache
+def _find(kind: str, name: str) -> Entry | None:
     if kind == "model" and (parts := split_name(name)):
         return _library_entry(*parts)
     for module, source in _sources(kind):
@@ -108,6 +116,8 @@ def unknown(kind: str, name: str) -> str:
     """Return why there is no entry of this name, with the nearest one, to end an error line."""
     if kind == "model" and (parts := split_name(name)):
         return _unknown_network(*parts)
+    if kind == "model" and (parts := user_code.split_name(name)):
+        return _unreadable(*parts)
     if kind == "model" and (library := library_of(name)):
         return f"unknown model '{name}' (did you mean '{library}{SEPARATOR}{name}'?)"
     return f"unknown {kind} '{name}'{did_you_mean(name, list(entries(kind)))}"
@@ -164,6 +174,33 @@ def _library_entry(library: str, network: str) -> Entry | None:
         function=function,
         bound=bound,
     )
+
+
+def _user_entry(module: str, attribute: str) -> Entry | None:
+    """Return the entry of a model of the user's, or None where it cannot be read."""
+    try:
+        found = user_code.read_model(module, attribute)
+        return Entry(
+            name=f"{module}{user_code.SEPARATOR}{attribute}",
+            module="kd.models.user_model",
+            summary=found.summary,
+            inputs=found.signature.supplied,
+            arguments=found.signature.arguments,
+            open_ended=found.signature.open_ended,
+            identity=user_code.source_identity(found),
+            function="user_model",
+            bound={"module": module, "attribute": attribute},
+        )
+    except user_code.NotReadable:
+        return None
+
+
+def _unreadable(module: str, attribute: str) -> str:
+    try:
+        user_code.source_identity(user_code.read_model(module, attribute))
+    except user_code.NotReadable as reason:
+        return f"model '{module}{user_code.SEPARATOR}{attribute}': {reason}"
+    raise AssertionError(f"{module}:{attribute} can be read")
 
 
 @cache

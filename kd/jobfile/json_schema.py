@@ -83,11 +83,14 @@ def _component_schema(kind: str) -> Schema:
 
 
 def _library_schemas() -> list[Schema]:
-    """Return the schemas of networks of timm and torchvision, whose names and arguments depend on what is installed."""
+    """Return the schemas of other people's networks, whose names and arguments depend on what is installed."""
     libraries = "|".join(LIBRARIES)
-    name = {"type": "string", "pattern": f"^({libraries})/.+$"}
+    name = {"type": "string", "pattern": rf"^(({libraries})/.+|[\w.]+:\w+)$"}
     return [
-        {**name, "description": "A network of timm or torchvision, such as timm/resnet18"},
+        {
+            **name,
+            "description": "A network of timm or torchvision (timm/resnet18) or of yours (mypackage.nets:MyNet)",
+        },
         {"type": "object", "properties": {"name": name}, "required": ["name"]},
         {
             "type": "object",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
-from kd import catalog
+from kd import catalog, user_code
 from kd.jobfile.schema import Component
 
 DECLARATION = "feature_taps"  # the attribute of a model that kd.distill.features reads
@@ -19,7 +19,14 @@ def declares_taps(model: Component) -> bool:
 
     True of a model that the catalogue does not know: that is another fault.
     """
-    return "taps" in model.arguments or _declares_taps(model.name)
+    return "taps" in model.arguments or _users_taps(model.name) or _declares_taps(model.name)
+
+
+def _users_taps(name: str) -> bool:
+    """Whether the module of a model of the user's sets the declaration."""
+    parts = user_code.split_name(name)
+    file = user_code.module_file(parts[0]) if parts else None
+    return file is not None and sets_taps(ast.parse(file.read_text(encoding="utf-8")))
 
 
 @cache

@@ -23,6 +23,7 @@ from kd.files import atomic_path
 from kd.models.normalisation import NORMALISATION
 from kd.models.taps import TAPS, set_taps
 from kd.models.widths import Widths, set_widths
+from kd.user_code import is_allowed
 
 # the card is one entry of the file's metadata: several would be written in an unstable order, and bytes must
 # be stable
@@ -133,6 +134,9 @@ def card_from_json(path: Path, fields: Any) -> ModelCard:
         lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
         widths = {name: tuple(sizes) for name, sizes in fields.get("widths", {}).items()}
         modalities = tuple((name, channels) for name, channels in fields.get("modalities", ()))
-        return ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
+        card = ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its model card is damaged; only weights saved by kd fit") from error
+    if not is_allowed(card.name):
+        raise CheckpointError(f"{path}: its model is {card.name}, code that is imported only where a job file names it")
+    return card
