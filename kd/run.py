@@ -1,57 +1,54 @@
-"""Run one stage folder: read spec.json, do what its kind says, write result.json last.
+"""Run one stage folder: read spec.json, run the module of its kind, write result.json last.
 
 Only the module of that kind is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
-from kd.errors import RunError, did_you_mean
-from kd.files import write_json
-from kd.rundir.folders import StageFolder, read_object
-from kd.rundir.stage_spec import SETTINGS
+from kd.rundir.folders import StageFolder
+from kd.rundir.stage_result import StageResult, read_result, write_result
+from kd.rundir.stage_spec import AnySpec, Component, SearchSettings, read_spec
 from kd.stages.context import StageContext
 from kd.user_code import allow
 
 
 def stage_module(kind: str) -> ModuleType:
-    """Return the module of ``kd.stages`` with the kind's name; its ``run(context, spec)`` returns result.json."""
+    """Return the module of ``kd.stages`` with the kind's name; its ``run(context, spec)`` returns the result."""
     return import_module(f"kd.stages.{kind}")
 
 
-def run_stage(context: StageContext) -> dict[str, Any]:
-    """Run the stage in ``context.folder`` and return what its result.json holds.
+def run_stage(context: StageContext) -> StageResult:
+    """Run the stage in ``context.folder`` and return its result, which is written.
 
     Raises RunError when spec.json is missing or of no known kind, Interrupted when the stage was asked to
     stop, and UserError for whatever a person can mend.
     """
-    spec = read_object(context.folder.spec)
-    if spec is None:
-        raise RunError(f"{context.folder.spec}: missing or damaged; submit the run again")
-    kind = spec["kind"]
-    if kind not in SETTINGS:
-        raise RunError(f"{context.folder.spec}: no stage kind '{kind}'{did_you_mean(kind, list(SETTINGS))}")
-    for name in _models_named(context, spec):
-        allow(name)
-    result: dict[str, Any] = stage_module(kind).run(context, spec)
-    write_json(context.folder.result, result)
+    result = run_kind(context, read_spec(context.folder))
+    assert result is not None, "the first process of a stage has a result"
+    write_result(context.folder, result)
     for leftover in context.folder.checkpoint.glob("resume*.pt"):  # done: nothing will resume, and they are big
         leftover.unlink(missing_ok=True)
     return result
 
 
-def _models_named(context: StageContext, spec: Mapping[str, Any]) -> Iterator[str]:
+def run_kind(context: StageContext, spec: AnySpec) -> StageResult | None:
+    """Run the module of the kind of ``spec`` and return the result; None in the further processes of a stage."""
+    for name in _models_named(context, spec):
+        allow(name)
+    result: StageResult | None = stage_module(spec.kind).run(context, spec)
+    return result
+
+
+def _models_named(context: StageContext, spec: AnySpec) -> Iterator[str]:
     """Yield the names of the models of a stage, of the stage a search is for, and of its parents.
 
     Those may be of the user's own code, which is imported in jobs alone, and only by these names.
     """
-    settings = spec["settings"]
-    parents = (read_object(StageFolder(folder).result) or {} for folder in context.parents.values())
-    for holder in (settings, settings.get("training", {}), *parents):
-        model = holder.get("model")
-        if isinstance(model, Mapping) and "name" in model:
-            yield str(model["name"])
+    settings = spec.settings.training if isinstance(spec.settings, SearchSettings) else spec.settings
+    results = filter(None, (read_result(StageFolder(folder)) for folder in context.parents.values()))
+    models = [getattr(settings, "model", None), *(result.model for result in results)]
+    yield from (model.name for model in models if isinstance(model, Component))

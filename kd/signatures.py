@@ -55,26 +55,29 @@ def read_signature(function: Function, *, supply: Collection[str], method: bool 
     ``supply`` are the names of what the caller can fill in. A parameter without a translatable annotation takes what
     its default is like, or anything.
     """
-    positional = [*function.args.posonlyargs, *function.args.args]
-    defaults = [None] * (len(positional) - len(function.args.defaults)) + list(function.args.defaults)
-    parameters = list(zip(positional, defaults, strict=True))[1 if method else 0 :]
-    parameters += zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    arguments: dict[str, Argument] = {}
-    further: list[str] = []
-    for parameter, default in parameters:
-        if parameter.arg in supply:
-            continue
-        words = _words_of(parameter, default)
-        if words is None:
-            further.append(parameter.arg)
-        else:
-            arguments[parameter.arg] = Argument(annotation=words, default=REQUIRED if default is None else UNSET)
+    parameters = _parameters(function)[1 if method else 0 :]
+    words = {
+        parameter.arg: _words_of(parameter, default) for parameter, default in parameters if parameter.arg not in supply
+    }
+    required = {parameter.arg for parameter, default in parameters if default is None}
     return Signature(
         supplied=tuple(parameter.arg for parameter, _ in parameters if parameter.arg in supply),
-        arguments=arguments,
-        further=tuple(further),
+        arguments={
+            name: Argument(annotation=annotation, default=REQUIRED if name in required else UNSET)
+            for name, annotation in words.items()
+            if annotation is not None
+        },
+        further=tuple(name for name, annotation in words.items() if annotation is None),
         open_ended=function.args.kwarg is not None,
     )
+
+
+def _parameters(function: Function) -> list[tuple[ast.arg, ast.expr | None]]:
+    """Return all parameters that have a name, each with its default."""
+    positional = [*function.args.posonlyargs, *function.args.args]
+    defaults = [None] * (len(positional) - len(function.args.defaults)) + list(function.args.defaults)
+    keywords = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return [*zip(positional, defaults, strict=True), *keywords]
 
 
 def _words_of(parameter: ast.arg, default: ast.expr | None) -> str | None:

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from kd.catalog import find
+from kd.data.folder_walk import walk
 from kd.errors import DataError
 from kd.jobfile.versions import Layer, versions_of
+from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
 SAMPLE_BYTES = 1 << 18
 MOST_FILES_READ = 64  # of a folder, spread evenly over its sorted names; all names count
-
-# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
 
 def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:
@@ -85,15 +84,10 @@ def _folder_identity(folder: Path) -> str:
 
 
 def _visible_files(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files below a folder, relative to it; a folder linked into itself is not followed."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = os.path.relpath(parent, folder)
-        yield from (os.path.join(inside, name) for name in names if not name.startswith("."))
+    """Yield the paths of all files below a folder, relative to it, also behind links; the first ones with ``./``."""
+    for path, is_folder in walk(folder):
+        if not is_folder:
+            yield path if "/" in path else f"./{path}"
 
 
 def _file_identity(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from kd.errors import SpecError, did_you_mean
+from kd.jobfile.data_layout import layout_faults
 from kd.jobfile.environment import expand_paths
 from kd.jobfile.epochs import with_epochs
 from kd.jobfile.faults import data_faults, repeated_seed_faults
@@ -51,6 +52,7 @@ def load_pipeline(
         return shrink(pipeline)
     pipeline, unset = expand_paths(pipeline)
     _refuse(document, unset)
+    _refuse(document, layout_faults(pipeline))
     return pipeline
 
 

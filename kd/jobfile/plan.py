@@ -16,10 +16,10 @@ from kd.jobfile.fingerprint import data_identity, deciding, fingerprint
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs
 from kd.jobfile.stage import Pipeline, Stage
+from kd.jobfile.versions import version_of_data
 from kd.rundir.folders import JobKey
+from kd.rundir.plan_file import FORMAT
 from kd.rundir.stage_spec import AnySpec, DataSpec, Needs, Parent, Settings, StageSpec
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +119,7 @@ def _jobs_of(
 ) -> list[PlannedJob]:
     """Return the jobs of a stage, one per seed; ``identity`` is that of its data, by which they count."""
     settings, data = stage.settings(pipeline), resolved_data(data_of(pipeline, name))
-    counted_data = {**msgspec.to_builtins(data), "root": identity}
+    counted_data = {**msgspec.to_builtins(data), "root": identity, **version_of_data(data.name)}
     content = {"settings": deciding(msgspec.to_builtins(settings)), "data": counted_data}
     jobs = []
     for seed in seeds_of(pipeline, name):

@@ -132,7 +132,7 @@ def _class_of(kind: str) -> type[Stage]:
 
 
 class _OneOfTheKinds:
-    """Tells pydantic to choose the class of a stage by its ``kind``."""
+    """Makes pydantic choose the class of a stage by its ``kind``, among those of ``stage_kinds``."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         union = Union[tuple(stage_kinds().values())]  # type: ignore[valid-type]  # noqa: UP007  # known at run time

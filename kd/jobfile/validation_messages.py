@@ -1,4 +1,4 @@
-"""Validation errors in words: one line a person can act on."""
+"""Pydantic's validation errors as messages: one line a person can act on."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _PATTERNS = {
     NAME_PATTERN: "a name of letters, digits, '_', '-' and '.', starting with a letter or digit",
     STAGE_NAME_PATTERN: "a name of letters, digits, '_' and '-', starting with a letter or digit",
 }
-_OF_A_PLACE = ("account", "constraint", "gres", "modules", "nodelist", "partition", "qos", "venv")
+_OF_A_CLUSTER = ("account", "constraint", "gres", "modules", "nodelist", "partition", "qos", "venv")
 
 
 def fault_of(detail: Any, address: Address, known: Sequence[str]) -> tuple[Address, str]:
-    """Return where one pydantic error lies and what it means; ``known`` are the keys allowed at its place."""
+    """Return where one pydantic error lies and what it means; ``known`` are the keys allowed there."""
     kind, given = detail["type"], detail.get("input")
     context = {name: _plain(value) for name, value in detail.get("ctx", {}).items()}
     key = str(address[-1]) if address else "the file"
-    if kind == "extra_forbidden" and key in _OF_A_PLACE and key not in known:
+    if kind == "extra_forbidden" and key in _OF_A_CLUSTER and key not in known:
         return address, f"unknown key {shown(key)}: what holds for one cluster belongs in its profile"
     if kind == "extra_forbidden":
         return address, f"unknown key {shown(key)}{did_you_mean(key, known)}"
@@ -50,17 +50,17 @@ def fault_of(detail: Any, address: Address, known: Sequence[str]) -> tuple[Addre
         return address, f"{label}: {context['error']}"
     if kind == "string_pattern_mismatch":
         return address, f"{label}: expected {_PATTERNS.get(context['pattern'], 'text on one line')}, got {shown(given)}"
-    said = _EXPECTED.get(kind, detail["msg"].removeprefix("Input should be ").replace("{", "{{").replace("}", "}}"))
-    return address, f"{label}: expected {said.format(**context)}, got {shown(given)}"
+    expected = _EXPECTED.get(kind, detail["msg"].removeprefix("Input should be ").replace("{", "{{").replace("}", "}}"))
+    return address, f"{label}: expected {expected.format(**context)}, got {shown(given)}"
 
 
-def _missing(key: str, given: Any, place: Address, known: Sequence[str]) -> tuple[Address, str]:
+def _missing(key: str, given: Any, address: Address, known: Sequence[str]) -> tuple[Address, str]:
     """Return the fault of a missing key: the misspelt key beside it, if there is one, else its absence."""
     strangers = [other for other in given if other not in known] if isinstance(given, dict) else []
     misspelt = nearest(key, strangers)
     if misspelt and nearest(misspelt, known) == key:
-        return (*place, misspelt), f"unknown key {shown(misspelt)} (did you mean '{key}'?)"
-    return place, f"'{key}' is missing"
+        return (*address, misspelt), f"unknown key {shown(misspelt)} (did you mean '{key}'?)"
+    return address, f"'{key}' is missing"
 
 
 def _label(address: Address) -> str:

@@ -22,8 +22,17 @@ VERSIONS: dict[Layer, int] = {
     "search": 1,
     "report": 1,
 }
+# Declared versions of single data sets, from 2 on, for a change that leaves the images of all others as they are.
+# image_folder and paired_frames 2: nested folders are read, EXIF turns images, 16 bits are scaled, transparent parts
+# are white. medmnist 2: its classes have names.
+DATA_SETS = {"image_folder": 2, "medmnist": 2, "paired_frames": 2}
 
 
 def versions_of(layers: Iterable[Layer]) -> dict[Layer, int]:
     """Return the declared versions of the layers that a stage kind uses."""
     return {layer: VERSIONS[layer] for layer in layers}
+
+
+def version_of_data(name: str) -> dict[str, int]:
+    """Return the declared version of a data set where it has one of its own."""
+    return {"version": DATA_SETS[name]} if name in DATA_SETS else {}

@@ -18,7 +18,7 @@ from kd.jobfile.resolve import TRAINING_NEEDS
 from kd.rundir.folders import results_folder
 from slurm.cluster.profile import Profile, load_profile
 from slurm.placement.choice import Choice
-from slurm.placement.choose_for_all_stages import Asking, choose_together
+from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.explain_choice import needs_in_words, table, to_json
 
 _OVERRIDES = ("gpus", "cpus", "memory_mb", "minutes", "gpu_type")
@@ -85,11 +85,11 @@ def _partitions(options: argparse.Namespace) -> int:
     requests = _requests(options, profile)
     live = None
     if here:
-        from slurm.placement.ask_slurm import look
+        from slurm.placement.ask_slurm import cluster_now
 
         wanted = [asking.needs for asking in requests]
-        _, live = look(cluster, profile, wanted, options.results, refresh=options.refresh)
-    choices = choose_together(profile, live, requests)
+        _, live = cluster_now(cluster, profile, wanted, options.results, refresh=options.refresh)
+    choices = choose_partitions(profile, live, requests)
     _print(choices, cluster, as_json=options.json)
     for choice in choices.values():
         choice.require()
@@ -99,9 +99,9 @@ def _partitions(options: argparse.Namespace) -> int:
 def _draft(refresh: bool) -> str:
     from slurm.cluster.capabilities import capabilities
     from slurm.commands.draft_profile import draft
-    from slurm.placement.ask_slurm import survey
+    from slurm.placement.ask_slurm import live_state
 
-    return draft(survey(Profile(), ()).partitions, capabilities(refresh=refresh), socket.getfqdn())
+    return draft(live_state(Profile(), ()).partitions, capabilities(refresh=refresh), socket.getfqdn())
 
 
 def _requests(options: argparse.Namespace, profile: Profile) -> list[Asking]:

@@ -26,10 +26,10 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
     if not changed:
         return
     by_stage = {job.key.stage: job for job in plan.jobs if job.key in changed}
-    said = [f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job))]
-    rest = "" if said else "its parents differ"
+    differences = [f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job))]
+    rest = "" if differences else "its parents differ"
     raise RunError(
-        f"{run.path} holds another plan ({'; '.join(said) or rest}). "
+        f"{run.path} holds another plan ({'; '.join(differences) or rest}). "
         f"Choose a new --run name, or --again to set the old stages aside and train anew"
     )
 

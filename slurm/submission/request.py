@@ -1,6 +1,6 @@
 """Everything one sbatch needs, as a value. A dry run prints these; submission sends these very objects.
 
-Rendering to text is in ``slurm.submission.submitit_executors``, beside the code that submits, because both ask submitit
+Rendering to text is in ``slurm.submission.submitit_calls``, beside the code that submits, because both ask submitit
 for the script.
 """
 
@@ -24,7 +24,7 @@ from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
-from slurm.placement.choose_for_all_stages import Asking, choose_together
+from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.choose_partition import gpu_options
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def build_requests(
     requests: list[Request] = []
     by_stage = ((stage, [job for job in jobs if job.key in wanted]) for stage, jobs in plan.by_stage().items())
     stages = {stage: chosen for stage, chosen in by_stage if chosen}
-    choices = choose_together(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
+    choices = choose_partitions(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
     for stage, chosen in stages.items():
         choice = choices[stage].require()
         for group, edge in _groups(plan, chosen, done, element, profile.max_array):
@@ -199,7 +199,7 @@ def _request(
 def _parameters(
     name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
 ) -> dict[str, Any]:
-    """Return submitit's parameters. Everything is said explicitly, so that no site default can surprise."""
+    """Return submitit's parameters. Everything is set explicitly, so that no site default can surprise."""
     needs = structs.replace(jobs[0].needs, gpu_type=choice.gpu_type)
     further: dict[str, Any] = {"hold": True, "chdir": str(run.path), "export": "ALL"}
     further["requeue" if profile.requeue else "no-requeue"] = True

@@ -26,6 +26,7 @@ from kd.jobfile.schema import NAME_PATTERN
 from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import JobKey, RunFolder, read_object
 from slurm.cluster.profile import Profile
+from slurm.submission.executors import Executor
 from slurm.submission.fault_points import fault_point
 
 PACKAGES = ("kd", "slurm")
@@ -36,7 +37,7 @@ VERSIONS_OF = ("torch", "torchvision", "timm", "submitit", "numpy", "safetensors
 class Launch:
     """How a run is executed; the payload reads it from launch.json."""
 
-    executor: str
+    executor: Executor
     cluster: str
     profile: Profile
 
@@ -56,7 +57,7 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
     """Write or complete the run folder. Files of stages that are already there keep their content."""
     run.path.mkdir(parents=True, exist_ok=True)
     write_text(run.job_file, yaml.safe_dump(pipeline.model_dump(mode="json", exclude_unset=True), sort_keys=False))
-    write_json(run.path / "launch.json", _launch_json(launch))
+    write_json(run.launch, _launch_json(launch))
     write_json(run.provenance, provenance(command))
     freeze_code(run.code)
     fault_point("before-specs")
@@ -116,9 +117,9 @@ def freeze_code(target: Path) -> None:
 
 def _launch_json(launch: Launch) -> dict[str, Any]:
     return {
-        "executor": launch.executor,
+        "executor": launch.executor.name,
         "cluster": launch.cluster,
-        "scratch": list(launch.profile.scratch) if launch.executor == "slurm" else [],
+        "scratch": list(launch.profile.scratch) if launch.executor.is_cluster else [],
         "max_restarts": launch.profile.max_restarts,
         "submit_tmpdir": os.environ.get("TMPDIR"),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slurm.state.submissions import Journal
+from kd.rundir.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.faults.conftest import MakeTrial
 from tests.faults.trial import ONCE, TEACHER, Trial, with_sbatch
@@ -26,7 +26,7 @@ SEEN = (
     "queued",
 )  # after a crash
 # Points that a first submission does not come by: where kd-submit must have been killed before.
-AFTER = {"after-settling": "after-sbatch"}
+AFTER = {"after-cancelling-orphans": "after-sbatch"}
 
 
 def fault_points() -> list[str]:

@@ -15,7 +15,7 @@ from kd.stages.context import in_place
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "missing or damaged"), ("{", "missing or damaged"), (json.dumps({"kind": "trian"}), "mean 'train'")],
+    [(None, "missing"), ("{", "damaged"), (json.dumps({"kind": "trian"}), "mean 'train'")],
 )
 def test_a_folder_that_cannot_be_run_is_refused_by_name(tmp_path: Path, content: str | None, words: str) -> None:
     if content is not None:

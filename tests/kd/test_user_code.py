@@ -11,7 +11,7 @@ import pytest
 from kd import catalog, user_code
 from kd.errors import CheckpointError, SpecError
 from kd.train.weights import load_model
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import make_spec, result_of
 
 NETS = '''
 """Networks."""
@@ -121,7 +121,7 @@ def test_it_trains_teaches_and_is_not_imported_for_a_file_of_weights(run, packag
     assert (package.parent / "ran").exists()
     learning = make_spec("student", kind="distill", epochs=1)
     student = run(tmp_path / "student", learning, parents={"teacher": teacher.path})
-    assert student.read_result()["teacher"]["stage"] == "teacher"
+    assert result_of(student)["teacher"]["stage"] == "teacher"
     user_code._named.clear()
     with pytest.raises(CheckpointError, match="code that is imported only where a job file names it"):
         load_model(teacher.path / "checkpoint/best.safetensors")

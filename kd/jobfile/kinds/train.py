@@ -49,12 +49,13 @@ from kd.jobfile.schema import (
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Own, Pipeline, Stage, Traits
 from kd.losses.inputs import LABELS
-from kd.losses.label_kinds import loss_misfit
+from kd.losses.label_kinds import loss_misfit, sampling_misfit
 from kd.rundir import stage_spec
-from kd.rundir.stage_spec import TrainSettings
+from kd.rundir.stage_spec import Sampling, TrainSettings
 
 HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
-LINEAR_IN_LABELS = ("ce", "bce")  # of mixed images, the loss is the mean of what each label alone would cost
+# of mixed images, these losses are the mean of what each label alone would cost
+LINEAR_IN_LABELS = ("ce", "bce", "balanced_ce", "balanced_bce")
 
 
 class TrainStage(Stage):
@@ -71,6 +72,9 @@ class TrainStage(Stage):
     loss: Loss = Field(default={"ce": Term(weight=1.0)})
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
     augment: Augment = Augment()
+    sampling: Sampling | None = Field(
+        default=None, description="Draw rare classes more often: each as often, or by the root of its size"
+    )
     mixup: Mixing | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
     cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
@@ -153,6 +157,7 @@ class TrainStage(Stage):
             schedule=resolved_component("schedule", self.schedule),
             loss={name: resolved_term(name, term) for name, term in self.loss.items()},
             augment=resolved_augment(self.augment),
+            sampling=self.sampling,
             mixup=resolved_option(self.mixup, stage_spec.Mixing),
             cutmix=resolved_option(self.cutmix, stage_spec.Mixing),
             ema=resolved_option(self.ema, stage_spec.Ema),
@@ -283,6 +288,8 @@ class TrainStage(Stage):
             entry = catalog.find("loss", name)
             if entry and (fault := loss_misfit(name, entry.inputs, multi_label=shape.multi_label)):
                 yield (*address, "loss", name), fault
+        if fault := sampling_misfit(self.sampling, self.loss, multi_label=shape.multi_label):
+            yield (*address, "sampling"), fault
 
     def _start_faults(self, pipeline: Pipeline, start: str, address: Address) -> Iterator[Fault]:
         """Yield where the stage says something else of its model than the stage that it starts from."""

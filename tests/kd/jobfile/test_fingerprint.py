@@ -89,3 +89,19 @@ def test_what_cannot_be_read_is_one_line(folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("builtins.open", refused)
     with pytest.raises(DataError, match=r"^secret\.png: Permission denied$"):
         data_identity(str(folder))
+
+
+def test_what_lies_behind_a_linked_folder_counts(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/a.png").write_bytes(b"a")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/train").symlink_to(tmp_path / "far")
+    before = data_identity(str(tmp_path / "set"))
+    (tmp_path / "far/a.png").write_bytes(b"b")
+    assert data_identity(str(tmp_path / "set")) != before
+
+
+def test_a_folder_that_cannot_be_read_to_its_end_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "again").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="again: a link to a folder that holds it; remove the link"):
+        data_identity(str(tmp_path))

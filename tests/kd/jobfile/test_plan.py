@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from kd.catalog import entries
 from kd.jobfile.kinds.report import REPORT_NEEDS
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, plan_pipeline
 from kd.jobfile.resolve import TRAINING_NEEDS
 from kd.jobfile.stage import Pipeline
-from kd.jobfile.versions import VERSIONS
+from kd.jobfile.versions import DATA_SETS, VERSIONS
 from kd.rundir.folders import JobKey
 from kd.rundir.stage_spec import Needs, spec_from_json
 
@@ -167,6 +168,21 @@ def test_a_new_version_of_the_code_retrains(load_text: LoadText, monkeypatch: py
     after = fingerprints(plan_pipeline(load_text()))
     assert after[TEACHER] == before[TEACHER]
     assert after[STUDENT] != before[STUDENT]
+
+
+def test_a_new_version_of_one_data_set_retrains_what_uses_it(
+    load_text: LoadText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprints(plan_pipeline(load_text()))
+    monkeypatch.setitem(DATA_SETS, "image_folder", 1000)
+    assert fingerprints(plan_pipeline(load_text())) == before
+    monkeypatch.setitem(DATA_SETS, load_text().data.name, 1000)
+    assert fingerprints(plan_pipeline(load_text()))[TEACHER] != before[TEACHER]
+
+
+def test_the_data_sets_with_a_version_are_those_of_files_that_are_read_otherwise_now() -> None:
+    assert set(DATA_SETS) <= set(entries("dataset"))
+    assert not {"digits", "mnist", "cifar10", "cifar100", "synthetic", "synthetic_rgb_ir"} & set(DATA_SETS)
 
 
 def test_two_thousand_jobs_are_planned(load_text: LoadText) -> None:

@@ -19,7 +19,8 @@ from kd.run import run_stage
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.stages.context import in_place
 from tests.conftest import REPOSITORY
-from tests.kd.stages.test_fit import outcome
+from tests.kd.conftest import result_of
+from tests.kd.stages.training.test_fit_stage import outcome
 
 SEED = 7
 COMPONENTS = ("with_search", "with_chain", "with_gate", "with_temperature")
@@ -59,12 +60,6 @@ def stage(pipeline: RunFolder):
 def losses(folder: StageFolder) -> list[str]:
     with open(folder.metrics, newline="", encoding="utf-8") as file:
         return [row["train_loss"] for row in csv.DictReader(file)]
-
-
-def result_of(folder: StageFolder) -> dict[str, Any]:
-    result = folder.read_result()
-    assert result is not None
-    return result
 
 
 def test_with_all_components_off_it_is_plain_distillation_bit_for_bit(stage) -> None:

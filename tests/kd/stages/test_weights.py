@@ -11,7 +11,7 @@ import torch
 from kd.catalog import load
 from kd.errors import CheckpointError
 from kd.train.weights import load_model, read_card
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import make_spec, result_of
 
 BEST = "checkpoint/best.safetensors"
 
@@ -34,8 +34,7 @@ def weights_spec(file: Path | None, **settings: Any) -> dict[str, Any]:
 
 def test_the_file_is_published_as_it_is_and_measured_once(run, file: Path, tmp_path: Path) -> None:
     folder = run(tmp_path / "given", weights_spec(file))
-    result = folder.read_result()
-    assert result is not None
+    result = result_of(folder)
     model, card = load_model(folder.path / BEST)
     trained = torch.load(file, weights_only=True)["model"]
     assert all(torch.equal(value, trained[f"module.{name}"]) for name, value in model.state_dict().items())
@@ -53,8 +52,7 @@ def test_it_teaches_shown_its_own_pixels(run, file: Path, tmp_path: Path) -> Non
     given = run(tmp_path / "teacher", {**weights_spec(file, mean=[0.5] * 3, std=[0.25] * 3), "stage": "teacher"})
     assert read_card(given.path / BEST).mean == (0.5, 0.5, 0.5)
     student = run(tmp_path / "student", make_spec("student", kind="distill", epochs=1), parents={"teacher": given.path})
-    result = student.read_result()
-    assert result is not None
+    result = result_of(student)
     assert result["teacher"]["stage"] == "teacher"
 
 
@@ -65,23 +63,20 @@ def test_a_drawn_classifier_is_told_and_decided_by_the_seed(run, file: Path, tmp
         run(tmp_path / "kept", weights_spec(file))
     first, second = (run(tmp_path / name, weights_spec(file, classifier="new")) for name in ("one", "two"))
     assert (first.path / BEST).read_bytes() == (second.path / BEST).read_bytes()
-    result = first.read_result()
-    assert result is not None
+    result = result_of(first)
     assert result["pretrained"]["classifier"] == "new"
 
 
 def test_without_a_file_as_in_a_tiny_run_the_weights_are_fresh(run, tmp_path: Path) -> None:
-    result = run(tmp_path / "tiny", weights_spec(None)).read_result()
-    assert result is not None
+    result = result_of(run(tmp_path / "tiny", weights_spec(None)))
     assert "pretrained" not in result
 
 
 def test_no_epochs_measure_what_another_stage_trained(run, teacher: Path, tmp_path: Path) -> None:
     start = {"stage": "teacher", "seed": 7, "fingerprint": "t"}
     spec = {**make_spec("again", epochs=0), "parents": {"start": start}}
-    result = run(tmp_path / "again", spec, parents={"start": teacher}).read_result()
+    result = result_of(run(tmp_path / "again", spec, parents={"start": teacher}))
     before = load_model(teacher / BEST)[0].state_dict()
     after = load_model(tmp_path / "again" / BEST)[0].state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
-    assert result is not None
     assert (result["epochs"], result["start"]["stage"]) == (0, "teacher")

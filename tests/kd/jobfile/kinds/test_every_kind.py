@@ -20,6 +20,7 @@ from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
 from kd.jobfile.stage import Pipeline, Stage, stage_kinds
 from kd.jobfile.versions import VERSIONS
+from kd.report.collect import UNMEASURED
 from kd.rundir.folders import JobKey
 from kd.rundir.stage_spec import SETTINGS, spec_from_json
 from tests.conftest import REPOSITORY
@@ -211,7 +212,8 @@ def test_a_stages_own_role_seeds_and_data_count(kind: str, load: Load) -> None:
     fields = [field for field in given if field in stage_kinds()[kind].model_fields]
     stage = {**example(kind), **{field: given[field] for field in fields if field != "data"}}
     jobs = tried(plan_pipeline(load(stage)))
-    assert all(job.role == ("special" if "role" in fields else None) for job in jobs)
+    role = "special" if "role" in fields else None
+    assert all(job.role == role for job in jobs), "own() must give the stage's role, seeds and data"
     if "seeds" in fields:
         assert [job.key for job in jobs] == [JobKey(TRIED, 1)]
     if "data" in fields:
@@ -237,3 +239,12 @@ def test_a_new_version_of_its_code_is_another_job(kind: str, load: Load, monkeyp
         with monkeypatch.context() as patch:
             patch.setitem(VERSIONS, layer, 1000)
             assert not set(before) & {job.fingerprint for job in tried(plan_pipeline(pipeline))}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_shows_the_kinds_that_measure_an_accuracy(kind: str) -> None:
+    traits = stage_kinds()[kind].traits
+    hidden = kind in UNMEASURED or traits.waits_for_all_ended
+    assert hidden is not traits.measures_accuracy, (
+        "name kinds without an accuracy in UNMEASURED of kd/report/collect.py"
+    )
