@@ -9,14 +9,11 @@ padded and mirrored batch by batch instead; the pixels are the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kd.data.augment import Views, epoch_views
-
-PaddingMode = Literal["zeros", "reflect"]
 
 # Above this many bytes of padded and mirrored copies they are made batch by batch instead. CIFAR takes
 # 0.5 GB; 224 x 224 images take 0.3 MB each.
@@ -30,7 +27,7 @@ class DeviceStore:
 
     ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels), ``flip`` and ``cutout`` (the side in
     pixels of a blank square, arXiv:1708.04552; 0: none) say which views will be asked for. Images come out as
-    [B, C, H, W] of ``dtype``, in channels-last memory unless ``channels_last`` is off.
+    float32 [B, C, H, W], in channels-last memory. Above ``prepared_bytes`` no padded and mirrored copies are kept.
     """
 
     def __init__(
@@ -44,9 +41,6 @@ class DeviceStore:
         padding: int = 0,
         flip: bool = False,
         cutout: int = 0,
-        padding_mode: PaddingMode = "zeros",
-        dtype: torch.dtype = torch.float32,
-        channels_last: bool = True,
         prepared_bytes: int = PREPARED_BYTES,
     ) -> None:
         count, self._channels, self._size, width = images_NCHW.shape
@@ -54,8 +48,6 @@ class DeviceStore:
         assert (width, len(labels)) == (self._size, count)
         self.labels = labels.to(device)
         self.padding, self.flip, self.cutout = padding, flip, cutout
-        self._padding_mode: PaddingMode = padding_mode
-        self._dtype, self._channels_last = dtype, channels_last
         # Normalised value = byte * scale + shift, both laid out over an image's [H, W * C]: no broadcasting.
         deviation = torch.tensor(std, dtype=torch.float64)
         self._scale = self._per_pixel(1 / (255 * deviation)).to(device)
@@ -65,7 +57,7 @@ class DeviceStore:
         padded_bytes = count * (self._size + 2 * padding) ** 2 * self._channels
         self._prepared = padded_bytes * (2 if flip else 1) <= prepared_bytes
         if self._prepared:
-            images = _pad(images, padding, padding_mode)
+            images = _pad(images, padding)
             images = torch.cat([images, images.flip(2)]) if flip else images
         self._images = images
         self._count = count
@@ -84,11 +76,16 @@ class DeviceStore:
         indices = indices_B.to(self.labels.device)
         pixels = self._plain_pixels(indices) if views is None else self._viewed_pixels(indices, views)
         # Two roundings, not a fused one: the same bits for any number of threads and any cut into batches.
-        values = pixels.float().mul_(self._scale).add_(self._shift).to(self._dtype)
+        values = pixels.float().mul_(self._scale).add_(self._shift)
         images = values.view(len(indices), self._size, self._size, self._channels).permute(0, 3, 1, 2)
         if views is not None and views.holes is not None:
             images = images.masked_fill_(self._blank(views.holes.index_select(0, indices)), 0)
-        return images if self._channels_last else images.contiguous()
+        return images
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return self._size
 
     @property
     def evaluation_batch(self) -> int:
@@ -115,7 +112,7 @@ class DeviceStore:
         images = self._images.index_select(0, indices)
         if self.flip:
             images = torch.where(flips[:, None, None, None], images.flip(2), images)
-        padded = _pad(images, self.padding, self._padding_mode)
+        padded = _pad(images, self.padding)
         return self._windows(padded, torch.arange(len(indices), device=indices.device), rows, columns)
 
     def _plain_pixels(self, indices: Tensor) -> Tensor:
@@ -146,16 +143,11 @@ class DeviceStore:
         return row.expand(self._size, -1).contiguous()
 
 
-def _pad(images_NHWC: Tensor, padding: int, mode: PaddingMode) -> Tensor:
-    """Return the images with ``padding`` more pixels on each side: black, or reflected at the edge."""
+def _pad(images_NHWC: Tensor, padding: int) -> Tensor:
+    """Return the images with ``padding`` more black pixels on each side."""
     if padding == 0:
         return images_NHWC
     count, size, _, channels = images_NHWC.shape
-    if mode == "reflect":
-        assert padding < size
-        distance = torch.arange(-padding, size + padding, device=images_NHWC.device).abs()
-        mirrored = (size - 1) - ((size - 1) - distance).abs()
-        return images_NHWC.index_select(1, mirrored).index_select(2, mirrored)
     padded = images_NHWC.new_zeros(count, size + 2 * padding, size + 2 * padding, channels)
     padded[:, padding:-padding, padding:-padding] = images_NHWC
     return padded

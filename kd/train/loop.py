@@ -68,7 +68,7 @@ def _train_epoch(
         _set_learning_rate(training.optimizer, schedule(moment))
         losses = train_step(runner, update, objective, batch)
         if training.average is not None:
-            training.average.update(training.model, training.epoch * batches.steps + training.step)
+            training.average.update(training.epoch * batches.steps + training.step)
         costs = torch.cat([losses.total.detach()[None], losses.parts])
         training.meter.add(training.step, costs, losses.logits, processes.gather(batch.labels))
         training.step += 1

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kd.data.augment import Views, epoch_order
-from kd.data.store import DeviceStore, PaddingMode
+from kd.data.store import DeviceStore
 
 COUNT, SIZE = 30, 10
 
@@ -31,10 +31,10 @@ def make(channels: int = 3, **options: Any) -> DeviceStore:
     return DeviceStore(pixels(channels), torch.arange(COUNT) % 3, mean=mean, std=std, **options)
 
 
-def reference(image: Tensor, views: Views, index: int, padding: int, mode: PaddingMode) -> Tensor:
+def reference(image: Tensor, views: Views, index: int, padding: int) -> Tensor:
     """Pad, crop, then mirror, then normalise one image, as written in the papers."""
     mean, std = constants(len(image))
-    padded = pad(image.double()[None], (padding,) * 4, "reflect" if mode == "reflect" else "constant")[0]
+    padded = pad(image.double(), (padding,) * 4)
     row, column = int(views.rows[index]), int(views.columns[index])
     crop = padded[:, row : row + SIZE, column : column + SIZE]
     crop = crop.flip(2) if views.flips[index] else crop
@@ -44,19 +44,16 @@ def reference(image: Tensor, views: Views, index: int, padding: int, mode: Paddi
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("padding", [0, 4])
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("mode", ["zeros", "reflect"])
 @pytest.mark.parametrize("prepared_bytes", [0, 1 << 30])
-def test_batches_equal_the_per_image_reference(
-    channels: int, padding: int, flip: bool, mode: PaddingMode, prepared_bytes: int
-) -> None:
-    store = make(channels, padding=padding, flip=flip, padding_mode=mode, prepared_bytes=prepared_bytes)
+def test_batches_equal_the_per_image_reference(channels: int, padding: int, flip: bool, prepared_bytes: int) -> None:
+    store = make(channels, padding=padding, flip=flip, prepared_bytes=prepared_bytes)
     views = store.views(seed=5, view=1)
     assert views.flips.any() == flip
     indices = torch.tensor([29, 0, 7, 7, 13, 28, 1])
     batch = store.batch(indices, views)
     assert batch.shape == (7, channels, SIZE, SIZE)
     for image, index in zip(batch, indices.tolist(), strict=True):
-        expected = reference(pixels(channels)[index], views, index, padding, mode)
+        expected = reference(pixels(channels)[index], views, index, padding)
         torch.testing.assert_close(image, expected.float(), atol=2e-6, rtol=0)
 
 
@@ -84,16 +81,10 @@ def test_channels_last_images_in_a_part_of_a_larger_array_are_read_right() -> No
     assert torch.equal(store.batch(torch.arange(COUNT)), make().batch(torch.arange(COUNT).flip(0)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_type_and_memory_order_are_as_asked(dtype: torch.dtype, channels_last: bool) -> None:
-    store = make(padding=4, dtype=dtype, channels_last=channels_last)
-    batch = store.batch(torch.tensor([3, 4]), store.views(seed=0, view=0))
-    wanted = torch.channels_last if channels_last else torch.contiguous_format
-    assert batch.dtype == dtype
-    assert batch.is_contiguous(memory_format=wanted)
-    exact = make(padding=4).batch(torch.tensor([3, 4]), store.views(seed=0, view=0))
-    torch.testing.assert_close(batch.float(), exact, atol=0.01, rtol=0.01)
+def test_batches_are_float32_in_channels_last_memory() -> None:
+    batch = make(padding=4).batch(torch.tensor([3, 4]))
+    assert batch.dtype == torch.float32
+    assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.fixture
