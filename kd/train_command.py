@@ -32,12 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
     parser.add_argument("--results", metavar="DIR", default=str(results_folder()))
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override stages.x.epochs=10")
+    parser.add_argument("--epochs", metavar="N", type=int, help="of every training; schedules shrink along")
     parser.add_argument("--tiny", action="store_true", help="the same graph with seconds-sized work")
     return parser
 
 
 def _train(options: argparse.Namespace) -> int:
-    plan = plan_job(load_job(options.spec, overrides=options.set, tiny=options.tiny))
+    plan = plan_job(load_job(options.spec, overrides=options.set, epochs=options.epochs, tiny=options.tiny))
     jobs = _chosen(plan, options.stage, options.seed)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     run = RunFolder(Path(options.results).absolute() / name)

@@ -11,7 +11,16 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("*/README.md")])
-COMMANDS = ("kd-submit", "kd-status", "kd-cancel", "kd-collect", "kd-partitions", "kd-train")
+COMMANDS = (
+    "kd-submit",
+    "kd-status",
+    "kd-cancel",
+    "kd-collect",
+    "kd-partitions",
+    "kd-train",
+    "kd-evaluate",
+    "kd-predict",
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 
 from kd import catalog
 from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation
-from kd.jobfile.schema import Data, Job
+from kd.jobfile.schema import STAGE_KINDS, Data, Job
+from kd.jobfile.shorthand import TRAINING_KINDS
+from kd.jobfile.shorthand_schema import with_shorthand
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -30,7 +32,11 @@ def job_schema() -> Schema:
     for part in ("Component", "Data", "Term"):  # the catalogue's own definitions take their place
         del schema["$defs"][part]
     schema["$defs"] |= {kind: _tidied(build(kind)) for kind, build in _BUILDERS.items()}
-    return {"$schema": DIALECT, "title": "A job file of kd", **schema}
+    compare = schema["$defs"]["ReportStage"]["properties"]["compare"]
+    (names,) = compare.pop("patternProperties").values()
+    compare["additionalProperties"] = names  # keys may be patterns
+    kinds = {kind: model.__name__ for kind, model in STAGE_KINDS.items()}
+    return {"$schema": DIALECT, "title": "A job file of kd", **with_shorthand(schema, kinds, TRAINING_KINDS)}
 
 
 def main() -> int:

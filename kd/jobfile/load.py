@@ -10,23 +10,39 @@ from pydantic import BaseModel, ValidationError
 from kd.errors import SpecError, did_you_mean
 from kd.jobfile.checks import faults
 from kd.jobfile.environment import expand_roots
-from kd.jobfile.overrides import apply_override, replace
+from kd.jobfile.epochs import with_epochs
+from kd.jobfile.overrides import apply_override, is_of_shorthand, replace
 from kd.jobfile.schema import STAGE_KINDS, Job, Stage
+from kd.jobfile.shorthand import write_out
 from kd.jobfile.source import Address, Document, read_document
 from kd.jobfile.tiny import shrink
 from kd.jobfile.words import fault_of
 from kd.places import find_job_file
 
 
-def load_job(path: str, *, overrides: Sequence[str] = (), seeds: Sequence[int] = (), tiny: bool = False) -> Job:
+def load_job(
+    path: str,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    epochs: int | None = None,
+    tiny: bool = False,
+) -> Job:
     """Load and check a job file.
 
-    ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``tiny`` keeps the graph and shrinks the
-    work to seconds. Raises SpecError with one line per fault, in the order of the file.
+    ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``epochs`` shortens every training and
+    its schedule to so many, ``tiny`` keeps the graph and shrinks the work to seconds. Raises SpecError with one line
+    per fault, in the order of the file.
     """
     document = read_document(find_job_file(path), shown_as=path)
-    for override in overrides:
+    for override in filter(is_of_shorthand, overrides):
         document = apply_override(document, override)
+    document = write_out(document)
+    for override in overrides:
+        if not is_of_shorthand(override):
+            document = apply_override(document, override)
+    if epochs is not None:
+        document = with_epochs(document, epochs)
     if seeds:
         document = replace(document, ("seeds",), list(seeds), f"--seeds {','.join(map(str, seeds))}")
     job = validate(document)

@@ -18,6 +18,7 @@ _DAYS_CLOCK = r"([0-9]{1,6})-([0-9]{1,2})(?::([0-5][0-9])(?::([0-5][0-9]))?)?"
 TIME_PATTERN = f"(?:{_UNITS}|{_CLOCK}|{_DAYS_CLOCK}|short)"
 MEMORY_PATTERN = r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([MGTmgt])(?:[iI]?[bB])?"
 _MEGABYTES = {"M": 1, "G": 1024, "T": 1024 * 1024}
+MOST_SEEDS = 10_000  # of one range
 
 
 def parse_minutes(value: Any) -> int:
@@ -72,3 +73,18 @@ def format_minutes(minutes: int) -> str:
     hours, minutes = divmod(rest, 60)
     parts = [(days, "d"), (hours, "h"), (minutes, "m")]
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a text such as ``1,2,5-8`` or ``1 2 3``. Raises ValueError when it is none."""
+    seeds: list[int] = []
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            raise ValueError(f"expected whole numbers, as in 1,2,3 or 1-5, got {text!r}")
+        if dash and int(last) - int(first) not in range(MOST_SEEDS):
+            raise ValueError(f"expected a range of up to {MOST_SEEDS:,} seeds, the smaller one first, got {part!r}")
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise ValueError(f"expected whole numbers, as in 1,2,3 or 1-5, got {text!r}")
+    return seeds

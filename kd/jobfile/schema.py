@@ -42,8 +42,9 @@ class Strict(BaseModel):
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
-STAGE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: `--set stages.teacher.epochs=10` names a stage
-StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=64)]
+# A dot parts a stage from its variant; in a file, stages have names without dots (kd.jobfile.variants).
+STAGE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_.-]+)?$"
+StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=100)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

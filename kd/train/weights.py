@@ -114,10 +114,18 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     try:
-        fields: dict[str, Any] = json.loads(metadata[_CARD_KEY])
+        fields = json.loads(metadata[_CARD_KEY])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: carries no model card; only weights saved by kd fit") from error
+    return card_from_json(path, fields)
+
+
+def card_from_json(path: Path, fields: Any) -> ModelCard:
+    """Return the card that the metadata of ``path`` hold. Raises CheckpointError when they are none."""
+    try:
         lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
         widths = {name: tuple(sizes) for name, sizes in fields.get("widths", {}).items()}
         modalities = tuple((name, channels) for name, channels in fields.get("modalities", ()))
         return ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: carries no model card; only weights saved by kd fit") from error
+        raise CheckpointError(f"{path}: its model card is damaged; only weights saved by kd fit") from error

@@ -18,6 +18,8 @@ from kd.files import deny_others_to_write, write_json
 from kd.jobfile.graph import data_of
 from kd.jobfile.load import load_job
 from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.quantities import parse_seeds
+from kd.jobfile.shorthand import matching
 from kd.rundir.folders import JobKey, RunFolder, results_folder
 from slurm.cluster.profile import Profile, load_profile
 from slurm.submission.fault_points import fault_point
@@ -47,8 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
     parser.add_argument("--results", metavar="DIR", default=str(results_folder()))
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override stages.x.epochs=10")
-    parser.add_argument("--seeds", metavar="1,2,3", type=_seed_list, default=[], help="instead of the file's seeds")
-    parser.add_argument("--only", metavar="STAGE", action="append", default=[], help="this stage and what it needs")
+    parser.add_argument("--seeds", metavar="1,2,5-8", type=_seed_list, default=[], help="instead of the file's seeds")
+    parser.add_argument("--epochs", metavar="N", type=int, help="of every training; schedules shrink along")
+    parser.add_argument(
+        "--only", metavar="STAGE", action="append", default=[], help="STAGE or pattern, and what it needs"
+    )
     parser.add_argument("--tiny", action="store_true", help="the same graph with seconds-sized work")
     parser.add_argument("--mail", metavar="ADDRESS", help="Slurm mails when a job fails, and when the report is there")
     parser.add_argument("--jobs", metavar="N", type=int, default=0, help="local: processes at a time")
@@ -63,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _seed_list(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected whole numbers with commas, got {text!r}") from None
+        return parse_seeds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +132,7 @@ def _show(order: _Order, options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> _Order:
-    job = load_job(options.spec, overrides=options.set, seeds=options.seeds, tiny=options.tiny)
+    job = load_job(options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny)
     plan = plan_job(job)
     executor = options.executor or ("slurm" if _wants_slurm(options) else "local")
     cluster, profile = load_profile(options.cluster if executor == "slurm" else "local")
@@ -154,13 +159,15 @@ def _wants_slurm(options: argparse.Namespace) -> bool:
 def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
     """Return the jobs of the named stages and all they need; without names, every job."""
     stages = list(plan.by_stage())
+    named: set[str] = set()
     for name in only:
-        if name not in stages:
+        if not (found_stages := matching(stages, name)):
             raise SpecError([f"--only {name}: no such stage{did_you_mean(name, stages)}"])
+        named.update(found_stages)
     if not only:
         return frozenset(job.key for job in plan.jobs)
     by_key = {job.key: job for job in plan.jobs}
-    todo = [job.key for job in plan.jobs if job.key.stage in set(only)]
+    todo = [job.key for job in plan.jobs if job.key.stage in named]
     found: set[JobKey] = set()
     while todo:
         key = todo.pop()

@@ -15,16 +15,17 @@ from kd.search.halving import cost, rungs
 from tests.conftest import REPOSITORY
 
 STUDENTS = {
-    "direct", "kd", "kd_equal_epochs", "kd_tuned", "takd", "fitnets", "assisted_1", "assisted_2", "hpmkd",
-    "without_search", "without_chain", "without_gate", "without_temperature", "without_cache",
+    "direct", "kd", "kd_equal_epochs", "kd_tuned", "takd", "fitnets", "assisted_1", "assisted_2",
+    "hpmkd.whole", "hpmkd.without_search", "hpmkd.without_chain", "hpmkd.without_gate", "hpmkd.without_temperature",
+    "hpmkd.without_cache",
 }  # fmt: skip
 # what each arm says otherwise than hpmkd
 TAKEN_AWAY = {
-    "without_search": {"configuration"},
-    "without_chain": {"teacher"},
-    "without_gate": {"teacher", "weighting"},
-    "without_temperature": {"temperature", "loss"},  # the loss then has a temperature of its own
-    "without_cache": {"teacher"},
+    "hpmkd.without_search": {"configuration"},
+    "hpmkd.without_chain": {"teacher"},
+    "hpmkd.without_gate": {"teacher", "weighting"},
+    "hpmkd.without_temperature": {"temperature", "loss"},  # the loss then has a temperature of its own
+    "hpmkd.without_cache": {"teacher"},
 }
 
 
@@ -47,7 +48,7 @@ def written(job: Job, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("arm", TAKEN_AWAY)
 def test_an_arm_lacks_one_component_and_is_else_the_same(job: Job, arm: str) -> None:
-    whole, without = written(job, "hpmkd"), written(job, arm)
+    whole, without = written(job, "hpmkd.whole"), written(job, arm)
     assert {key for key in whole if whole[key] != without[key]} == TAKEN_AWAY[arm]
 
 
@@ -79,7 +80,7 @@ def test_equal_epochs_are_all_that_hpmkd_takes_but_the_teacher(job: Job, plan: P
             return cost(rungs(stage.trials, stage.epochs))
         return stage.epochs if isinstance(stage, TrainStage) else 0
 
-    spent = sum(epochs(name) for name in ancestors(first["hpmkd"]) - {"teacher"}) + epochs("hpmkd")
+    spent = sum(epochs(name) for name in ancestors(first["hpmkd.whole"]) - {"teacher"}) + epochs("hpmkd.whole")
     assert spent == epochs("kd_equal_epochs")
 
 
@@ -109,12 +110,12 @@ def test_it_is_the_protocol_of_the_plan(plan: Plan) -> None:
     assert {name: len(planned) for name, planned in jobs.items() if name != "report"} == dict.fromkeys(
         (name for name in jobs if name != "report"), 5
     )
-    settings = jobs["hpmkd"][0].spec["settings"]
+    settings = jobs["hpmkd.whole"][0].spec["settings"]
     assert (settings["epochs"], settings["batch_size"]) == (20, 128)
     assert settings["optimizer"]["arguments"]["weight_decay"] == 5e-4
     assert settings["schedule"] == {"name": "cosine", "arguments": {"warmup": 0.0, "final": 0.01}}
-    assert jobs["hpmkd"][0].spec["data"]["validation"] == 5000
+    assert jobs["hpmkd.whole"][0].spec["data"]["validation"] == 5000
 
 
 def test_every_arm_meets_hpmkd_in_the_report(plan: Plan) -> None:
-    assert set(plan.comparisons["hpmkd"]) == STUDENTS - {"hpmkd", "assisted_1", "assisted_2"}
+    assert set(plan.comparisons["hpmkd.whole"]) == STUDENTS - {"hpmkd.whole", "assisted_1", "assisted_2"}

@@ -80,3 +80,45 @@ def test_other_faults_keep_their_places(faults_of: FaultsOf) -> None:
         "job.yaml:3:1: seeds: expected at least 1 entry, got []",
         "--set stages.teacher.epochs=0: epochs: expected more than 0, got 0",
     )
+
+
+VARIANTS = """\
+pipeline: variants
+data: {name: digits, validation: 100}
+seeds: [1]
+defaults: {epochs: 4, optimizer: {name: sgd, lr: 0.1}, batch_size: 32}
+stages:
+  teacher: {kind: train, model: convnet}
+  student:
+    kind: distill
+    teacher: teacher
+    model: convnet
+    loss: {ce: 0.5, kd: 0.5}
+    variants: {plain: null, hot: {loss.kd.temperature: 8}}
+  file: {kind: export, of: teacher, format: onnx}
+  report: {kind: report}
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "epochs"),
+    [
+        ("stages.*.epochs=5", {"teacher": 5, "student.plain": 5, "student.hot": 5}),
+        ("stages.student.epochs=5", {"teacher": 4, "student.plain": 5, "student.hot": 5}),
+        ("stages.student.*.epochs=5", {"teacher": 4, "student.plain": 5, "student.hot": 5}),
+        ("stages.student.hot.epochs=5", {"teacher": 4, "student.plain": 4, "student.hot": 5}),
+        ("defaults.epochs=5", {"teacher": 5, "student.plain": 5, "student.hot": 5}),
+        ("stages.student.variants.hot.epochs=5", {"teacher": 4, "student.plain": 4, "student.hot": 5}),
+    ],
+)
+def test_one_override_reaches_all_stages_that_its_pattern_fits(
+    override: str, epochs: dict[str, int], load_text: LoadText
+) -> None:
+    stages = load_text(override, text=VARIANTS).stages
+    assert {name: stage.epochs for name, stage in stages.items() if hasattr(stage, "epochs")} == epochs
+
+
+def test_a_pattern_that_fits_nothing_and_a_key_that_no_stage_has_are_refused(faults_of: FaultsOf) -> None:
+    assert "unknown stage 'nobody'" in faults_of("stages.nobody.epochs=5", text=VARIANTS)[0]
+    assert "no stage is called 'nobody*'" in faults_of("stages.nobody*.epochs=5", text=VARIANTS)[0]
+    assert "unknown key 'epoch' (did you mean 'epochs'?)" in faults_of("stages.*.epoch=5", text=VARIANTS)[0]

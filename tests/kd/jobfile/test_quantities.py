@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd.jobfile.quantities import MOST_MINUTES, format_minutes, parse_megabytes, parse_minutes
+from kd.jobfile.quantities import MOST_MINUTES, format_minutes, parse_megabytes, parse_minutes, parse_seeds
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,17 @@ def test_memory_is_mebibytes(text: str, megabytes: int) -> None:
 def test_other_memory_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="expected an amount of memory"):
         parse_megabytes(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1,2,3", [1, 2, 3]), ("1-5", [1, 2, 3, 4, 5]), ("1, 2 7-9", [1, 2, 7, 8, 9]), ("42", [42]), ("3-3", [3])],
+)
+def test_seeds_are_read_as_people_write_them(text: str, seeds: list[int]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", " ", "a", "1-", "-1", "5-1", "1-99999999", "1.5", "1--2"])
+def test_seeds_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_seeds(text)

@@ -1,0 +1,1 @@
+"""Trained models in use: opened again, asked about images, and measured on any data set."""
