@@ -17,6 +17,7 @@ from kd.data.modalities import channels_of
 from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
+from kd.train.device import measured_part_fits
 from kd.train.weights import ModelCard
 
 
@@ -130,7 +131,7 @@ def _part(
     arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Mapping[str, Any] | None = None
 ) -> DeviceStore:
     """Return some of the training images on the device, to be seen under augmentation or as they are."""
-    return _store(arrays, arrays.train_images[indices], arrays.train_labels[indices], device, augment)
+    return _store(arrays, arrays.train_images, arrays.train_labels, device, augment, indices)
 
 
 def _store(
@@ -139,6 +140,7 @@ def _store(
     labels: Tensor,
     device: torch.device,
     augment: Mapping[str, Any] | None = None,
+    indices: Tensor | None = None,
 ) -> DeviceStore:
     changes = augment or {}
     return DeviceStore(
@@ -147,6 +149,8 @@ def _store(
         mean=arrays.mean,
         std=arrays.std,
         device=device,
+        indices=indices,
+        resident=augment is not None or measured_part_fits(images.nbytes, device),
         padding=changes.get("crop", 0),
         flip=changes.get("flip", False),
         cutout=changes.get("cutout", 0),

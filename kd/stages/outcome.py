@@ -78,6 +78,7 @@ def conclude(context: StageContext, spec: Mapping[str, Any], trained: Trained, *
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), card)
     files = context.publish([BEST, LAST, "metrics.csv"])
     watch = Stopwatch()
+    data.train.free()  # the test part takes its place on the device
     store = data.test_store()
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec["settings"].get("attack"))}

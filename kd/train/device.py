@@ -139,6 +139,16 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))
 
 
+def measured_part_fits(images_bytes: int, device: torch.device) -> bool:
+    """Return whether images that are only measured, once an epoch or once, may lie on a device beside a training.
+
+    On a GPU they may take an eighth of its memory; larger parts are sent batch by batch.
+    """
+    if device.type != "cuda":
+        return True
+    return images_bytes <= torch.cuda.get_device_properties(device).total_memory // 8
+
+
 def peak_gpu_memory_mb(device: torch.device) -> float:
     """Return the highest memory that tensors took on a GPU since ``free_memory``, in MiB; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
