@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from kd.data.augment import Views, epoch_views
+from kd.data.forecast import PREPARED_BYTES, Images
 
-# Above this many bytes of padded and mirrored copies they are made batch by batch instead. CIFAR takes
-# 0.5 GB; 224 x 224 images take 0.3 MB each.
-PREPARED_BYTES = 2 << 30
 FILLED_AT_ONCE = 1024  # images: what filling takes beside the images themselves stays a few megabytes
 EVALUATION_BATCH = 512  # images; larger batches gain nothing
 LARGE = 64  # pixels a side above which they would take too much memory
@@ -59,8 +57,8 @@ class DeviceStore:
         self._shift = self._per_pixel(-torch.tensor(mean, dtype=torch.float64) / deviation).to(device)
 
         self._count = len(self.labels)
-        padded_bytes = self._count * (self._size + 2 * padding) ** 2 * self._channels
-        self._prepared = resident and padded_bytes * (2 if flip else 1) <= prepared_bytes
+        here = Images(count=self._count, channels=self._channels, size=self._size)
+        self._prepared = resident and here.prepared_bytes(padding=padding, flip=flip) <= prepared_bytes
         images = images_NCHW.permute(0, 2, 3, 1)  # [N, H, W, C]
         changed = self._prepared and (padding or flip)
         home = torch.device(device) if resident else images.device

@@ -30,6 +30,7 @@ from kd.train.batches import AugmentedBatches
 from kd.train.device import free_memory, prepare_runtime
 from kd.train.distributed import Processes
 from kd.train.loop import fit
+from kd.train.memory import memory_for
 from kd.train.meter import Meter
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Row, Stopwatch, Training
@@ -88,20 +89,21 @@ def train_model(
     seed_generators("training", seed)
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
-    fit(
-        training,
-        epochs=settings["epochs"],
-        batches=batches,
-        objective=objective,
-        schedule=_schedule(settings),
-        validate=partial(measure_store, store=data.validation, card=card, runtime=runtime, processes=processes),
-        forward=_compiled(model) if settings["compile"] else model,
-        patience=patience_of(settings),
-        clip=settings.get("clip"),
-        processes=processes,
-        after_step=keeper.after_step,
-        after_epoch=keeper.after_epoch,
-    )
+    with memory_for(f"training with batch_size {settings['batch_size']}", "lower batch_size"):
+        fit(
+            training,
+            epochs=settings["epochs"],
+            batches=batches,
+            objective=objective,
+            schedule=_schedule(settings),
+            validate=partial(measure_store, store=data.validation, card=card, runtime=runtime, processes=processes),
+            forward=_compiled(model) if settings["compile"] else model,
+            patience=patience_of(settings),
+            clip=settings.get("clip"),
+            processes=processes,
+            after_step=keeper.after_step,
+            after_epoch=keeper.after_epoch,
+        )
     return Trained(training=training, card=card, data=data, runtime=runtime, facts=start.facts)
 
 
@@ -110,14 +112,16 @@ def load_stage_data(
 ) -> Data:
     """Return the data that the model of ``spec`` learns from, and that its teachers see. Raises as ``load_data``."""
     settings = spec["settings"]
-    return load_data(
-        spec["data"],
-        settings["augment"],
-        staged=context.data_root,
-        device=device,
-        modalities=settings.get("modalities"),
-        privileged=teachers is not None and teachers.any_live,
-    )
+    remedy = "give the stage more memory (resources.memory), or use fewer images (data.train_subset)"
+    with memory_for(f"the images of {spec['data']['name']} are loaded", remedy):
+        return load_data(
+            spec["data"],
+            settings["augment"],
+            staged=context.data_root,
+            device=device,
+            modalities=settings.get("modalities"),
+            privileged=teachers is not None and teachers.any_live,
+        )
 
 
 def _batches(spec: Mapping[str, Any], data: Data, teachers: Teachers | None, processes: Processes) -> AugmentedBatches:

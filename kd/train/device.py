@@ -72,7 +72,8 @@ def prepare_runtime(*, precision: Precision = "auto", deterministic: bool = Fals
     """
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; required by torch
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports the compiler, for a second
+        torch.use_deterministic_algorithms(deterministic)
     if torch.cuda.is_available():
         return _prepare_gpu(precision, deterministic)
     return _prepare_cpu(precision, processes)
