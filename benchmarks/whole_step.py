@@ -23,7 +23,7 @@ from kd.train.average import WeightAverage
 from kd.train.batches import AugmentedBatches
 from kd.train.device import Runtime
 from kd.train.meter import Meter
-from kd.train.step import Batch
+from kd.train.step import Batch, Losses
 from kd.train.update import Update
 from kd.train.weights import ModelCard
 
@@ -120,11 +120,16 @@ class WholeStep:
         self._stream = self._forever()
         self._done = 0
 
+    def update_on(self, batch: Batch) -> Losses:
+        """Do the part of a step that a GPU computes alone: forward, backward, new weights."""
+        losses = self.objective(self.model, batch)
+        self._update(losses.total)
+        return losses
+
     def step(self, batch: Batch | None = None) -> None:
         """Do a step on a batch, or on the next one."""
         batch = next(self._stream) if batch is None else batch
-        losses = self.objective(self.model, batch)
-        self._update(losses.total)
+        losses = self.update_on(batch)
         if self._average is not None:
             self._average.update(self._done)
         costs = torch.cat([losses.total.detach()[None], losses.parts])

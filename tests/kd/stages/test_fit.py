@@ -20,6 +20,8 @@ from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
 
+pytestmark = pytest.mark.cpu  # equal bits without `deterministic`
+
 STEPS, EPOCHS = 4, 3
 KINDS = ["train", "distill"]
 

@@ -22,6 +22,8 @@ from kd.stages.team import process_count
 from kd.train.weights import load_weights
 from tests.kd.stages.test_fit import EPOCHS, STEPS, outcome, stop_at
 
+pytestmark = pytest.mark.cpu  # equal bits without `deterministic`, and two processes
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 EXACT = {"precision": "float32"}
 OPTIONS = {"ema": {"decay": 0.9}, "clip": 0.5, "mixup": {"alpha": 0.4}, "early_stopping": {"patience": 9}}

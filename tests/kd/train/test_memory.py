@@ -14,6 +14,8 @@ from kd.errors import MemoryFull
 from kd.train.memory import memory_for
 from tests.kd.conftest import make_spec
 
+pytestmark = pytest.mark.cpu  # limits of the machine's memory
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
