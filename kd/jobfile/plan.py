@@ -37,7 +37,7 @@ FORMAT = 1
 Worker: TypeAlias = TrainStage | CacheStage | SelectStage | ExportStage | SearchStage  # every stage but the report
 # Options that are off unless a stage says otherwise. Off, they are absent from the settings, so that a new option
 # changes no fingerprint.
-OPTIONS = ("mixup", "cutmix", "ema", "clip", "early_stopping", "prune", "modalities", "attack")
+OPTIONS = ("mixup", "cutmix", "ema", "clip", "accumulate", "early_stopping", "prune", "modalities", "attack")
 # Settings that change how a stage runs but not what comes out of it.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 

@@ -14,6 +14,7 @@ from kd.data.hashing import stream_key
 from kd.data.mixing import Mixing
 from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms, make_term
+from kd.errors import SpecError
 from kd.evaluate.metrics import selecting_metric
 from kd.losses.inputs import ADAPTER, needs_features
 from kd.stages.context import StageContext
@@ -89,7 +90,7 @@ def train_model(
     seed_generators("training", seed)
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
-    with memory_for(f"training with batch_size {settings['batch_size']}", "lower batch_size"):
+    with memory_for(f"training with batch_size {settings['batch_size']}", "lower batch_size, or set accumulate"):
         fit(
             training,
             epochs=settings["epochs"],
@@ -100,11 +101,22 @@ def train_model(
             forward=_compiled(model) if settings["compile"] else model,
             patience=patience_of(settings),
             clip=settings.get("clip"),
+            accumulate=_parts_of(batches.batch_size, settings.get("accumulate", 1), processes),
             processes=processes,
             after_step=keeper.after_step,
             after_epoch=keeper.after_epoch,
         )
     return Trained(training=training, card=card, data=data, runtime=runtime, facts=start.facts)
+
+
+def _parts_of(batch_size: int, accumulate: int, processes: Processes) -> int:
+    """Return in how many parts each process computes its share of a batch. Raises SpecError when they are not equal."""
+    if batch_size % (accumulate * processes.count):
+        whole = "" if processes.count == 1 else f" on {processes.count} GPUs"
+        raise SpecError(
+            [f"accumulate: a batch of {batch_size} images cannot be cut into {accumulate} equal parts{whole}"]
+        )
+    return accumulate
 
 
 def load_stage_data(

@@ -47,7 +47,7 @@ def test_a_batch_that_does_not_fit_names_batch_size(tmp_path: Path) -> None:
     spec = make_spec(batch_size=2000, augment={"crop": 0, "flip": False})
     spec["settings"]["model"]["arguments"] = {"width": 96}
     spec["data"]["arguments"] |= {"train": 2100, "size": 16}
-    line = "MemoryFull: the machine's memory is full while training with batch_size 2000; lower batch_size"
+    line = "MemoryFull: the machine's memory is full while training with batch_size 2000; lower batch_size, or set"
     assert ends(tmp_path, spec, 500 << 20).splitlines()[-1].startswith(line)
 
 
