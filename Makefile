@@ -15,6 +15,7 @@ help:
 	@echo "make bench          the benchmarks, with tables"
 	@echo "make reference-cnn  jobs/cnn_pipeline.yaml in full on this machine's GPUs, report kept in results/reference (hours)"
 	@echo "make testbed        a real Slurm on this machine (Debian or Ubuntu, root), for tests and trials"
+	@echo "                    VARIANT=lua,short: with the ways of a site; cluster_env/testbed/README.md lists them"
 	@echo "make testbed-down   stop it"
 
 install: $(INSTALLED)
@@ -45,7 +46,7 @@ reference-cnn: install
 	@$(PYTHON) -m benchmarks.reference cnn
 
 testbed: install
-	@cluster_env/testbed/install.sh && cluster_env/testbed/up.sh
+	@cluster_env/testbed/install.sh && KD_TESTBED_VARIANT=$(VARIANT) cluster_env/testbed/up.sh
 
 testbed-down:
 	@cluster_env/testbed/down.sh

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.timing import machine
 from kd.files import read_json
-from kd.report.words import count, duration, mean_sd
+from kd.report.formatting import count, duration, mean_sd
 from slurm.commands.submit import main as submit
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.timing import machine
 from kd.files import read_json
-from kd.report.words import interval, mean_sd, percent, points
+from kd.report.formatting import interval, mean_sd, percent, points
 from slurm.commands.submit import main as submit
 
 SEEDS = [42, 123, 456, 789, 1024]

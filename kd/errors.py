@@ -95,7 +95,8 @@ def run_command(main: Callable[[], int]) -> int:
         code = main()
         sys.stdout.flush()
     except UserError as error:
-        print(error, file=sys.stderr)
+        # a name inside an archive, say, may hold escapes that drive a terminal
+        print("\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `kd-submit --dry-run | head` is no mistake
         # What is still buffered has no reader; without this the flush at exit would fail once more.

@@ -1,4 +1,4 @@
-"""A further process of a stage that several GPUs train: started, told what to do and ended by ``kd.stages.team``.
+"""A further process of a stage on several GPUs: ``kd.stages.training.process_team`` starts, instructs and ends it.
 
 It reads one line of JSON from standard input, does what the first process does, and writes no file. The end of its
 standard input is the end of the first process, and its own.
@@ -6,42 +6,30 @@ standard input is the end of the first process, and its own.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
-from importlib import import_module
-from pathlib import Path
+
+import msgspec
 
 from kd.errors import UserError
-from kd.run import STAGES
-from kd.rundir.folders import StageFolder, read_object
-from kd.stages.context import Interrupted, Member, StageContext
+from kd.run import run_kind
+from kd.rundir.stage_spec import read_spec
+from kd.stages.context import Interrupted, Orders
 
 
 def main() -> int:
     """Follow, until the first process lets go. Returns 1 on an error, which the first process reports."""
-    orders = json.loads(sys.stdin.readline())
+    orders = msgspec.json.decode(sys.stdin.readline(), type=Orders)
     watch = threading.Thread(target=_end_with_the_first, daemon=True)
     watch.start()
-    folder = StageFolder(Path(orders["folder"]))
-    spec = read_object(folder.spec)
-    assert spec is not None, f"{folder.spec}: gone"
-    context = StageContext(
-        folder=folder,
-        work=Path(orders["work"]),
-        parents={name: Path(path) for name, path in orders["parents"].items()},
-        data_root=Path(orders["data_root"]) if orders["data_root"] else None,
-        stop_requested=lambda: False,
-        publish=lambda names: {},
-        member=Member(**orders["member"]),
-    )
+    context = orders.context()
     try:
-        import_module(STAGES[spec["kind"]]).run(context, spec)
+        run_kind(context, read_spec(context.folder))
     except Interrupted:
         pass  # the first process saved
     except UserError as error:
-        print(f"kd: process {context.member.rank + 1}: {error}" if context.member else error, file=sys.stderr)
+        print(f"kd: process {orders.member.rank + 1}: {error}", file=sys.stderr)
         return 1
     watch.join()
     return 0

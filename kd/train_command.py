@@ -13,9 +13,10 @@ from pathlib import Path
 
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, PlannedJob, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
 from kd.rundir.folders import RunFolder, results_folder
+from kd.rundir.stage_result import damaged_artefacts, read_result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    plan = plan_job(load_job(options.spec, overrides=options.set, epochs=options.epochs, tiny=options.tiny))
+    plan = plan_pipeline(load_pipeline(options.spec, overrides=options.set, epochs=options.epochs, tiny=options.tiny))
     jobs = _chosen(plan, options.stage, options.seed)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     run = RunFolder(Path(options.results).absolute() / name)
@@ -66,18 +67,18 @@ def _train_one(run: RunFolder, job: PlannedJob) -> None:
     from kd.stages.context import in_place
 
     folder = run.stage(job.key)
-    result = folder.read_result()
-    if result and result["fingerprint"] == job.fingerprint and not folder.damaged_artefacts():
+    earlier = read_result(folder)
+    if earlier and earlier.fingerprint == job.fingerprint and not damaged_artefacts(folder, earlier):
         print(f"{job.key}: done already")
         return
     for parent in job.parents.values():
-        if run.stage(parent).read_result() is None:
+        if read_result(run.stage(parent)) is None:
             raise RunError(f"{job.key} needs {parent}, which is not done: kd-train it first")
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_json(folder.spec, job.spec)
+    write_json(folder.spec, job.spec.to_json())
     parents = {name: run.stage(parent).path for name, parent in job.parents.items()}
     result = run_stage(in_place(folder, parents=parents))
-    accuracy = result.get("test", {}).get("best", {}).get("accuracy")
+    accuracy = result.test_accuracy
     print(f"{job.key}: done" + (f", test accuracy {accuracy:.4f}" if accuracy is not None else ""), flush=True)
 
 

@@ -12,18 +12,62 @@ from pathlib import Path
 
 import pytest
 
+from slurm.submission.executors import EXECUTORS
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for package in ("kd", "slurm") for path in (REPOSITORY / package).rglob("*.py"))
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "torchvision", "timm", "sklearn", "scipy", "safetensors"}
 # What the launcher may use of the library: its torch-free part.
-SHARED = ("kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.jobfile")
+SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.jobfile")
 # Imports of the library inside functions, allowed because they run in a job or after one.
 LATE = {
     ("slurm.job.payload", "kd.run"),
     ("slurm.job.payload", "kd.stages.context"),
     ("slurm.commands.submit", "kd.report.table"),
 }
-MAX_LINES = 400
+# The launcher's rooms: each may import only those named. Arrows go one way, from what a person types to the cluster.
+ROOMS = {
+    "slurm.commands": {"slurm.submission", "slurm.placement", "slurm.job", "slurm.state", "slurm.cluster"},
+    "slurm.submission": {"slurm.placement", "slurm.job", "slurm.state", "slurm.cluster"},
+    "slurm.placement": {"slurm.cluster"},
+    "slurm.job": {"slurm.cluster"},
+    "slurm.state": {"slurm.cluster"},
+    "slurm.cluster": set[str](),
+}
+# The longest file and the longest function of each package. Numbers go down; one that must go up is a decision record.
+LONGEST = {
+    "kd": (162, 20),
+    "kd.compress": (144, 30),
+    "kd.data": (249, 39),
+    "kd.data.sources": (140, 45),
+    "kd.distill": (160, 31),
+    "kd.drawing": (66, 24),
+    "kd.evaluate": (103, 31),
+    "kd.jobfile": (228, 32),
+    "kd.jobfile.kinds": (313, 25),
+    "kd.losses": (214, 26),
+    "kd.models": (238, 36),
+    "kd.report": (187, 41),
+    "kd.rundir": (314, 31),
+    "kd.search": (122, 26),
+    "kd.stages": (193, 35),
+    "kd.stages.searching": (85, 36),
+    "kd.stages.training": (218, 40),
+    "kd.train": (169, 29),
+    "kd.trained": (147, 32),
+    "slurm": (1, 0),
+    "slurm.cluster": (246, 28),
+    "slurm.commands": (226, 29),
+    "slurm.job": (278, 43),
+    "slurm.placement": (190, 29),
+    "slurm.state": (101, 23),
+    "slurm.submission": (267, 38),
+}
+# Files of a run and of its stage folders: kd.rundir alone knows their names.
+RUN_FILES = re.compile(
+    r"\b(job\.yaml|(plan|provenance|launch|capabilities|digests|spec|progress|result|failure|attempt|report)\.json"
+    r"|journal\.jsonl|metrics\.csv|code\.zip|resume\.pt)$|^(replaced|checkpoint)$|replaced-"
+)
 
 
 def module_name(path: Path) -> str:
@@ -87,7 +131,7 @@ def test_launcher_imports_only_the_torch_free_part_of_the_library() -> None:
 
 def test_only_the_executors_import_submitit() -> None:
     users = {name for name, path in MODULES.items() for late in (True, False) if "submitit" in _roots(path, late)}
-    assert users == {"slurm.submission.submitit_executors"}
+    assert users == {"slurm.submission.submitit_calls"}
 
 
 def _roots(path: Path, late: bool) -> set[str]:
@@ -117,11 +161,56 @@ def test_package_files_import_nothing() -> None:
             assert body == ["Expr", *late], f"{path}: only a docstring"
 
 
-def test_every_file_says_what_it_is_and_stays_small() -> None:
+def test_every_file_says_what_it_is() -> None:
     for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        assert ast.get_docstring(ast.parse(text)), f"{path}: no docstring"
-        assert len(text.splitlines()) <= MAX_LINES, f"{path}: longer than {MAX_LINES} lines"
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
+
+
+def test_files_and_functions_do_not_grow() -> None:
+    for package, (most_lines, longest_function) in LONGEST.items():
+        for path in (REPOSITORY / package.replace(".", "/")).glob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert len(text.splitlines()) <= most_lines, f"{path}: longer than {most_lines} lines; split it"
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef):
+                    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                    where = f"{path}:{node.lineno}: {node.name}"
+                    assert lines <= longest_function, f"{where}: longer than {longest_function} lines; split it"
+    assert set(LONGEST) == {package_of(path) for path in SOURCES}, "one row for each package in LONGEST"
+
+
+def package_of(path: Path) -> str:
+    return ".".join(path.relative_to(REPOSITORY).parent.parts)
+
+
+def test_the_launchers_rooms_import_one_way() -> None:
+    for late in (False, True):
+        for name, targets in project_imports(late=late).items():
+            if name.startswith("slurm."):
+                room = _part(name)
+                others = {_part(target) for target in targets if target.startswith("slurm.")} - {room}
+                assert others <= ROOMS[room], f"{name} imports {others - ROOMS[room]}"
+
+
+def test_no_place_asks_which_executor_it_has() -> None:
+    """What differs between executors are methods and fields of theirs, not comparisons with their names."""
+    names = set(EXECUTORS)
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                compared = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                assert names.isdisjoint(compared), f"{path}:{node.lineno}: ask the executor object instead"
+
+
+def test_the_launcher_leaves_the_names_of_a_runs_files_to_rundir() -> None:
+    for name, path in MODULES.items():
+        if not name.startswith("slurm"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+                assert not RUN_FILES.search(node.value), f"{path}:{node.lineno}: {node.value!r} is kd.rundir's to name"
 
 
 LOADED = """

@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
@@ -23,7 +23,7 @@ from filelock import FileLock
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "cluster_env" / "testbed"
 NODES = ("cpu1", "gpu1", "gpu2", "gpu3")
-PORTS = 6
+PORTS = 12  # six for a cluster, and the variant "clusters" has two
 _LMOD = Path("/usr/share/lmod/lmod/init/bash")
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "sbatch", "sacctmgr")
 _OTHER_SLURM = ("SLURM", "SBATCH_", "SALLOC_", "SINFO_", "SQUEUE_", "SACCT_", "KD_TESTBED")
@@ -58,7 +58,15 @@ class Testbed:
     @property
     def environment(self) -> dict[str, str]:
         """What a Slurm command or library needs in its environment to use this testbed."""
-        return {"SLURM_CONF": str(self.directory / "etc" / "slurm.conf")}
+        needed = {"SLURM_CONF": str(self.directory / "etc" / "slurm.conf")}
+        programs = self.directory / "bin"  # the sbatch of a variant
+        return {**needed, "PATH": f"{programs}:{_path()}"} if programs.exists() else needed
+
+    @property
+    def clusters(self) -> tuple[Testbed, ...]:
+        """This cluster and, in the variant "clusters", the second one, whose name is "other"."""
+        second = self.directory / "second"
+        return (self, replace(self, directory=second)) if second.exists() else (self,)
 
     def run(self, *argv: str, check: bool = True, timeout: float = 60, text: str = "") -> Completed:
         """Run a command in the testbed's environment, with ``text`` as its standard input.
@@ -112,6 +120,10 @@ class Testbed:
 
         Raises TimeoutError with what Slurm says of jobs and nodes when they are not idle within five minutes.
         """
+        for cluster in self.clusters:
+            cluster._clear()
+
+    def _clear(self) -> None:
         jobs = self.run("squeue", "--noheader", "--format=%A").stdout.split()
         if jobs:
             self.run("scancel", *sorted(set(jobs)), check=False)  # one may end meanwhile
@@ -192,18 +204,23 @@ class Testbed:
         wait_until(lambda: process not in self.processes(), f"process {process} to end")
 
 
-def start(directory: Path, port: int, *, accounting: bool = True, extra: str = "") -> Testbed:
+def wrapped(variant: str) -> dict[str, str]:
+    """The environment of a shell with a variant's sbatch (banner, number), for any running testbed."""
+    return {"PATH": f"{SCRIPTS / 'variants' / variant / 'bin'}:{_path()}"}
+
+
+def start(directory: Path, port: int, *, variant: str = "", extra: str = "") -> Testbed:
     """Start a testbed and wait until its nodes are idle. Does nothing more where this very one is running.
 
     ``directory`` is the state folder (its path 70 characters at most), ``port`` the first of ``PORTS`` free
-    ones, ``extra`` are lines to append to slurm.conf. Raises RuntimeError with the script's complaint; then
-    nothing is left running.
+    ones, ``variant`` names folders of cluster_env/testbed/variants (``"lua,short"``), ``extra`` are lines to
+    append to slurm.conf. Raises RuntimeError with the script's complaint; then nothing is left running.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     settings = {
         "KD_TESTBED": str(directory),
         "KD_TESTBED_PORT": str(port),
-        "KD_TESTBED_ACCOUNTING": str(int(accounting)),
+        "KD_TESTBED_VARIANT": variant,
     }
     if extra:
         lines = directory.with_name(f"{directory.name}-extra.conf")
@@ -227,7 +244,7 @@ done
 
 
 @contextmanager
-def shared(folder: Path) -> Iterator[Testbed]:
+def shared(folder: Path, variant: str = "") -> Iterator[Testbed]:
     """The one testbed of a test session: its first process to ask starts it, the last to leave stops it.
 
     ``folder`` is the same for all pytest-xdist workers of a session, and for no other session.
@@ -243,7 +260,7 @@ def shared(folder: Path) -> Iterator[Testbed]:
             port_file.write_text(str(free_ports()))
         user.touch()
         try:
-            testbed = start(folder / "slurm", int(port_file.read_text()))
+            testbed = start(folder / "slurm", int(port_file.read_text()), variant=variant)
         except BaseException:
             user.unlink()
             raise

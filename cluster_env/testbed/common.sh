@@ -2,14 +2,22 @@
 #
 #   KD_TESTBED             folder of the testbed's state; made and wiped by up.sh   (default ~/.cache/kd-testbed)
 #   KD_TESTBED_PORT        first of the six ports it listens on, 127.0.0.1 only     (default 16800)
-#   KD_TESTBED_ACCOUNTING  0: no database, so no sacct                              (default 1)
+#   KD_TESTBED_VARIANT     names of folders of variants/, with commas between them  (default none)
 #   KD_TESTBED_EXTRA       a file of lines to append to slurm.conf; @STATE@ in it stands for the state folder
+#   KD_TESTBED_JOINS       set by up.sh alone, for the second cluster: the first one's state folder
 # shellcheck shell=bash disable=SC2034  # the scripts that source this file use the variables
 
 readonly STATE=${KD_TESTBED:-$HOME/.cache/kd-testbed}
 readonly PORT=${KD_TESTBED_PORT:-16800}
-readonly ACCOUNTING=${KD_TESTBED_ACCOUNTING:-1}
+readonly VARIANT=${KD_TESTBED_VARIANT:-}
 readonly EXTRA=${KD_TESTBED_EXTRA:-}
+readonly JOINS=${KD_TESTBED_JOINS:-}
+ACCOUNTING=1 && [[ ,$VARIANT, != *,noaccounting,* ]] || ACCOUNTING=0
+readonly ACCOUNTING
+CLUSTER=testbed JOINED=0
+[[ -z $JOINS ]] || CLUSTER=other JOINED=1
+readonly CLUSTER JOINED
+readonly PORTS=6
 readonly NODES=(gpu1 gpu2 gpu3 cpu1)
 readonly MARKER=$STATE/.kd-testbed # only a folder that holds this file is ever emptied
 

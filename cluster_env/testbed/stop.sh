@@ -34,9 +34,14 @@ kill_jobs() {
     [[ -z $pids ]]
 }
 
+stop_second_cluster() {
+    [[ ! -d $STATE/second ]] || KD_TESTBED=$STATE/second KD_TESTBED_JOINS=$STATE "$(dirname "${BASH_SOURCE[0]}")/down.sh"
+}
+
 # The controller and the nodes go first: from then on nothing starts a new job.
 stop_everything() {
-    wait_until 60 kill_daemons slurmctld slurmd &&
+    stop_second_cluster &&
+        wait_until 60 kill_daemons slurmctld slurmd &&
         wait_until 60 kill_daemons slurmstepd &&
         wait_until 60 kill_jobs &&
         wait_until 60 kill_daemons slurmdbd mariadbd munged

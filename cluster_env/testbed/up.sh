@@ -18,7 +18,8 @@ check_daemons() {
 }
 
 start_munge() {
-    running munged && return
+    [[ -z $JOINS ]] || return 0
+    ! running munged || return 0
     local folder=$STATE/munge
     [[ -s $folder/key ]] || (umask 077 && head -c 128 /dev/urandom >"$folder/key")
     munged --force --num-threads=4 --key-file="$folder/key" --socket="$folder/socket" --seed-file="$folder/seed" \
@@ -51,6 +52,13 @@ start_nodes() {
     wait_until 90 nodes_reported || die "not all nodes reported within 90 s; see sinfo and $STATE/log/slurmd-*.log"
 }
 
+# The second cluster is a testbed of its own inside the first one's folder, with its munge and its database.
+start_second_cluster() {
+    [[ -z $JOINS && -n $(of_variants second.conf) ]] || return 0
+    KD_TESTBED=$STATE/second KD_TESTBED_PORT=$((PORT + PORTS)) KD_TESTBED_JOINS=$STATE "$here/up.sh" >/dev/null
+    wait_until 30 timeout 10 sinfo -M testbed,other || die "the clusters do not see each other (${why%%$'\n'*})"
+}
+
 # A start that fails half-way leaves nothing running (the logs stay). A failed repair ends nothing.
 stop_after_failure() {
     local status=$?
@@ -60,6 +68,7 @@ stop_after_failure() {
 
 check_daemons
 check_state_folder
+check_variants
 [[ -z $EXTRA || -r $EXTRA ]] || die "KD_TESTBED_EXTRA names no readable file: $EXTRA"
 under_lock
 if running slurmctld slurmd slurmdbd mariadbd munged; then
@@ -71,5 +80,7 @@ fi
 start_munge
 ((ACCOUNTING == 0)) || start_accounting
 start_controller
+add_accounts variant-accounts # after the controller, which teaches the database what a GPU is
 start_nodes
-echo "export SLURM_CONF=$SLURM_CONF"
+start_second_cluster
+"$here/env.sh"

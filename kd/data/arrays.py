@@ -122,11 +122,18 @@ def _check_label_sets(part: str, labels: Tensor, num_labels: int) -> None:
         raise DataError(f"{part} labels must be 0 or 1, not {int(labels.max())}")
 
 
-Part = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], labels int64 [N]
+Part = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], labels int64 [N] or uint8 [N, K]
 
 
 def arrays_of(
-    source: Path, train: Part, test: Part, *, classes: tuple[str, ...], mean: tuple[float, ...], std: tuple[float, ...]
+    source: Path,
+    train: Part,
+    test: Part,
+    *,
+    classes: tuple[str, ...],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    multi_label: bool = False,
 ) -> ImageArrays:
     """Return the data set that was read from a file; its faults are told with the file's name before them."""
     try:
@@ -138,6 +145,7 @@ def arrays_of(
             classes=classes,
             mean=mean,
             std=std,
+            multi_label=multi_label,
         )
     except DataError as error:
         raise DataError(f"{source}: {error}") from error

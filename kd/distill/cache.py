@@ -25,7 +25,6 @@ from kd.errors import CheckpointError, SpecError
 from kd.files import atomic_path
 from kd.train.step import Batch
 
-CACHE = "checkpoint/views.safetensors"
 LOGITS, VALIDATION_LOGITS = "logits", "validation_logits"
 _CARD_KEY, _KEY = "kd", "key"
 

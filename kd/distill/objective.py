@@ -21,7 +21,7 @@ from kd.distill.adapters import build_adapter
 from kd.distill.ensemble import mixed_label_logits, mixed_logits
 from kd.distill.outputs import Outputs, Teacher
 from kd.errors import SpecError
-from kd.losses.inputs import ADAPTER, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
+from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
 from kd.losses.label_kinds import label_kind
 from kd.train.step import Batch, Losses, Mixed
 
@@ -68,9 +68,10 @@ class WeightedTerms:
     """An objective (see kd.train.step) of weighted terms, with a teacher where a term needs one.
 
     ``example`` and ``labels_N`` (a batch, and the classes of all training images) are needed where a loss has an
-    adapter: it is built by a dry run of the batch. ``gather`` makes the whole batch of what each of several processes
-    has a share of (``Processes.gather``). ``temperature`` gives, for an epoch, the temperature of all losses that
-    soften the teacher's logits, in place of their own. Raises SpecError when there is no term, a term needs a teacher
+    adapter: it is built by a dry run of the batch. Losses for uneven classes need ``labels_N`` too. ``gather`` makes
+    the whole batch of what each of several processes has a share of (``Processes.gather``). ``temperature`` gives, for
+    an epoch, the temperature of all losses that soften the teacher's logits, in place of their own. Raises SpecError
+    when there is no term, a term needs a teacher
     and there is none, or a network lacks the features a term needs.
     """
 
@@ -93,6 +94,7 @@ class WeightedTerms:
             raise SpecError([f"loss: {', '.join(lonely)} needs a teacher, and this stage has none"])
         self._terms, self._gather, self._temperature = tuple(terms), gather, temperature
         wanted = {name for term in terms for name in term.inputs}
+        self._counts = _counts(labels_N) if not wanted.isdisjoint(COUNTS) else None
         self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
         self.adapters = nn.ModuleDict()
         owners = [term for term in terms if term.needs(*ADAPTER)]
@@ -111,6 +113,8 @@ class WeightedTerms:
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """Return the losses of one batch; ``model`` is the student or its compiled form."""
         seen = {name: self._gather(value) for name, value in self._outputs(model, batch).items()}
+        if self._counts is not None:
+            seen |= _named_counts(self._counts, seen["student_logits_BC"])
         if self._temperature:
             seen["temperature"] = self._temperature(batch.view)
         mixed = batch.mixed and replace(batch.mixed, labels=self._gather(batch.mixed.labels))
@@ -136,3 +140,21 @@ class WeightedTerms:
             mix = mixed_label_logits if label_kind(term.inputs) == "multi" else mixed_logits
             given["teacher_logits_BC"] = mix(seen["teacher_logits_BMC"], seen["teacher_weights_BM"], temperature)
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
+
+
+def _counts(labels_N: Tensor | None) -> Tensor:
+    """Return how many training images are of each class [C], or have each label not and have it [K, 2]."""
+    assert labels_N is not None, "losses for uneven classes need the labels of all training images"
+    labels = labels_N.cpu()
+    if labels.ndim == 1:
+        return torch.bincount(labels)
+    have = labels.sum(0, dtype=torch.int64)
+    return torch.stack([len(labels) - have, have], 1)
+
+
+def _named_counts(counts: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """Return the counts under the name by which losses ask for them; the last classes may have no training image."""
+    if counts.ndim == 2:
+        return {"label_counts_K2": counts.to(logits.device)}
+    none = counts.new_zeros(logits.shape[1] - len(counts))
+    return {"class_counts_C": torch.cat([counts, none]).to(logits.device)}

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kd.drawing.open_stage import open_finished
+from kd.drawing.finished_stage import open_finished_stage
+from kd.drawing.layer_outputs import layer_outputs
+from kd.drawing.plane_maps import METHODS, draw, names_of
 from kd.errors import run_command
-from kd.evaluate.embeddings import METHODS, draw, names_of
-from kd.evaluate.tapped import tapped
 from kd.rundir.folders import StageFolder
 
 LARGEST = 1000  # images: more make no clearer map
@@ -32,8 +32,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def draw_embeddings(folder: StageFolder, *, method: str, images: int) -> Path:
     """Draw the validation images of a finished stage, as its model sees them, and return the file."""
-    stage = open_finished(folder)
-    features_ND, labels = tapped(stage.model, "pooled", stage.batches(images))
+    stage = open_finished_stage(folder)
+    features_ND, labels = layer_outputs(stage.model, "pooled", stage.batches(images))
     points = METHODS[method](features_ND)
     path = folder.path / "embeddings" / f"{method}.png"
     title = f"{method} of {stage.card.name}, {len(points)} validation images"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from kd.drawing.open_stage import open_finished
+from kd.drawing.finished_stage import open_finished_stage
+from kd.drawing.layer_outputs import layer_outputs
+from kd.drawing.map_grid import draw_maps
+from kd.drawing.plane_maps import names_of
 from kd.errors import run_command
-from kd.evaluate.embeddings import names_of
-from kd.evaluate.feature_maps import draw_maps
-from kd.evaluate.tapped import tapped
 from kd.rundir.folders import StageFolder
 
 
@@ -35,9 +35,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def draw_feature_maps(folder: StageFolder, *, layer: str, images: int, maps: int) -> list[Path]:
     """Draw the first validation images of a finished stage with a layer's maps, a file each, and return the files."""
-    stage = open_finished(folder)
+    stage = open_finished_stage(folder)
     batches = list(stage.batches(images))
-    maps_NCHW, labels = tapped(stage.model, layer, batches)
+    maps_NCHW, labels = layer_outputs(stage.model, layer, batches)
     pixels_NCHW = torch.cat([images for images, _ in batches]).float()
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (stage.card.mean, stage.card.std))
     paths = []

@@ -16,7 +16,7 @@ from torch import Tensor
 class Metrics:
     """Accuracy, macro-averaged precision, recall and F1 score, and the mean loss.
 
-    Of several labels per image, accuracy is that of all answers yes or no: 1 - Hamming loss.
+    Where images have several labels, accuracy is the share of right yes-or-no answers: 1 - Hamming loss.
     """
 
     accuracy: float

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from kd.errors import SpecError
-from kd.jobfile.components import data_faults
+from kd.jobfile.faults import data_faults
 from kd.jobfile.schema import Data
 from kd.jobfile.source import Document, parse_value
-from kd.jobfile.words import fault_of
+from kd.jobfile.validation_messages import fault_of
 
 
 def read_data_option(text: str) -> Data:

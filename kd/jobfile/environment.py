@@ -8,43 +8,42 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
-from kd.jobfile.schema import CacheStage, Component, Data, Job, Stage, TrainStage
+from kd.jobfile.schema import Component, Data
 from kd.jobfile.source import Address
+from kd.jobfile.stage import Fault, Pipeline, Stage
 
 _MEANING = {"root": "folder of your data sets", "pretrained": "folder of your weights"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def expand_roots(job: Job) -> tuple[Job, list[tuple[Address, str]]]:
-    """Return the job with absolute paths, and the faults of those that cannot be expanded."""
-    faults: list[tuple[Address, str]] = []
+def expand_paths(pipeline: Pipeline) -> tuple[Pipeline, list[Fault]]:
+    """Return the pipeline with absolute paths, and the faults of those that cannot be expanded.
 
-    def absolute(text: str, place: Address) -> str:
-        path, fault = _expanded(text, str(place[-1]))
+    They are found by the types of a stage's parts, so that no kind of stage can leave one out.
+    """
+    faults: list[Fault] = []
+
+    def absolute(text: str, address: Address) -> str:
+        path, fault = _expanded(text, str(address[-1]))
         if fault:
-            faults.append((place, fault))
+            faults.append((address, fault))
         return path or text
 
-    def data(given: Data, place: Address) -> Data:
-        return given.model_copy(update={"root": absolute(given.root, (*place, "root"))}) if given.root else given
+    def part(given: Any, address: Address) -> Any:
+        if isinstance(given, Data) and given.root:
+            return given.model_copy(update={"root": absolute(given.root, (*address, "root"))})
+        if isinstance(given, Component) and isinstance(file := given.arguments.get("pretrained"), str):
+            return given.model_copy(update={"pretrained": absolute(file, (*address, "pretrained"))})
+        return given
 
-    def model(given: Component, place: Address) -> Component:
-        file = given.arguments.get("pretrained")
-        if not isinstance(file, str):
-            return given
-        return given.model_copy(update={"pretrained": absolute(file, (*place, "pretrained"))})
+    def stage(given: Stage, address: Address) -> Stage:
+        parts = {key: part(value, (*address, key)) for key, value in given}
+        return given.model_copy(update={key: value for key, value in parts.items() if value is not getattr(given, key)})
 
-    def stage(given: Stage, place: Address) -> Stage:
-        update: dict[str, Data | Component] = {}
-        if isinstance(given, (TrainStage, CacheStage)) and given.data:
-            update["data"] = data(given.data, (*place, "data"))
-        if isinstance(given, TrainStage):
-            update["model"] = model(given.model, (*place, "model"))
-        return given.model_copy(update=update)
-
-    stages = {name: stage(given, ("stages", name)) for name, given in job.stages.items()}
-    return job.model_copy(update={"data": data(job.data, ("data",)), "stages": stages}), faults
+    stages = {name: stage(given, ("stages", name)) for name, given in pipeline.stages.items()}
+    return pipeline.model_copy(update={"data": part(pipeline.data, ("data",)), "stages": stages}), faults
 
 
 def _expanded(root: str, key: str) -> tuple[str | None, str | None]:

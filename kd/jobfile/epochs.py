@@ -6,8 +6,8 @@ from typing import Any
 
 from kd.errors import SpecError
 from kd.jobfile.overrides import replace
-from kd.jobfile.shorthand import TRAINING_KINDS
 from kd.jobfile.source import Address, Document
+from kd.jobfile.stage import stage_kinds
 
 
 def with_epochs(document: Document, epochs: int) -> Document:
@@ -20,8 +20,9 @@ def with_epochs(document: Document, epochs: int) -> Document:
     if epochs < 1:
         raise SpecError([f"{place}: expected at least 1"])
     stages = document.data.get("stages")
+    counting = [kind for kind, model in stage_kinds().items() if "epochs" in model.model_fields]
     for name, stage in stages.items() if isinstance(stages, dict) else ():
-        if not isinstance(stage, dict) or stage.get("kind") not in (*TRAINING_KINDS, "search"):
+        if not isinstance(stage, dict) or stage.get("kind") not in counting:
             continue
         before = stage.get("epochs")
         if not isinstance(before, int) or isinstance(before, bool) or before < 1:

@@ -1,4 +1,4 @@
-"""The JSON Schema of a job file, from ``kd.jobfile.schema`` and the catalogue: editors complete and check by it.
+"""The JSON Schema of a job file, from the models of ``kd.jobfile`` and the catalogue: editors complete and check by it.
 
     python -m kd.jobfile.json_schema > jobs/schema.json
 
@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 
 from kd import catalog
 from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation
-from kd.jobfile.schema import STAGE_KINDS, Data, Job
-from kd.jobfile.shorthand import TRAINING_KINDS
+from kd.jobfile.schema import Data
 from kd.jobfile.shorthand_schema import with_shorthand
+from kd.jobfile.stage import Pipeline, stage_kinds, training_kinds
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -28,15 +28,15 @@ MARKER = "x-catalogue"
 
 def job_schema() -> Schema:
     """Return the JSON Schema of a job file."""
-    schema = _tidied(Job.model_json_schema())
+    schema = _tidied(Pipeline.model_json_schema())
     for part in ("Component", "Data", "Term"):  # the catalogue's own definitions take their place
         del schema["$defs"][part]
     schema["$defs"] |= {kind: _tidied(build(kind)) for kind, build in _BUILDERS.items()}
     compare = schema["$defs"]["ReportStage"]["properties"]["compare"]
     (names,) = compare.pop("patternProperties").values()
     compare["additionalProperties"] = names  # keys may be patterns
-    kinds = {kind: model.__name__ for kind, model in STAGE_KINDS.items()}
-    return {"$schema": DIALECT, "title": "A job file of kd", **with_shorthand(schema, kinds, TRAINING_KINDS)}
+    kinds = {kind: model.__name__ for kind, model in stage_kinds().items()}
+    return {"$schema": DIALECT, "title": "A job file of kd", **with_shorthand(schema, kinds, training_kinds())}
 
 
 def main() -> int:
@@ -53,19 +53,19 @@ def _tidied(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if MARKER in node:
-        said = {"description": node["description"]} if "description" in node else {}
-        return {"$ref": f"#/$defs/{node[MARKER]}", **said}
+        described = {"description": node["description"]} if "description" in node else {}
+        return {"$ref": f"#/$defs/{node[MARKER]}", **described}
     kept = {
         key: value
         for key, value in node.items()
-        if not (key == "title" and isinstance(value, str)) and not (key == "default" and _says_nothing(value))
+        if not (key == "title" and isinstance(value, str)) and not (key == "default" and _is_empty(value))
     }
     if "patternProperties" in kept:  # a mapping whose keys are names
         kept["additionalProperties"] = False
     return {key: _tidied(value) for key, value in kept.items()}
 
 
-def _says_nothing(default: Any) -> bool:
+def _is_empty(default: Any) -> bool:
     return default is None or isinstance(default, dict)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kd.errors import SpecError, did_you_mean, printable, shown
-from kd.jobfile.schema import STAGE_KINDS
 from kd.jobfile.shorthand import matching, spelt_out
 from kd.jobfile.source import Address, Document, parse_value
+from kd.jobfile.stage import stage_kinds
 
 
 def apply_override(document: Document, text: str) -> Document:
@@ -60,7 +60,7 @@ def _targets(document: Document, address: Address, place: str) -> list[Address]:
 
 def _may_hold(stage: Any, key: str) -> bool:
     """Whether the kind of a stage has a key."""
-    kind = STAGE_KINDS.get(str(stage.get("kind"))) if isinstance(stage, dict) else None
+    kind = stage_kinds().get(str(stage.get("kind"))) if isinstance(stage, dict) else None
     return kind is not None and key in kind.model_fields
 
 

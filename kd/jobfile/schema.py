@@ -1,13 +1,12 @@
-"""The job file's shape: frozen, strict models. Structure only.
+"""The parts that a job file is written of: frozen, strict models of names, amounts, components and data.
 
-Names and references are checked in ``kd.jobfile.checks``.
-The spec speaks of the work (GPUs, memory, time). Facts of a place (partitions, accounts, modules) belong to a cluster
+A part checks its shape alone. Names and references are checked in ``kd.jobfile.faults`` and by the stage kinds.
+A job file states the work (GPUs, memory, time). Facts of a cluster (partitions, accounts, modules) belong to its
 profile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,14 +15,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    SerializerFunctionWrapHandler,
     WithJsonSchema,
-    model_serializer,
     model_validator,
 )
 
 from kd.errors import shown
-from kd.jobfile.axis import Axis
 from kd.jobfile.quantities import (
     MEMORY_PATTERN,
     MOST_MINUTES,
@@ -48,14 +44,10 @@ StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=100)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-TWO_OR_MORE: dict[str, Any] = {
-    "minItems": 2,
-    "uniqueItems": True,
-}  # said better than pydantic would by kd.jobfile.selection
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """Return one name as a list of it."""
     if isinstance(value, str):
         return [value]
@@ -67,7 +59,7 @@ def _listed(value: Any) -> Any:
 Names = Annotated[
     list[str],
     Field(min_length=1),
-    BeforeValidator(_listed),
+    BeforeValidator(_as_list),
     PlainSerializer(lambda names: names[0] if len(names) == 1 else names),
     WithJsonSchema(
         {
@@ -80,7 +72,7 @@ Names = Annotated[
 ]
 
 
-def _part_of_the_images(value: Any) -> int | float:
+def _number_or_fraction(value: Any) -> int | float:
     """Return a number of images, or a fraction of them."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
@@ -91,7 +83,7 @@ def _part_of_the_images(value: Any) -> int | float:
 
 Part = Annotated[
     int | float,
-    BeforeValidator(_part_of_the_images),
+    BeforeValidator(_number_or_fraction),
     WithJsonSchema(
         {
             "anyOf": [
@@ -228,153 +220,3 @@ class Attack(Strict):
 
     epsilon: float = Field(gt=0, lt=1, description="Largest change of a pixel, as a fraction of its range")
     steps: int = Field(default=10, gt=0, le=1000, description="Steps of the stronger attack, PGD; FGSM has one")
-
-
-class Stage(Strict):
-    """What every stage may say."""
-
-    about: str | None = None
-    resources: Resources = Resources()
-
-
-HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
-
-
-class TrainStage(Stage):
-    """Train a model on labels."""
-
-    kind: Literal["train"]
-    role: Name | None = Field(default=None, description="teacher, baseline, distilled … : its place in the report")
-    seeds: Seeds | None = Field(default=None, description="Instead of the pipeline's seeds")
-    model: Model
-    epochs: int = Field(gt=0, le=1_000_000)
-    batch_size: int = Field(default=128, gt=0, le=1_000_000)
-    optimizer: Optimizer
-    schedule: Schedule = Component(name="constant")
-    loss: Loss = {"ce": Term(weight=1.0)}
-    free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
-    augment: Augment = Augment()
-    mixup: Mixing | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
-    cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
-    ema: Ema | None = Field(default=None, description="Average the weights over the steps")
-    clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
-    accumulate: int | None = Field(
-        default=None, gt=1, le=10_000, description="Compute a batch in this many parts; batch norm sees one at a time"
-    )
-    early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
-    attack: Attack | None = Field(default=None, description="Measure the accuracy under attack too (FGSM and PGD)")
-    start: str | None = Field(default=None, description="The stage whose model is trained on, instead of a fresh one")
-    configuration: str | None = Field(default=None, description="The search whose best settings are used")
-    prune: float | None = Field(default=None, gt=0, lt=1, description="First remove this share of its channels")
-    int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
-    data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
-    modalities: Modalities | None = Field(default=None, description="What the model sees of an image; default: all")
-    precision: Precision = "auto"
-    deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
-    compile: bool = Field(default=False, description="Use torch.compile")
-    checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
-
-    @property
-    def weights_share_one(self) -> bool:
-        """Whether the loss is ``ce`` and ``kd`` with weights that are to sum to 1."""
-        return set(self.loss) == set(HINTON) and not self.free_weights
-
-
-class DistillStage(TrainStage):
-    """Train a student on labels and on the outputs of one teacher or several, trained or cached by other stages."""
-
-    kind: Literal["distill"]  # type: ignore[assignment]  # the discriminator narrows
-    teacher: Names = Field(description="The stage whose model teaches, or a cache of it; or several in a list")
-    weighting: Weighting = Field(default=Component(name="uniform"), description="How several teachers are weighed")
-    temperature: Temperature | None = Field(default=None, description="Instead of the temperatures of the losses")
-    loss: Loss
-
-
-class CacheStage(Stage):
-    """Run a teacher once over fixed views of all training images; its students train on these views."""
-
-    kind: Literal["cache"]
-    teacher: str = Field(description="The stage whose model is run")
-    views: int = Field(default=8, gt=0, le=10_000, description="Epoch e of a student shows view e modulo this number")
-    pooled: bool = Field(default=False, description="Keep the features in front of the classifier too")
-    augment: Augment = Augment()
-    data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
-    precision: Precision = "auto"
-    deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
-
-
-class ExportStage(Stage):
-    """Write a trained model as a file to deploy, read it back, and measure its accuracy, size and speed."""
-
-    kind: Literal["export"]
-    role: Name | None = Field(default=None, description="static_int8, portable … : its place in the report")
-    of: str = Field(description="The stage whose model is written")
-    format: Literal["onnx", "pt2", "static_int8", "dynamic_int8"]
-    calibration_batches: int = Field(
-        default=100, gt=0, le=100_000, description="For static_int8, of 64 training images each"
-    )
-
-
-class SelectStage(Stage):
-    """Choose a teacher: of candidates that each follow from the one before, how far is it worth going?"""
-
-    kind: Literal["select"]
-    role: Name | None = Field(default=None, description="Its place in the report")
-    of: list[str] = Field(description="The stages whose models may teach, in order", json_schema_extra=TWO_OR_MORE)
-    by: list[str] = Field(description="The students they taught, one each, in order", json_schema_extra=TWO_OR_MORE)
-    minimum_gain: float = Field(
-        default=0.05, ge=0, lt=1, description="The least share of the student's validation error that a step must save"
-    )
-
-
-class SearchStage(Stage):
-    """Choose settings of a stage by short trainings, judged on the validation images."""
-
-    kind: Literal["search"]
-    searched: str = Field(alias="for", description="The stage whose settings are searched; trials train as it does")
-    seeds: Seeds | None = Field(default=None, description="Instead of the seeds of that stage")
-    trials: int = Field(gt=0, le=10_000, description="Configurations to try; the first is the stage's own")
-    epochs: int = Field(gt=0, le=1_000_000, description="Of the longest trials; most are shorter")
-    space: dict[str, Axis] = Field(
-        min_length=1, description="Dotted keys of that stage, each with a list of choices or a range"
-    )
-    memory: Names = Field(default=[], description="Other searches whose trials count as experience")
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"for" if key == "searched" else key: value for key, value in whole(self).items()}
-
-
-class ReportStage(Stage):
-    """Assemble the report from whatever finished."""
-
-    kind: Literal["report"]
-    compare: dict[StageName, Names] = Field(
-        default={}, description="Which stages are compared, each with one or several; default: distilled with baseline"
-    )
-
-
-AnyStage = Annotated[
-    TrainStage | DistillStage | CacheStage | SelectStage | ExportStage | SearchStage | ReportStage,
-    Field(discriminator="kind"),
-]
-STAGE_KINDS: Mapping[str, type[Stage]] = {
-    "train": TrainStage,
-    "distill": DistillStage,
-    "cache": CacheStage,
-    "select": SelectStage,
-    "export": ExportStage,
-    "search": SearchStage,
-    "report": ReportStage,
-}
-
-
-class Job(Strict):
-    """A whole job file."""
-
-    pipeline: Name = Field(description="The family's key in report.json")
-    about: str = ""
-    data: DataSet
-    seeds: Seeds
-    resources: Resources = Resources()
-    stages: dict[StageName, AnyStage] = Field(min_length=1)

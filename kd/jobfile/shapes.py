@@ -44,15 +44,17 @@ def image_shape(data: Data) -> Shape | None:
         return Shape(classes=20 if arguments["coarse"] else 100, channels=3, size=32)
     if data.name == "medmnist":
         flag = FLAGS[arguments["flag"]]
-        return Shape(classes=flag.classes, channels=flag.channels, size=arguments["size"])
+        return Shape(flag.classes, flag.channels, size=arguments["size"], multi_label=flag.multi_label)
     if data.name in FRAMES:
         labels, size = arguments["labels"], arguments["size"]
         return Shape(classes=len(labels), channels=4, size=size, modalities=("rgb", "ir"), multi_label=True)
     if "size" not in arguments:
         return None
     channels = 1 if arguments.get("grey") else USUAL.channels
+    labels = arguments.get("labels")
     return Shape(
-        classes=arguments.get("classes", USUAL.classes),
+        classes=len(labels) if labels else arguments.get("classes", USUAL.classes),
         channels=arguments.get("channels", channels),
         size=arguments["size"],
+        multi_label=bool(labels),
     )

@@ -15,10 +15,9 @@ from typing import Any, TypeAlias
 from kd import catalog
 from kd.errors import did_you_mean, shown
 from kd.jobfile.source import Address, Document
+from kd.jobfile.stage import stage_kinds, training_kinds
 from kd.jobfile.variants import Keys, Layer, fault, require_name, variants_of
 
-TRAINING_KINDS = ("train", "distill")
-_KINDS = (*TRAINING_KINDS, "cache", "select", "search", "export", "report")
 _NO_DEFAULTS = ("kind", "seeds", "variants", "grid")
 Positions: TypeAlias = dict[Address, str]
 Path: TypeAlias = tuple[str, ...]  # of a value inside a stage
@@ -97,7 +96,7 @@ def _defaults(document: Document, data: Keys) -> dict[str | None, Layer]:
     defaults = data.get("defaults", {})
     if not isinstance(defaults, dict):
         raise fault(document, ("defaults",), f"defaults: expected keys and values, got {shown(defaults)}")
-    kinds = [key for key, value in defaults.items() if key in _KINDS and isinstance(value, dict)]
+    kinds = [key for key, value in defaults.items() if key in stage_kinds() and isinstance(value, dict)]
     found: dict[str | None, Layer] = {None: Layer.at(defaults, ("defaults",), leave=kinds)}
     found |= {kind: Layer.at(defaults[kind], ("defaults", kind)) for kind in kinds}
     for layer in found.values():
@@ -109,7 +108,7 @@ def _defaults(document: Document, data: Keys) -> dict[str | None, Layer]:
 
 def _defaults_of(defaults: Mapping[str | None, Layer], kind: Any) -> list[Layer]:
     """Return the layers under a stage of a kind: what all trainings share, then what is its kind's own."""
-    shared = [defaults[None]] if kind in TRAINING_KINDS else []
+    shared = [defaults[None]] if kind in training_kinds() else []
     return [*shared, *([defaults[kind]] if isinstance(kind, str) and kind in defaults else [])]
 
 
@@ -183,7 +182,7 @@ def _take_away(stage: dict[str, Any], path: Path) -> None:
 def _write_comparisons(document: Document, stages: dict[str, Any], positions: Positions) -> None:
     """Replace patterns such as ``distilled.*`` in a report's ``compare`` by the stages that they fit."""
     for name, stage in stages.items():
-        if not isinstance(stage, dict) or stage.get("kind") != "report" or not isinstance(stage.get("compare"), dict):
+        if not isinstance(stage, dict) or not isinstance(stage.get("compare"), dict):
             continue
         address: Address = ("stages", name, "compare")
         result: dict[str, Any] = {}

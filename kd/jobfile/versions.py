@@ -2,23 +2,37 @@
 
 They enter the fingerprints, so that a stage trained by older code is not taken for one trained by this code, while a
 new docstring or a faster log line retrains nothing.
+
+Each stage kind lists the layers that it stands on in its own file, ``kd/jobfile/kinds/<kind>.py``.
 """
 
 from __future__ import annotations
 
-# Which layers a stage kind stands on.
-LAYERS = {
-    "train": ("data", "models", "losses", "train"),
-    "distill": ("data", "models", "losses", "train", "distill"),
-    "cache": ("data", "models", "distill"),
-    "select": ("data", "models", "distill"),
-    "export": ("data", "models", "compress"),
-    "search": ("data", "models", "losses", "train", "distill", "search"),
-    "report": ("report",),
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+Layer: TypeAlias = Literal["data", "models", "losses", "train", "distill", "compress", "search", "report"]
+VERSIONS: dict[Layer, int] = {
+    "data": 1,
+    "models": 1,
+    "losses": 2,
+    "train": 1,
+    "distill": 1,
+    "compress": 1,
+    "search": 1,
+    "report": 1,
 }
-VERSIONS = {"data": 1, "models": 1, "losses": 2, "train": 1, "distill": 1, "compress": 1, "search": 1, "report": 1}
+# Declared versions of single data sets, from 2 on, for a change that leaves the images of all others as they are.
+# image_folder and paired_frames 2: nested folders are read, EXIF turns images, 16 bits are scaled, transparent parts
+# are white. medmnist 2: its classes have names.
+DATA_SETS = {"image_folder": 2, "medmnist": 2, "paired_frames": 2}
 
 
-def versions_of(kind: str) -> dict[str, int]:
+def versions_of(layers: Iterable[Layer]) -> dict[Layer, int]:
     """Return the declared versions of the layers that a stage kind uses."""
-    return {layer: VERSIONS[layer] for layer in LAYERS[kind]}
+    return {layer: VERSIONS[layer] for layer in layers}
+
+
+def version_of_data(name: str) -> dict[str, int]:
+    """Return the declared version of a data set where it has one of its own."""
+    return {"version": DATA_SETS[name]} if name in DATA_SETS else {}

@@ -28,12 +28,16 @@ BATCH = {
     "indices_B": "which training images these are [B], int64",
     "epoch": "the epoch under way, counted from 0",
 }
+COUNTS = {
+    "class_counts_C": "how many training images are of each class [C], int64",
+    "label_counts_K2": "how many training images have each label not, and have it [K, 2], int64",
+}
 LABELS = ("labels_B", "labels_BK")
 # Only builders of adapters may ask for this one.
 DATA = {"labels_N": "the classes of all training images [N], int64"}
 ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.adapters)"}
 
-INPUTS = {**STUDENT, **TEACHER, **BATCH, **ADAPTER}
+INPUTS = {**STUDENT, **TEACHER, **BATCH, **COUNTS, **ADAPTER}
 FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_pooled_BD")))
 # logits of labels are computed like those of classes; only what they mean differs
 SAME = {"student_logits_BK": "student_logits_BC", "teacher_logits_BK": "teacher_logits_BC"}

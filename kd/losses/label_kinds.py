@@ -36,3 +36,14 @@ def weighting_misfit(name: str, *, multi_label: bool) -> str | None:
     if multi_label and name not in _OF_ANY:
         return f"weighting '{name}' is for images of one class, and these may have several labels: use uniform or fixed"
     return None
+
+
+def sampling_misfit(sampling: str | None, losses: Iterable[str], *, multi_label: bool) -> str | None:
+    """Return why a way to draw images does not fit a data set or the losses, or None."""
+    if sampling is None:
+        return None
+    if multi_label:
+        return f"sampling '{sampling}' is for images of one class, and these may have several labels: use balanced_bce"
+    if "balanced_ce" in losses:
+        return f"sampling '{sampling}' and loss 'balanced_ce' both make up for uneven classes: use one"
+    return None

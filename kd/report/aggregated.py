@@ -7,49 +7,81 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
 
 from kd.files import write_json
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Family, Report
 from kd.report.statistics import describe, finite
-from kd.rundir.folders import read_object
+from kd.rundir.folders import StageFolder
+from kd.rundir.result_sections import Cost, DeviceCost, Metrics
+from kd.rundir.stage_result import StageResult, read_result
 
 NAMES = {"f1_score": "f1"}  # the other metrics are called as in result.json
 MACRO = ("precision", "recall", "f1_score", "average_precision")
 
-Stages = Mapping[str, Mapping[str, Any]]  # summaries by name, in the plan's order, of stages that have results
-Results = Mapping[str, Mapping[str, dict[str, Any]]]  # by stage and seed
+Stages: TypeAlias = Mapping[str, StageSummary]  # summaries by name, in the plan's order, of stages that have results
+Results: TypeAlias = Mapping[str, Mapping[str, StageResult]]  # by stage and seed
 
 
-def write_aggregated(report: Mapping[str, Any], base: Path, folder: Path) -> None:
+class Described(Struct, frozen=True, kw_only=True):
+    """One number over the seeds, in the order of the seeds; ci95 is a 95 % t interval."""
+
+    mean: float | None
+    std: float | None
+    min: float
+    max: float
+    values: list[float]
+    n: int
+    ci95: list[float] | None
+
+
+class Aggregated(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The content of one aggregated_results.json: which stages it is of, and their numbers by metric."""
+
+    architecture: str | None
+    stages: dict[str, str]
+    seeds: dict[str, list[str]]
+    teacher: dict[str, Described] | None = None
+    student: dict[str, Described] | None = None
+    student_without_kd: dict[str, Described] | None = None
+    student_pruned: dict[str, Described] | None = None
+    student_quantized: dict[str, Described] | None = None
+
+
+def write_aggregated(report: Report, base: Path, folder: Path) -> None:
     """Write ``<pipeline>/<teacher>/aggregated_results.json`` for every teacher of a report; that lies in ``base``."""
     for pipeline, family in report.items():
         for teacher, content in aggregate(family, base).items():
-            write_json(folder / pipeline / teacher / "aggregated_results.json", content)
+            write_json(folder / pipeline / teacher / "aggregated_results.json", msgspec.to_builtins(content))
 
 
-def aggregate(family: Mapping[str, Any], base: Path) -> dict[str, dict[str, Any]]:
+def aggregate(family: Family, base: Path) -> dict[str, Aggregated]:
     """Return the content of aggregated_results.json by teacher stage. ``base`` is where report.json lies.
 
     ``teacher``, ``student``, ``student_without_kd``, ``student_pruned`` and ``student_quantized`` are there as far as
     they finished. Each has, by metric, mean, std, min, max, the values in the order of the seeds, and ci95 (a 95 % t
     interval). Operations, bytes and latency are those of a stage's file exported in float32, where there is one.
     """
-    read = {name: _read(stage, base) for name, stage in family["stages"].items()}
+    read = {name: _read(stage, base) for name, stage in family.stages.items()}
     results = {name: by_seed for name, by_seed in read.items() if by_seed}
-    stages = {name: family["stages"][name] for name in results}
-    teachers = [name for name, stage in stages.items() if stage["role"] == "teacher"]
+    stages = {name: family.stages[name] for name in results}
+    teachers = [name for name, stage in stages.items() if stage.role == "teacher"]
     return {teacher: _of_teacher(teacher, stages, results) for teacher in teachers}
 
 
-def _read(stage: Mapping[str, Any], base: Path) -> dict[str, dict[str, Any]]:
-    found = {seed: read_object(base / job["folder"] / "result.json") for seed, job in stage["jobs"].items()}
+def _read(stage: StageSummary, base: Path) -> dict[str, StageResult]:
+    found = {seed: read_result(StageFolder(base / job.folder)) for seed, job in stage.jobs.items()}
     return {seed: result for seed, result in found.items() if result is not None}
 
 
-def _of_teacher(teacher: str, stages: Stages, results: Results) -> dict[str, Any]:
+def _of_teacher(teacher: str, stages: Stages, results: Results) -> Aggregated:
     """Return the entries of one teacher: itself, its first student, and what was made of that."""
     student = next((name for name in _of_role(stages, "distilled") if _teaches(teacher, stages[name])), None)
-    pruned = (name for name in _of_role(stages, "pruned") if stages[name]["parents"].get("start") == student)
+    pruned = (name for name in _of_role(stages, "pruned") if stages[name].parents.get("start") == student)
     chosen = {
         "teacher": teacher,
         "student": student,
@@ -58,88 +90,98 @@ def _of_teacher(teacher: str, stages: Stages, results: Results) -> dict[str, Any
         "student_quantized": next(_files(student, stages, results, int8=True), None),
     }
     found = {key: name for key, name in chosen.items() if name is not None}
-    return {
-        "architecture": stages[teacher]["model"],
-        "stages": found,
-        "seeds": {key: list(results[name]) for key, name in found.items()},
+    return Aggregated(
+        architecture=stages[teacher].model,
+        stages=found,
+        seeds={key: list(results[name]) for key, name in found.items()},
         **{key: _metrics(name, stages, results) for key, name in found.items()},
-    }
+    )
 
 
 def _of_role(stages: Stages, role: str) -> Iterator[str]:
-    return (name for name, stage in stages.items() if stage["role"] == role)
+    return (name for name, stage in stages.items() if stage.role == role)
 
 
-def _teaches(teacher: str, student: Mapping[str, Any]) -> bool:
+def _teaches(teacher: str, student: StageSummary) -> bool:
     """Return whether a student learnt from a teacher, itself or by way of a cache."""
-    return teacher in (student["parents"].get("teacher"), student["teacher"])
+    return teacher in (student.parents.get("teacher"), student.teacher)
 
 
 def _files(name: str | None, stages: Stages, results: Results, *, int8: bool) -> Iterator[str]:
     """Yield the stages that exported a stage's model, as int8 or in float32."""
     for other, stage in stages.items():
-        precision = next(iter(results[other].values())).get("precision")
-        if name is not None and stage["parents"].get("of") == name and (precision == "int8") == int8:
+        precision = next(iter(results[other].values())).precision
+        if name is not None and stage.parents.get("of") == name and (precision == "int8") == int8:
             yield other
 
 
-def _metrics(name: str, stages: Stages, results: Results) -> dict[str, dict[str, Any]]:
+def _metrics(name: str, stages: Stages, results: Results) -> dict[str, Described]:
     """Describe every number of a stage over its seeds, and those of its float32 file where it has one."""
-    file = next(_files(name, stages, results, int8=False), None)
+    exported = results.get(next(_files(name, stages, results, int8=False), ""), {})
     per_seed = [
-        {**_scores(result), **_costs(result), **_costs(results[file].get(seed, {}) if file else {})}
+        {**_scores(result), **_costs(result), **(_costs(exported[seed]) if seed in exported else {})}
         for seed, result in results[name].items()
     ]
     names = dict.fromkeys(metric for numbers in per_seed for metric in numbers)
     return {metric: _described([numbers[metric] for numbers in per_seed if metric in numbers]) for metric in names}
 
 
-def _described(values: list[float]) -> dict[str, Any]:
+def _described(values: list[float]) -> Described:
     sample = describe(values)
-    interval = None if sample.ci95 is None else list(sample.ci95)
-    extremes = {"min": min(values), "max": max(values)}
-    return {"mean": sample.mean, "std": sample.sd, **extremes, "values": values, "n": sample.n, "ci95": interval}
+    return Described(
+        mean=sample.mean,
+        std=sample.sd,
+        min=min(values),
+        max=max(values),
+        values=values,
+        n=sample.n,
+        ci95=None if sample.ci95 is None else list(sample.ci95),
+    )
 
 
-def _scores(result: Mapping[str, Any]) -> dict[str, float]:
+def _scores(result: StageResult) -> dict[str, float]:
     """Return the test metrics of the weights chosen on validation: the averages, and those of each label."""
-    test, labels = _entries(result, "test", "best"), _entries(result, "test", "best", "labels")
-    averages = {f"{NAMES.get(key, key)}_macro" if key in MACRO else key: value for key, value in test.items()}
+    best = result.test.best if result.test else Metrics()
+    averages = {f"{NAMES.get(key, key)}_macro" if key in MACRO else key: value for key, value in _numbers(best)}
     each = {
-        f"{NAMES.get(key, key)}_{label}": value for label in labels for key, value in _entries(labels, label).items()
+        f"{NAMES.get(key, key)}_{label}": value
+        for label, scores in (best.labels or {}).items()
+        for key, value in _numbers(scores)
     }
-    return _finite({**averages, **each})
+    return {**averages, **each}
 
 
-def _costs(result: Mapping[str, Any]) -> dict[str, float]:
+def _costs(result: StageResult) -> dict[str, float]:
     """Return what a model costs, as far as its stage measured it."""
-    parameters, trainable = finite(result.get("parameters")), finite(result.get("trainable_parameters"))
-    latency = {place: _entries(result, "cost", place, "latency").get("median") for place in ("cpu", "gpu")}
-    return _finite(
+    total, trainable, cost = result.parameters, result.trainable_parameters, result.cost or Cost()
+    return _known(
         {
-            "parameters": parameters,
+            "parameters": total,
             "trainable_parameters": trainable,
-            "frozen_parameters": None if parameters is None or trainable is None else parameters - trainable,
-            "gflops": _scaled(_entries(result, "cost").get("flops"), 1e-9),
-            "model_size_mb": _scaled(_entries(result, "file").get("bytes"), 1e-6),
-            "inference_ms": _scaled(latency["cpu"], 1e3),
-            "inference_ms_gpu": _scaled(latency["gpu"], 1e3),
-            "training_seconds": _entries(result, "seconds").get("train"),
+            "frozen_parameters": None if total is None or trainable is None else total - trainable,
+            "gflops": _scaled(cost.flops, 1e-9),
+            "model_size_mb": _scaled(result.file.bytes if result.file else None, 1e-6),
+            "inference_ms": _scaled(_median(cost.cpu), 1e3),
+            "inference_ms_gpu": _scaled(_median(cost.gpu), 1e3),
+            "training_seconds": result.seconds.train if result.seconds else None,
         }
     )
 
 
-def _entries(value: object, *path: str) -> Mapping[str, object]:
-    """Return the mapping at a path; an empty one where there is none, whoever wrote the file."""
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else {}
+def _median(device: DeviceCost | None) -> float | None:
+    return device.latency.median if device and device.latency else None
 
 
-def _scaled(value: object, factor: float) -> float | None:
-    number = finite(value)
-    return None if number is None else number * factor
+def _numbers(scores: Struct) -> Iterator[tuple[str, float]]:
+    """Yield the names and values of all scores that are numbers."""
+    for name in scores.__struct_fields__:
+        if (number := finite(getattr(scores, name))) is not None:
+            yield name, number
 
 
-def _finite(values: Mapping[str, object]) -> dict[str, float]:
-    return {name: number for name, value in values.items() if (number := finite(value)) is not None}
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if value is not None}

@@ -6,11 +6,10 @@ students that a selection was judged by are counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from kd.report.cells import Cell
-from kd.report.statistics import finite
+from kd.report.report_stages import StageSummary
 
 GIVEN = "teacher"  # the role of what no arm pays for
 
@@ -20,15 +19,15 @@ def preparation(name: str, cells: Sequence[Cell]) -> dict[str, float]:
     spent: dict[str, float] = {}
     for ancestor in _ancestors(name, cells):
         own = [cell for cell in cells if cell.key.stage == ancestor and cell.role != GIVEN]
-        epochs = [number for cell in own if (number := finite((cell.result or {}).get("epochs"))) is not None]
+        epochs = [cell.result.epochs for cell in own if cell.result and cell.result.epochs is not None]
         if epochs:
             spent[ancestor] = sum(epochs) / len(epochs)
     return spent
 
 
-def different_epochs(stage: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def different_epochs(stage: StageSummary, other: StageSummary) -> list[str]:
     """Return a note where two stages trained for unequal epochs, by themselves and in all they were prepared by."""
-    one, two = stage["epochs"], other["epochs"]
+    one, two = stage.epochs, other.epochs
     totals = _totals(stage, other)
     if one is None or two is None or one == two or (totals and totals[0] == totals[1]):
         return []
@@ -36,23 +35,22 @@ def different_epochs(stage: Mapping[str, Any], other: Mapping[str, Any]) -> list
     return [f"different epochs: {one} against {two}{in_all}"]
 
 
-def different_totals(stage: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def different_totals(stage: StageSummary, other: StageSummary) -> list[str]:
     """Return a note where two stages trained for equal epochs, but one took more to prepare."""
     totals = _totals(stage, other)
-    if totals is None or stage["epochs"] != other["epochs"] or totals[0] == totals[1]:
+    if totals is None or stage.epochs != other.epochs or totals[0] == totals[1]:
         return []
     return [f"with all that was trained for them, {totals[0]:g} epochs against {totals[1]:g}"]
 
 
-def _totals(stage: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float] | None:
+def _totals(stage: StageSummary, other: StageSummary) -> tuple[float, float] | None:
     """Return the epochs of each with its preparation, less what both share; None where epochs are not one number."""
     totals = []
     for this, that in ((stage, other), (other, stage)):
-        own = finite(this["epochs"])
-        if own is None:
+        if not isinstance(this.epochs, int):
             return None
-        before = this["preparation"]
-        totals.append(own + sum(before[name] for name in before if name not in that["preparation"]))
+        before = this.preparation
+        totals.append(this.epochs + sum(before[name] for name in before if name not in that.preparation))
     return totals[0], totals[1]
 
 

@@ -2,15 +2,14 @@
 
 One key per pipeline family. Its first three entries are the numbers the report is asked for: mean test
 accuracy over seeds, as fractions, of the weights chosen on validation; null while no seed has finished. The
-rest says where they come from. A pipeline of several labels per image has three more: macro F1 scores, by which its
+rest is where they come from. A pipeline of several labels per image has three more: macro F1 scores, by which its
 stages are then compared.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,11 +17,15 @@ from typing import Any
 from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
+from kd.report.job_record import ACCURACY, relative_folder
 from kd.report.merge import merge_cells
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Family, Report, RunRecord
 from kd.report.searches import searches
 from kd.report.statistics import finite
-from kd.report.summary import ACCURACY, summarise, unique
-from kd.rundir.folders import read_object
+from kd.report.summary import summarise_stage, unique
+from kd.rundir.bounded_json import read_object
+from kd.rundir.result_sections import MissingJob
 
 HEADLINE = (  # key of report.json, and the role whose first stage in the plan gives it
     ("teacher_accuracy", "teacher"),
@@ -33,7 +36,7 @@ UNMEASURED = ("cache", "search")  # kinds of stages that leave no model to measu
 LONGEST_FACT = 200  # characters of a provenance entry that report.json repeats
 
 
-def collect(paths: Sequence[Path], base: Path) -> dict[str, Any]:
+def collect(paths: Sequence[Path], base: Path) -> Report:
     """Read run folders into one report. Folders are written relative to ``base``, where report.json will lie.
 
     Raises RunError when a folder is no run, or when two runs of one pipeline contradict each other.
@@ -42,36 +45,38 @@ def collect(paths: Sequence[Path], base: Path) -> dict[str, Any]:
     families: dict[str, list[Run]] = {}
     for path in dict.fromkeys(path.resolve() for path in paths):
         run = read_run(path)
-        families.setdefault(str(run.plan.get("pipeline", run.folder.name)), []).append(run)
-    report = {pipeline: _family(runs, base) for pipeline, runs in families.items()}
-    checked: dict[str, Any] = _without_nan(report)
-    return checked
+        families.setdefault(run.plan.pipeline, []).append(run)
+    return {pipeline: _family(runs, base) for pipeline, runs in families.items()}
 
 
-def is_complete(report: dict[str, Any]) -> bool:
+def is_complete(report: Report) -> bool:
     """Return whether every planned job of every pipeline has a verified result."""
-    return not any(family["missing"] for family in report.values())
+    return not any(family.missing for family in report.values())
 
 
-def _family(runs: Sequence[Run], base: Path) -> dict[str, Any]:
+def _family(runs: Sequence[Run], base: Path) -> Family:
     cells = merge_cells([cell for run in runs for cell in run.cells])
     names = unique([cell.key.stage for cell in cells if cell.kind not in UNMEASURED])
-    stages = {name: summarise([cell for cell in cells if cell.key.stage == name], base) for name in names}
-    for name, stage in stages.items():
-        stage["preparation"] = preparation(name, cells)
-    metric = next((stage["metric"] for stage in stages.values() if stage["n"]), ACCURACY)
-    headline: dict[str, Any] = {key: _first_mean(stages, role, ACCURACY) for key, role in HEADLINE}
-    if metric != ACCURACY:
-        headline |= {headline_key(key, metric): _first_mean(stages, role, metric) for key, role in HEADLINE}
-    return headline | {
-        "metric": metric,
-        "seeds": unique([cell.key.seed for cell in cells]),
-        "stages": stages,
-        "searches": searches(cells, base),
-        "comparisons": comparisons(stages, _asked(runs)),
-        "missing": [_missing(cell, base) for cell in cells if not cell.done],
-        "runs": [_provenance(run, base) for run in runs],
+    stages = {
+        name: summarise_stage([cell for cell in cells if cell.key.stage == name], base, preparation(name, cells))
+        for name in names
     }
+    metric = next((stage.metric for stage in stages.values() if stage.n), ACCURACY)
+    headline = {
+        headline_key(key, each): _first_mean(stages, role, each)
+        for each in dict.fromkeys((ACCURACY, metric))
+        for key, role in HEADLINE
+    }
+    return Family(
+        **headline,
+        metric=metric,
+        seeds=unique([cell.key.seed for cell in cells]),
+        stages=stages,
+        searches=searches(cells, base),
+        comparisons=comparisons(stages, _asked(runs)),
+        missing=[_missing(cell, base) for cell in cells if not cell.done],
+        runs=[_provenance(run, base) for run in runs],
+    )
 
 
 def headline_key(key: str, metric: str) -> str:
@@ -81,37 +86,38 @@ def headline_key(key: str, metric: str) -> str:
 
 def _asked(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return the pairs of stages that the job files asked to compare."""
-    asked = [run.plan.get("comparisons", {}) for run in runs]
+    asked = [run.plan.comparisons for run in runs]
     return list(dict.fromkeys((name, other) for each in asked for name in each for other in each[name]))
 
 
-def _first_mean(stages: dict[str, dict[str, Any]], role: str, metric: str) -> float | None:
+def _first_mean(stages: Mapping[str, StageSummary], role: str, metric: str) -> float | None:
     """Return the mean of a metric over the seeds of the first stage of a role."""
-    jobs: dict[str, Any] = next((stage["jobs"] for stage in stages.values() if stage["role"] == role), {})
-    values = [value for job in jobs.values() if (value := finite(job["test"]["best"][metric])) is not None]
+    first = next((stage for stage in stages.values() if stage.role == role), None)
+    scores = [job.test.best.of(metric) for job in first.jobs.values()] if first else []
+    values = [value for score in scores if (value := finite(score)) is not None]
     return fmean(values) if values else None
 
 
-def _missing(cell: Cell, base: Path) -> dict[str, Any]:
-    return {
-        "stage": cell.key.stage,
-        "seed": cell.key.seed,
-        "state": cell.state,
-        "reason": cell.reason,
-        "run": cell.run.name,
-        "folder": _relative(cell.folder, base),
-    }
+def _missing(cell: Cell, base: Path) -> MissingJob:
+    return MissingJob(
+        stage=cell.key.stage,
+        seed=cell.key.seed,
+        state=cell.state,
+        reason=cell.reason,
+        run=cell.run.name,
+        folder=relative_folder(cell, base),
+    )
 
 
-def _provenance(run: Run, base: Path) -> dict[str, Any]:
+def _provenance(run: Run, base: Path) -> RunRecord:
     records = (run.folder.job_file, run.folder.plan, run.folder.provenance, run.folder.journal)
-    return {
-        "run": run.folder.name,
-        "folder": _relative(run.folder.path, base),
-        "about": run.plan.get("about"),
-        "files": [file.name for file in records if file.is_file()],
-        "provenance": _short(read_object(run.folder.provenance) or {}),
-    }
+    return RunRecord(
+        run=run.folder.name,
+        folder=Path(os.path.relpath(run.folder.path, base)).as_posix(),
+        about=run.plan.about,
+        files=[file.name for file in records if file.is_file()],
+        provenance=_short(read_object(run.folder.provenance) or {}),
+    )
 
 
 def _short(value: Any) -> Any:
@@ -121,16 +127,3 @@ def _short(value: Any) -> Any:
     if isinstance(value, str) and len(value) > LONGEST_FACT:
         return f"{len(value)} characters, in provenance.json"
     return value
-
-
-def _relative(path: Path, base: Path) -> str:
-    return Path(os.path.relpath(path, base)).as_posix()
-
-
-def _without_nan(value: Any) -> Any:
-    """Return the value with null for every number that JSON cannot write."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -41,7 +41,7 @@ def _collect(arguments: argparse.Namespace) -> int:
 def _output(asked: Path | None, runs: Sequence[Path]) -> Path:
     if asked is None:
         if len({run.resolve() for run in runs}) > 1:
-            raise UserError("several runs make one report: say where with -o FILE.json")
+            raise UserError("several runs make one report: name its file with -o FILE.json")
         return RunFolder(runs[0]).report_json
     if asked.suffix != ".json":
         raise UserError(f"{asked}: the report's name must end in .json (the pages go to a folder named without it)")

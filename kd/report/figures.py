@@ -5,20 +5,21 @@ Every figure shows each seed, not only their mean. Axes are in percent and perce
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd.files import atomic_path
 from kd.report.curves import read_band
-from kd.report.words import METRICS
+from kd.report.formatting import METRICS
+from kd.report.report_value import Family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), told apart by colour-blind readers too; in the order of the stages
+# Okabe and Ito (2008), which colour-blind readers can distinguish too; in the order of the stages
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7A00", "#555555")
 STYLE: Any = {
     "font.size": 10,
@@ -51,11 +52,11 @@ class Drawing:
     svg: Path
 
 
-def draw_figures(pipeline: str, family: Mapping[str, Any], base: Path, folder: Path) -> list[Drawing]:
+def draw_figures(pipeline: str, family: Family, base: Path, folder: Path) -> list[Drawing]:
     """Draw what there is to draw of one pipeline into ``folder``; ``base`` is where report.json lies."""
-    metric = METRICS[family["metric"]]
+    metric = METRICS[family.metric]
     drawn = (
-        (f"{pipeline}_{family['metric']}", MEASURED, _measured(family, metric)),
+        (f"{pipeline}_{family.metric}", MEASURED, _measured(family, metric)),
         (f"{pipeline}_differences", DIFFERENCES, _differences(family, metric)),
         (f"{pipeline}_curves", CURVES, _curves(family, base, metric)),
     )
@@ -71,27 +72,27 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _measured(family: Mapping[str, Any], metric: str) -> Figure | None:
+def _measured(family: Family, metric: str) -> Figure | None:
     rows = [
-        (name, colour(index), list(stage["values"].values()), stage["mean"], stage["ci95"])
-        for index, (name, stage) in enumerate(family["stages"].items())
-        if stage["n"]
+        (name, colour(index), list(stage.values.values()), stage.mean, stage.ci95)
+        for index, (name, stage) in enumerate(family.stages.items())
+        if stage.mean is not None
     ]
     return _rows_of_dots(rows, f"test {metric} (%)")
 
 
-def _differences(family: Mapping[str, Any], metric: str) -> Figure | None:
-    names = list(family["stages"])
+def _differences(family: Family, metric: str) -> Figure | None:
+    names = list(family.stages)
     rows = [
         (
-            f"{pair['stage']} − {pair['against']}",
-            colour(names.index(pair["stage"])),
-            list(pair["differences"].values()),
-            pair["difference"],
-            pair["ci95"],
+            f"{pair.stage} − {pair.against}",
+            colour(names.index(pair.stage)),
+            list(pair.differences.values()),
+            pair.difference,
+            pair.ci95,
         )
-        for pair in family["comparisons"]
-        if pair["n"]
+        for pair in family.comparisons
+        if pair.difference is not None
     ]
     figure = _rows_of_dots(rows, f"difference in test {metric} (percentage points)")
     if figure is not None:
@@ -128,8 +129,11 @@ def _rows_of_dots(rows: Sequence[Row], label: str) -> Figure | None:
     return figure
 
 
-def _curves(family: Mapping[str, Any], base: Path, metric: str) -> Figure | None:
-    bands = [(name, read_band(stage, base)) for name, stage in family["stages"].items()]
+def _curves(family: Family, base: Path, metric: str) -> Figure | None:
+    bands = [
+        (name, read_band([base / job.folder for job in stage.jobs.values()], stage.metric))
+        for name, stage in family.stages.items()
+    ]
     if not any(band.epochs for _, band in bands):
         return None
     from matplotlib.ticker import MaxNLocator

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from kd.errors import RunError
-from kd.jobfile.plan import NOT_IN_FINGERPRINT
-from kd.report.cells import Cell, in_words
-from kd.rundir.folders import JobKey
+import msgspec
 
-SKIPPED = {"data": ("root",), "settings": NOT_IN_FINGERPRINT}  # may differ without changing what is measured
+from kd.errors import RunError
+from kd.report.cells import Cell
+from kd.rundir.folders import JobKey
+from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 
 def merge_cells(cells: Sequence[Cell]) -> list[Cell]:
     """Return one cell per stage and seed, stages kept together in order of first appearance.
 
-    Of two equal jobs the finished one stays, else the first. Raises RunError naming both folders when two
+    The finished one of two equal jobs stays, else the first. Raises RunError naming both folders when two
     runs give one stage different settings, or one stage and seed different jobs or values.
     """
     merged: dict[JobKey, Cell] = {}
@@ -38,38 +38,37 @@ def _choose(known: Cell, other: Cell) -> Cell:
 
 
 def _measured(cell: Cell) -> object:
-    return (cell.result or {}).get("test")
+    return cell.result.test if cell.result else None
 
 
 def _require_same_settings(first: Cell, other: Cell) -> None:
-    if first.run == other.run or not first.spec or not other.spec:
+    if first.run == other.run or first.spec is None or other.spec is None:
         return
-    differing = differing_settings(first.spec, other.spec)
+    differing = [
+        *differing_settings(first.spec.data, other.spec.data, part="data", ignored=("root",)),
+        *differing_settings(first.spec.settings, other.spec.settings),
+    ]
     if differing:
         raise _conflict(first, other, f"is set differently in each ({', '.join(differing)})")
 
 
 def _conflict(first: Cell, second: Cell, what: str) -> RunError:
     both = f"{first.folder} and {second.folder}"
-    return RunError(f"{in_words(second.key)} {what}: {both}; collect the runs one by one")
+    return RunError(f"{second.key.words} {what}: {both}; collect the runs one by one")
 
 
 def differing_settings(
-    first: Mapping[str, Any],
-    second: Mapping[str, Any],
-    *,
-    ignored: Sequence[str] = (),
-    parts: Sequence[str] = ("data", "settings"),
+    first: object, second: object, *, part: str = "settings", ignored: Sequence[str] = ()
 ) -> list[str]:
-    """Return the dotted names of what differs between the parts of two spec.json values."""
-    names = []
-    for part in parts:
-        one, two = (_without(spec.get(part), (*SKIPPED[part], *ignored)) for spec in (first, second))
-        names += _differences(one, two, part)
-    return names
+    """Return the dotted names of what differs between two values of one part of a spec.json.
+
+    What does not change the results, and the keys in ``ignored``, may differ.
+    """
+    one, two = (_without(msgspec.to_builtins(value), (*NOT_IN_FINGERPRINT, *ignored)) for value in (first, second))
+    return _differences(one, two, part)
 
 
-def _without(value: object, names: Sequence[str]) -> dict[str, Any]:
+def _without(value: Any, names: Sequence[str]) -> Any:
     return {key: item for key, item in value.items() if key not in names} if isinstance(value, dict) else {}
 
 

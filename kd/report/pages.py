@@ -6,13 +6,17 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from posixpath import normpath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from kd.report import words
-from kd.report.cells import in_words, job_key, seed_name, utc
+from kd.report import formatting
+from kd.report.cells import seed_name, utc
 from kd.report.collect import HEADLINE, headline_key
 from kd.report.figures import Drawing, colour
+from kd.report.report_stages import StageSummary
+from kd.report.report_value import Family, Report
+from kd.rundir.folders import JobKey
+from kd.rundir.result_sections import MissingJob
 
 LABELS = {  # how the three headline numbers are called on a page
     "teacher_accuracy": "Teacher",
@@ -21,47 +25,56 @@ LABELS = {  # how the three headline numbers are called on a page
 }
 
 
-def markdown_page(report: Mapping[str, Any], drawings: Mapping[str, Sequence[Drawing]]) -> str:
+class HeadlineNumber(NamedTuple):
+    """One of the three numbers, the stage it comes from (None when the plan has no such role), and its colour."""
+
+    label: str
+    value: float | None
+    stage: StageSummary | None
+    colour: str
+
+
+def markdown_page(report: Report, drawings: Mapping[str, Sequence[Drawing]]) -> str:
     """Return report.md; figures are linked as ``figures/<name>.png``."""
     return _render("report.md", report, drawings, escape=False)
 
 
-def html_page(report: Mapping[str, Any], drawings: Mapping[str, Sequence[Drawing]]) -> str:
+def html_page(report: Report, drawings: Mapping[str, Sequence[Drawing]]) -> str:
     """Return report.html, with every figure embedded. Everything from a run's files is escaped."""
     return _render("report.html", report, drawings, escape=True)
 
 
-def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Sequence[Drawing]], escape: bool) -> str:
+def _render(template: str, report: Report, drawings: Mapping[str, Sequence[Drawing]], escape: bool) -> str:
     from jinja2 import Environment, StrictUndefined
 
     # The template is read as a package resource, so that a zipped copy of the code renders it too.
     source = files("kd.report").joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        percent=words.percent,
-        points=words.points,
-        plain=words.plain,
-        p_value=words.p_value,
-        duration=words.duration,
-        count=words.count,
-        listed=words.listed,
-        assignments=words.assignments,
-        steps=words.steps,
+        percent=formatting.percent,
+        points=formatting.points,
+        plain=formatting.plain,
+        p_value=formatting.p_value,
+        duration=formatting.duration,
+        count=formatting.count,
+        listed=formatting.listed,
+        assignments=formatting.assignments,
+        steps=formatting.steps,
         utc=utc,
         link=_link,
         cell=_cell,
-        job_in_words=lambda hole: in_words(job_key(hole)),
+        job_in_words=lambda hole: JobKey(hole.stage, hole.seed).words,
         facts=_facts,
         data_uri=_data_uri,
         colour=colour,
     )
     context = {
-        "mean_sd": words.mean_sd,
-        "interval": words.interval,
-        "parameters": words.parameters,
-        "points": words.points,
-        "DASH": words.DASH,
-        "METRICS": words.METRICS,
+        "mean_sd": formatting.mean_sd,
+        "interval": formatting.interval,
+        "parameters": formatting.parameters,
+        "points": formatting.points,
+        "DASH": formatting.DASH,
+        "METRICS": formatting.METRICS,
     }
     return environment.from_string(source).render(
         report=report,
@@ -74,35 +87,30 @@ def _render(template: str, report: Mapping[str, Any], drawings: Mapping[str, Seq
     )
 
 
-def _headline(family: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _headline(family: Family) -> list[HeadlineNumber]:
     """Return the three numbers with the stage that each comes from (None when the plan has no such role)."""
     numbers = []
     for key, role in HEADLINE:
-        of_role = [(i, stage) for i, stage in enumerate(family["stages"].values()) if stage["role"] == role]
-        place, stage = of_role[0] if of_role else (-1, None)
-        number = {
-            "label": LABELS[key],
-            "value": family[headline_key(key, family["metric"])],
-            "stage": stage,
-            "colour": colour(place),
-        }
-        numbers.append(number)
+        of_role = [(i, stage) for i, stage in enumerate(family.stages.values()) if stage.role == role]
+        index, stage = of_role[0] if of_role else (-1, None)
+        value: float | None = getattr(family, headline_key(key, family.metric))
+        numbers.append(HeadlineNumber(label=LABELS[key], value=value, stage=stage, colour=colour(index)))
     return numbers
 
 
-def _seeds(family: Mapping[str, Any]) -> list[str]:
-    return [seed_name(seed) for seed in family["seeds"]]
+def _seeds(family: Family) -> list[str]:
+    return [seed_name(seed) for seed in family.seeds]
 
 
-def _missing(family: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+def _missing(family: Family) -> dict[tuple[str, str], MissingJob]:
     """Return what is missing by stage and seed, to fill the holes of the per-seed table."""
-    return {(hole["stage"], seed_name(hole["seed"])): hole for hole in family["missing"]}
+    return {(hole.stage, seed_name(hole.seed)): hole for hole in family.missing}
 
 
-def _latest(report: Mapping[str, Any]) -> float | None:
+def _latest(report: Report) -> float | None:
     """Return when the newest result finished. Pages carry no time of their own: same results, same page."""
-    jobs = [job for family in report.values() for stage in family["stages"].values() for job in stage["jobs"].values()]
-    return max((job["finished"] for job in jobs if job["finished"] is not None), default=None)
+    jobs = [job for family in report.values() for stage in family.stages.values() for job in stage.jobs.values()]
+    return max((job.finished for job in jobs), default=None)
 
 
 def _link(folder: str, file: str = "") -> str:

@@ -18,7 +18,7 @@ NO_SPREAD = 1e-12  # standard deviations of accuracies below this are rounding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """What one stage's seeds say. ``mean`` needs one seed, ``sd`` and ``ci95`` two; None where undefined."""
+    """The seeds of one stage, summarised. ``mean`` needs one seed, ``sd`` and ``ci95`` two; None where undefined."""
 
     n: int
     mean: float | None
@@ -28,7 +28,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paired:
-    """Differences between two stages over the seeds that both finished. None where n is too small to say."""
+    """Differences between two stages over the seeds that both finished. None where n is too small."""
 
     differences: dict[str, float]
     sample: Sample

@@ -1,171 +1,140 @@
-"""The summary of one stage over its seeds: a plain value of report.json.
+"""The summary of one stage over its seeds: a value of report.json.
 
-Its main numbers are accuracies (of several labels per image macro F1 scores: ``metric`` says which), fractions, on the
+Its main numbers are accuracies (macro F1 scores where images have several labels; see ``metric``), fractions, on the
 test set, of the weights chosen on validation; ``last_epoch`` holds those of the last epoch's weights. ``jobs`` holds
 one record per finished seed, with the folder that every number came from.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from kd.report.cells import Cell
-from kd.report.labels import label_means
+from kd.report.job_record import ACCURACY, job_record
+from kd.report.label_means import label_means
+from kd.report.report_stages import JobRecord, SampleSummary, Settings, StageSummary, StagingTotals
 from kd.report.statistics import describe, finite, sampling_half_width
+from kd.rundir.stage_result import StageResult
+from kd.rundir.stage_spec import TrainSettings
 
-STAGED = ("seconds_in", "bytes_in", "seconds_out", "bytes_out")
-ACCURACY = "accuracy"
-METRICS = ("accuracy", "precision", "recall", "f1_score", "loss")
+Value = TypeVar("Value")
 
 
-def summarise(cells: Sequence[Cell], base: Path) -> dict[str, Any]:
-    """Summarise the cells of one stage. Folders are written relative to ``base``, where report.json lies."""
-    jobs = {cell.seed: _job(cell, base) for cell in cells if cell.done}
+def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str, float]) -> StageSummary:
+    """Summarise the cells of one stage, and the ``preparation`` it stands on; ``base`` is where report.json lies."""
+    results = [cell.result for cell in cells if cell.result]
+    jobs = {cell.seed: job_record(cell, cell.result, base) for cell in cells if cell.result}
     records = list(jobs.values())
-    settings = next((found for cell in cells if (found := _mapping(cell.spec.get("settings")))), {})
-    metric = next(iter(unique([job["metric"] for job in records])), ACCURACY)
-    main = _sample(jobs, lambda job: job["test"]["best"][metric])
-    several_labels = label_means([cell.result for cell in cells if cell.done and cell.result])
-    test_images = agreed([job["data"].get("test") for job in records])
-    return {
-        "role": cells[0].role,
-        "kind": cells[0].kind,
-        "model": _model(settings, cells),
-        "planned": len(cells),
-        "metric": metric,
-        **main,
-        "last_epoch": _sample(jobs, lambda job: job["test"]["last"][metric]),
-        "validation": _sample(jobs, lambda job: job["validation"]["best"][metric]),
-        **({} if several_labels is None else {"several_labels": several_labels}),
-        "test_images": test_images,
-        "test_half_width": sampling_half_width(main["mean"], test_images) if metric == ACCURACY else None,
-        "epochs": agreed([job["epochs"] for job in records]) or settings.get("epochs"),
-        "parameters": next(iter(unique([job["parameters"] for job in records])), None),
-        "trainable_parameters": next(iter(unique([job["trainable_parameters"] for job in records])), None),
-        "seconds": _sample(jobs, lambda job: job["seconds"].get("total")),
-        "images_per_second": _sample(jobs, lambda job: job["images_per_second"]),
-        "device": unique([job["device"] for job in records]),
-        "job_ids": {seed: job["job_id"] for seed, job in jobs.items() if job["job_id"]},
-        "gpu_hours": gpu_hours(cells, records),
-        "queue_seconds": _sample(jobs, lambda job: job["queue_seconds"]),
-        "restarts": {seed: job["restarts"] for seed, job in jobs.items() if job["restarts"] is not None},
-        "staging": _staging(records),
-        "attempts": {seed: job["attempts"] for seed, job in jobs.items()},
-        "teacher": _teacher(cells),
-        "parents": {name: key.stage for name, key in cells[0].parents.items()},
-        "settings": settings,
-        "data": next((_without_root(cell) for cell in cells if cell.spec), {}),
-        "split_digest": unique([job["data"].get("split_digest") for job in records]),
-        "jobs": jobs,
-    }
+    metric = next((job.metric for job in records), ACCURACY)
+    main = _sample(jobs, lambda job: job.test.best.of(metric))
+    test_images = agreed([job.data.test for job in records])
+    return StageSummary(
+        role=cells[0].role,
+        kind=cells[0].kind,
+        model=_model(cells, results),
+        planned=len(cells),
+        metric=metric,
+        **msgspec.structs.asdict(main),
+        last_epoch=_sample(jobs, lambda job: job.test.last.of(metric)),
+        validation=_sample(jobs, lambda job: job.validation.best.of(metric)),
+        several_labels=label_means(results) or msgspec.UNSET,
+        test_images=test_images,
+        test_half_width=_half_width(main.mean, test_images) if metric == ACCURACY else None,
+        epochs=agreed([job.epochs for job in records]) or _planned_epochs(cells),
+        parameters=next(iter(unique([job.parameters for job in records])), None),
+        trainable_parameters=next(iter(unique([job.trainable_parameters for job in records])), None),
+        seconds=_sample(jobs, lambda job: job.seconds.total),
+        images_per_second=_sample(jobs, lambda job: job.images_per_second),
+        device=unique([job.device for job in records]),
+        job_ids={seed: job.job_id for seed, job in jobs.items() if job.job_id},
+        gpu_hours=gpu_hours(cells),
+        queue_seconds=_sample(jobs, lambda job: job.queue_seconds),
+        restarts={seed: job.restarts for seed, job in jobs.items() if job.restarts is not None},
+        staging=_staging(records),
+        attempts={seed: job.attempts for seed, job in jobs.items()},
+        teacher=_teacher(cells),
+        parents={name: key.stage for name, key in cells[0].parents.items()},
+        settings=_settings(cells),
+        data=_data(cells),
+        split_digest=unique([job.data.split_digest for job in records]),
+        jobs=jobs,
+        preparation=dict(preparation),
+    )
 
 
-def _model(settings: Mapping[str, Any], cells: Sequence[Cell]) -> str | None:
+def _model(cells: Sequence[Cell], results: Sequence[StageResult]) -> str | None:
     """Return the model of the spec; of a stage that takes another's (an export, a selection) those of its results."""
-    saying = [settings, *(cell.result for cell in cells if cell.result)]
-    names = unique([name for each in saying if (name := _mapping(each.get("model")).get("name"))])
-    return ", ".join(map(str, names)) or None
+    settings = [cell.spec.settings for cell in cells if cell.spec]
+    planned = [each.model.name for each in settings if isinstance(each, TrainSettings)]
+    return ", ".join(unique([*planned[:1], *(result.model.name for result in results if result.model)])) or None
 
 
-def relative_folder(cell: Cell, base: Path) -> str:
-    """Return a job's folder relative to ``base``."""
-    return Path(os.path.relpath(cell.folder, base)).as_posix()
+def _planned_epochs(cells: Sequence[Cell]) -> int | None:
+    settings = next((cell.spec.settings for cell in cells if cell.spec), None)
+    return settings.epochs if isinstance(settings, TrainSettings) else None
+
+
+def _settings(cells: Sequence[Cell]) -> Settings:
+    """Return the settings as spec.json has them."""
+    return next((msgspec.to_builtins(cell.spec.settings) for cell in cells if cell.spec), {})
+
+
+def _data(cells: Sequence[Cell]) -> Settings:
+    """Return the data settings as spec.json has them, without the place where the data lie."""
+    found: Settings = next((msgspec.to_builtins(cell.spec.data) for cell in cells if cell.spec and cell.spec.data), {})
+    return {name: value for name, value in found.items() if name != "root"}
 
 
 def _teacher(cells: Sequence[Cell]) -> str | None:
     """Return the one stage that teaches, or None; of a cache, once a student has finished, the stage it was made of."""
-    named = [_mapping((cell.result or {}).get("teacher")).get("stage") for cell in cells]
+    named = [cell.result.teacher.stage for cell in cells if cell.result and cell.result.teacher]
     parents = [key.stage for cell in cells if (key := cell.parents.get("teacher"))]
-    return next(iter([*unique(named), *parents]), None)
+    return next(iter([*named, *parents]), None)
 
 
-def unique(values: Sequence[Any]) -> list[Any]:
+def unique(values: Sequence[Value | None]) -> list[Value]:
     """Return the distinct values, without None, in order of appearance."""
     return [value for index, value in enumerate(values) if value is not None and value not in values[:index]]
 
 
-def agreed(values: Sequence[Any]) -> Any:
+def agreed(values: Sequence[Value | None]) -> Value | list[Value] | None:
     """Return the one value that all jobs share, a list where they differ, None where none is known."""
     distinct = unique(values)
     return distinct[0] if len(distinct) == 1 else distinct or None
 
 
-def _sample(jobs: dict[str, dict[str, Any]], value: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+def _half_width(mean: float | None, images: int | list[int] | None) -> float | None:
+    return None if isinstance(images, list) else sampling_half_width(mean, images)
+
+
+def _sample(jobs: Mapping[str, JobRecord], value: Callable[[JobRecord], float | None]) -> SampleSummary:
     """Describe one number over the finished jobs; ``n`` counts the jobs for which it is a finite number."""
     found = {seed: finite(value(job)) for seed, job in jobs.items()}
     values = {seed: number for seed, number in found.items() if number is not None}
     sample = describe(list(values.values()))
     interval = None if sample.ci95 is None else list(sample.ci95)
-    return {"n": sample.n, "mean": sample.mean, "sd": sample.sd, "ci95": interval, "values": values}
+    return SampleSummary(n=sample.n, mean=sample.mean, sd=sample.sd, ci95=interval, values=values)
 
 
-def _job(cell: Cell, base: Path) -> dict[str, Any]:
-    """Return the record of one finished job: what its result.json says, with every expected key present."""
-    result = cell.result or {}
-    facts = _mapping(result.get("job"))
-    return {
-        "run": cell.run.name,
-        "folder": relative_folder(cell, base),
-        "fingerprint": cell.fingerprint,
-        "metric": result["metric"] if result.get("metric") in METRICS else ACCURACY,
-        "test": _measured(result.get("test")),
-        "validation": _measured(result.get("validation")),
-        "configuration": result.get("configuration"),
-        "selection": result.get("selection"),
-        "best_epoch": result.get("best_epoch"),
-        "epochs": result.get("epochs"),
-        "parameters": result.get("parameters"),
-        "trainable_parameters": result.get("trainable_parameters"),
-        "seconds": {name: finite(value) for name, value in _mapping(result.get("seconds")).items()},
-        "images_per_second": finite(result.get("images_per_second")),
-        "device": result.get("device"),
-        "precision": result.get("precision"),
-        "torch": result.get("torch"),
-        "data": _mapping(result.get("data")),
-        "attempts": result.get("attempts"),
-        "job_id": facts.get("job_id"),
-        "host": facts.get("host"),
-        "partition": facts.get("partition"),
-        "restarts": facts.get("restarts"),
-        "queue_seconds": _queue_seconds(facts),
-        "staging": facts.get("staging"),
-        "finished": finite(result.get("finished")),
-    }
+def gpu_hours(cells: Sequence[Cell]) -> float:
+    """Return the hours that the finished jobs of a stage held GPUs for, over all their attempts."""
+    gpus = next((cell.spec.resources.gpus for cell in cells if cell.spec), 0)
+    seconds = sum(cell.result.seconds.total or 0.0 for cell in cells if cell.result and cell.result.seconds)
+    return seconds * gpus / 3600
 
 
-def _measured(value: object) -> dict[str, dict[str, float | None]]:
-    both = _mapping(value)
-    each = {which: _mapping(both.get(which)) for which in ("best", "last")}
-    return {which: {name: finite(values.get(name)) for name in METRICS} for which, values in each.items()}
-
-
-def gpu_hours(cells: Sequence[Cell], jobs: Sequence[dict[str, Any]]) -> float:
-    """Return the hours that the finished jobs held GPUs for, over all their attempts."""
-    gpus = next((_mapping(cell.spec.get("resources")).get("gpus") for cell in cells if cell.spec), 0)
-    seconds = sum(job["seconds"].get("total") or 0.0 for job in jobs)
-    return seconds * (finite(gpus) or 0.0) / 3600
-
-
-def _queue_seconds(facts: dict[str, Any]) -> float | None:
-    """Return how long a job waited to start; of a job that was restarted only its last start is known, so None."""
-    submitted, started = finite(facts.get("submitted")), finite(facts.get("started"))
-    return started - submitted if submitted and started and not facts.get("restarts") else None
-
-
-def _staging(jobs: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+def _staging(jobs: Sequence[JobRecord]) -> StagingTotals | None:
     """Return the seconds and bytes staged in and out, summed over the jobs that staged anything."""
-    staged = [_mapping(job["staging"]) for job in jobs if job["staging"]]
+    staged = [job.staging for job in jobs if job.staging]
     if not staged:
         return None
-    return {name: sum(finite(facts.get(name)) or 0.0 for facts in staged) for name in STAGED}
-
-
-def _without_root(cell: Cell) -> dict[str, Any]:
-    return {name: value for name, value in _mapping(cell.spec.get("data")).items() if name != "root"}
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return StagingTotals(
+        seconds_in=sum(facts.seconds_in or 0.0 for facts in staged),
+        bytes_in=sum(facts.bytes_in or 0 for facts in staged),
+        seconds_out=sum(facts.seconds_out or 0.0 for facts in staged),
+        bytes_out=sum(facts.bytes_out or 0 for facts in staged),
+    )

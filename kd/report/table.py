@@ -2,53 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kd.files import read_json
-from kd.report.cells import in_words, job_key
-from kd.report.words import METRICS, count, listed, mean_sd
-from kd.rundir.folders import RunFolder
+from kd.report.formatting import METRICS, count, listed, mean_sd
+from kd.report.report_value import Family, Report, read_report
+from kd.rundir.folders import JobKey, RunFolder
 
 
 def print_summary(run: RunFolder) -> None:
     """Print the report that a run's own report stage left, and where it lies."""
-    print_report(read_json(run.report_json))
+    print_report(read_report(run))
     print(f"{run.report_json}\n{run.report / 'report.md'}\n{run.report / 'report.html'}")
 
 
-def print_report(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print the report's tables. ``report`` is the content of report.json."""
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print the report's tables."""
     console = console or Console()
     for pipeline, family in report.items():
         console.print(_table(pipeline, family))
-        for comparison in family["comparisons"]:
-            console.print(Text(comparison["verdict"]))
-        for missing in family["missing"]:
-            job = in_words(job_key(missing))
-            console.print(Text(f"missing: {job}: {missing['state']}: {missing['reason']}", "yellow"))
+        for comparison in family.comparisons:
+            console.print(Text(comparison.verdict))
+        for missing in family.missing:
+            job = JobKey(missing.stage, missing.seed).words
+            console.print(Text(f"missing: {job}: {missing.state}: {missing.reason}", "yellow"))
 
 
-def _table(pipeline: str, family: dict[str, Any]) -> Table:
-    seeds = listed([seed for seed in family["seeds"] if seed is not None])
-    metric = METRICS[family["metric"]]
+def _table(pipeline: str, family: Family) -> Table:
+    seeds = listed(family.seeds)
+    metric = METRICS[family.metric]
     title = f"{pipeline}: test {metric} in %, mean ± sd over seeds {seeds}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("stage", "model"):
         table.add_column(name, no_wrap=True)
     for name in ("parameters", "n", metric, "last epoch"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, stage in family["stages"].items():
+    for name, stage in family.stages.items():
         table.add_row(
             Text(name),
-            Text(stage["model"] or ""),
-            count(stage["parameters"]),
-            f"{stage['n']}/{stage['planned']}",
-            Text(mean_sd(stage["mean"], stage["sd"]), "bold"),
-            mean_sd(stage["last_epoch"]["mean"], stage["last_epoch"]["sd"]),
+            Text(stage.model or ""),
+            count(stage.parameters),
+            f"{stage.n}/{stage.planned}",
+            Text(mean_sd(stage.mean, stage.sd), "bold"),
+            mean_sd(stage.last_epoch.mean, stage.last_epoch.sd),
         )
     return table

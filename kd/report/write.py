@@ -7,37 +7,31 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from kd.files import write_json, write_text
 from kd.report.aggregated import write_aggregated
 from kd.report.collect import collect
 from kd.report.figures import draw_figures
 from kd.report.pages import html_page, markdown_page
+from kd.report.report_stages import JobRecord, StageSummary
+from kd.report.report_value import Report, report_content
+from kd.rundir.result_sections import MissingJob
 
-STAGE_COLUMNS = ("role", "kind", "model")
-JOB_COLUMNS = (
-    "best_epoch",
-    "epochs",
-    "parameters",
-    "seconds",
-    "images_per_second",
-    "device",
-    "attempts",
-    "job_id",
-    "host",
-    "fingerprint",
-)
 ACCURACIES = ("test_accuracy", "test_accuracy_last_epoch", "validation_accuracy")
 CSV_COLUMNS = (
-    *("pipeline", "run", "stage", "seed", "state", *ACCURACIES, *STAGE_COLUMNS, *JOB_COLUMNS),
+    *("pipeline", "run", "stage", "seed", "state", *ACCURACIES, "role", "kind", "model"),
+    *("best_epoch", "epochs", "parameters", "seconds", "images_per_second"),
+    *("device", "attempts", "job_id", "host", "fingerprint"),
     *("folder", "reason", "test_f1_score"),
 )
 
+CsvRow: TypeAlias = dict[str, str | int | float | None]
 
-def collect_and_write(runs: Sequence[Path], report_json: Path) -> dict[str, Any]:
+
+def collect_and_write(runs: Sequence[Path], report_json: Path) -> Report:
     """Collect run folders, write everything and return the report. Raises RunError as ``collect`` does."""
     report = collect(runs, report_json.parent)
     write_report(report, report_json)
@@ -49,10 +43,10 @@ def pages_folder(report_json: Path) -> Path:
     return report_json.with_suffix("")
 
 
-def write_report(report: dict[str, Any], report_json: Path) -> None:
+def write_report(report: Report, report_json: Path) -> None:
     """Write report.json first, then what a person reads."""
     folder, base = pages_folder(report_json), report_json.parent
-    write_json(report_json, report)
+    write_json(report_json, report_content(report))
     write_text(folder / "summary.csv", summary_csv(report))
     write_aggregated(report, base, folder / "metrics")
     figures = folder / "figures"
@@ -61,31 +55,51 @@ def write_report(report: dict[str, Any], report_json: Path) -> None:
     write_text(folder / "report.html", html_page(report, drawings))
 
 
-def summary_csv(report: Mapping[str, Any]) -> str:
+def summary_csv(report: Report) -> str:
     """Return one row per stage and seed, the missing ones too. Accuracies are fractions."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for pipeline, family in report.items():
-        for name, stage in family["stages"].items():
-            shared = {"pipeline": pipeline, "stage": name, **{key: stage[key] for key in STAGE_COLUMNS}}
-            holes = [_hole_row(hole) for hole in family["missing"] if hole["stage"] == name]
-            done = [_job_row(seed, job) for seed, job in stage["jobs"].items()]
+        for name, stage in family.stages.items():
+            shared = _stage_row(pipeline, name, stage)
+            done = [_job_row(seed, job) for seed, job in stage.jobs.items()]
+            holes = [_hole_row(hole) for hole in family.missing if hole.stage == name]
             writer.writerows({**shared, **row} for row in done + holes)
     return text.getvalue()
 
 
-def _job_row(seed: str, job: Mapping[str, Any]) -> dict[str, Any]:
-    accuracies = (job["test"]["best"], job["test"]["last"], job["validation"]["best"])
+def _stage_row(pipeline: str, name: str, stage: StageSummary) -> CsvRow:
+    return {"pipeline": pipeline, "stage": name, "role": stage.role, "kind": stage.kind, "model": stage.model}
+
+
+def _job_row(seed: str, job: JobRecord) -> CsvRow:
+    accuracies = (job.test.best.accuracy, job.test.last.accuracy, job.validation.best.accuracy)
     return {
-        **{key: job[key] for key in ("run", "folder", *JOB_COLUMNS)},
-        **{name: measured["accuracy"] for name, measured in zip(ACCURACIES, accuracies, strict=True)},
-        "test_f1_score": job["test"]["best"]["f1_score"],
-        "seconds": job["seconds"].get("total"),
+        "run": job.run,
         "seed": seed,
         "state": "done",
+        **dict(zip(ACCURACIES, accuracies, strict=True)),
+        "best_epoch": job.best_epoch,
+        "epochs": job.epochs,
+        "parameters": job.parameters,
+        "seconds": job.seconds.total,
+        "images_per_second": job.images_per_second,
+        "device": job.device,
+        "attempts": job.attempts,
+        "job_id": job.job_id,
+        "host": job.host,
+        "fingerprint": job.fingerprint,
+        "folder": job.folder,
+        "test_f1_score": job.test.best.f1_score,
     }
 
 
-def _hole_row(hole: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: hole[key] for key in ("run", "seed", "state", "reason", "folder")}
+def _hole_row(hole: MissingJob) -> CsvRow:
+    return {
+        "run": hole.run,
+        "seed": hole.seed,
+        "state": hole.state,
+        "reason": hole.reason,
+        "folder": hole.folder,
+    }

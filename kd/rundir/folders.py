@@ -3,10 +3,12 @@
 results/<run>/
     job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
     launch.json                                        what a job must know of the place it runs in
+    capabilities.json                                  what the cluster could do at the last submission
     code.zip                                           the code that runs, frozen at submission
     digests.json                                       checksums of finished artefacts, remembered
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
     stages/<stage>/seed-<seed>/                        one job: see StageFolder
+    replaced/<time>/<stage>/                           stages that --again has set aside
     report.json report/                                what kd-collect assembled
 """
 
@@ -19,7 +21,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kd.errors import RunError, did_you_mean
-from kd.files import read_json, sha256_file
+from kd.files import sha256_file
+from kd.rundir.bounded_json import read_object as read_object
+
+# Files of a stage folder by their names in it: jobs write them on scratch under these names too.
+SPEC = "spec.json"
+RESULT = "result.json"
+METRICS = "metrics.csv"
+CHECKPOINT = "checkpoint"
+BEST = f"{CHECKPOINT}/best.safetensors"  # weights of the epoch chosen on validation images
+LAST = f"{CHECKPOINT}/last.safetensors"  # weights of the last epoch
+CACHE = f"{CHECKPOINT}/views.safetensors"  # a teacher's outputs
+GATE = f"{CHECKPOINT}/gate.safetensors"  # the fitted gate over several teachers
+TRIALS = f"{CHECKPOINT}/trials.json"  # the finished trials of a search
+
+
+def exported_model(extension: str) -> str:
+    """Return the name of a model that was written as a file to deploy."""
+    return f"{CHECKPOINT}/model.{extension}"
+
+
+SEED_PREFIX = "seed-"
+REPLACED = "replaced-"
+SINGLE = "single"  # the folder of a stage that is not repeated over seeds
 
 
 class JobKey(NamedTuple):
@@ -46,12 +70,12 @@ class StageFolder:
     @property
     def spec(self) -> Path:
         """What to do, resolved; written before submission."""
-        return self.path / "spec.json"
+        return self.path / SPEC
 
     @property
     def metrics(self) -> Path:
         """One CSV row per epoch."""
-        return self.path / "metrics.csv"
+        return self.path / METRICS
 
     @property
     def progress(self) -> Path:
@@ -61,7 +85,7 @@ class StageFolder:
     @property
     def result(self) -> Path:
         """What came out, with the checksum of every artefact."""
-        return self.path / "result.json"
+        return self.path / RESULT
 
     @property
     def failure(self) -> Path:
@@ -71,7 +95,17 @@ class StageFolder:
     @property
     def checkpoint(self) -> Path:
         """Folder of the weights (``best.safetensors``, ``last.safetensors``) and of ``resume.pt``."""
-        return self.path / "checkpoint"
+        return self.path / CHECKPOINT
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch that was chosen on validation images."""
+        return self.path / BEST
+
+    @property
+    def trial(self) -> StageFolder:
+        """The folder of a search's trial under way."""
+        return StageFolder(self.path / "trial")
 
     @property
     def log(self) -> Path:
@@ -88,10 +122,46 @@ class StageFolder:
         """Held by the attempt that trains this folder, so that two of them cannot."""
         return self.path / ".lock"
 
+    def attempt_log(self, number: int) -> Path:
+        """Return the log of one attempt, counted from 1."""
+        return self.log / f"attempt-{number}.log"
+
+    def attempt_logs(self) -> list[Path]:
+        """Return the logs of all attempts that there are."""
+        return list(self.log.glob("*.log"))
+
+    def next_replaced(self) -> Path:
+        """Return a new name for the folder that results which no longer count are moved to."""
+        return self.path / f"{REPLACED}{1 + len(list(self.path.glob(f'{REPLACED}*')))}"
+
+    def state_entries(self) -> list[Path]:
+        """Return what attempts published here: all but bookkeeping, logs, and results that were replaced."""
+        files = (self.spec, self.result, self.failure, self.progress, self.attempt, self.log)
+        bookkeeping = {path.name for path in files}
+        hidden = (".", REPLACED)
+        return [
+            entry
+            for entry in sorted(self.path.iterdir())
+            if entry.name not in bookkeeping and not entry.name.startswith(hidden)
+        ]
+
+    def free_name_beside(self) -> Path:
+        """Return a name beside this folder that nothing has: where it is moved when a link takes its place."""
+        number = 1
+        while (name := self.path.with_name(f"{self.path.name}.{REPLACED}{number}")).exists():
+            number += 1
+        return name
+
     @property
     def run(self) -> RunFolder:
         """The run this job belongs to."""
         return RunFolder(self.path.parent.parent.parent)
+
+    @property
+    def key(self) -> JobKey:
+        """The job's name, as its folder is called."""
+        seed = self.path.name.removeprefix(SEED_PREFIX)
+        return JobKey(self.path.parent.name, None if self.path.name == SINGLE else int(seed))
 
     def read_result(self) -> dict[str, Any] | None:
         """Return result.json, or None when the job is not done."""
@@ -145,6 +215,11 @@ class RunFolder:
         return self.path / "launch.json"
 
     @property
+    def capabilities(self) -> Path:
+        """What the cluster could do when the run was last submitted."""
+        return self.path / "capabilities.json"
+
+    @property
     def code(self) -> Path:
         """The frozen code, importable as it is."""
         return self.path / "code.zip"
@@ -164,6 +239,17 @@ class RunFolder:
         """Folder of all stage folders."""
         return self.path / "stages"
 
+    def job_folders(self) -> dict[str, list[StageFolder]]:
+        """Return the folders of all jobs that are there, by stage."""
+        found: dict[str, list[StageFolder]] = {}
+        for path in sorted(self.stages.glob("*/*")):
+            found.setdefault(path.parent.name, []).append(StageFolder(path))
+        return found
+
+    def replaced(self, when: str) -> Path:
+        """Return the folder of the stages that were set aside at that time."""
+        return self.path / "replaced" / when
+
     @property
     def report_json(self) -> Path:
         """The report as data."""
@@ -178,9 +264,13 @@ class RunFolder:
         """Return the folder of the scheduler's own files of a stage (scripts, pickles, raw logs)."""
         return self.path / "submitted" / stage
 
+    def submitted_alone(self, key: JobKey) -> Path:
+        """Return the folder of the files of one job that is sent by itself, as local jobs are."""
+        return self.submitted(key.stage) / self.stage(key).path.name
+
     def stage(self, key: JobKey) -> StageFolder:
         """Return the folder of one job."""
-        name = "single" if key.seed is None else f"seed-{key.seed}"
+        name = SINGLE if key.seed is None else f"{SEED_PREFIX}{key.seed}"
         return StageFolder(self.stages / key.stage / name)
 
     def require(self) -> RunFolder:
@@ -195,8 +285,18 @@ class RunFolder:
 
 
 def results_folder() -> Path:
-    """Return where runs lie when nothing is said: ``$KD_RESULTS``, else ``results`` in the working folder."""
+    """Return the default folder of all runs: ``$KD_RESULTS``, else ``results`` in the working folder."""
     return Path(os.environ.get("KD_RESULTS") or "results")
+
+
+def submission_lock(results: Path) -> Path:
+    """Return the lock file of a results folder: held while a submission compares its jobs with other runs'."""
+    return results / ".submitting.lock"
+
+
+def runs_in(results: Path) -> list[RunFolder]:
+    """Return the planned runs of a results folder, by name."""
+    return [RunFolder(plan.parent) for plan in sorted(results.glob("*/plan.json"))]
 
 
 def find_run(name: str, results: Path) -> RunFolder:
@@ -210,14 +310,5 @@ def find_run(name: str, results: Path) -> RunFolder:
             return run
     if Path(name).is_dir():
         return RunFolder(Path(os.path.abspath(name))).require()
-    known = sorted(plan.parent.name for plan in results.glob("*/plan.json"))
+    known = [run.name for run in runs_in(results)]
     raise RunError(f"{name}: no such run folder, nor a run in {results}{did_you_mean(Path(name).name, known)}")
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object, or None when the file is absent or is not (yet) one."""
-    try:
-        value = read_json(path)
-    except (OSError, ValueError):  # absent, cut short, or not JSON at all
-        return None
-    return value if isinstance(value, dict) else None

@@ -9,30 +9,37 @@ Options that are off are absent from the file, so that a new option changes no f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 from kd.errors import RunError, did_you_mean
-from kd.files import read_json
+from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
 
 FORMAT = 1
+# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
+
+Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+Sampling: TypeAlias = Literal["balanced", "square_root"]
 
 
 class Component(Struct, frozen=True, kw_only=True):
     """Something of the catalogue, with all its arguments: a model, an optimizer, a schedule."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: Arguments
 
 
 class Term(Struct, frozen=True, kw_only=True):
     """One term of a loss: its weight, and the arguments of the loss function."""
 
     weight: float
-    arguments: dict[str, Any]
+    arguments: Arguments
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,6 +85,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Component
     loss: dict[str, Term]
     augment: Augment
+    sampling: Sampling | None = None
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
     ema: Ema | None = None
@@ -91,7 +99,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
-    precision: str
+    precision: Precision
     deterministic: bool
     compile: bool
     checkpoint_every: int
@@ -103,7 +111,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
     views: int
     pooled: bool
     augment: Augment
-    precision: str
+    precision: Precision
     deterministic: bool
 
 
@@ -166,6 +174,18 @@ SETTINGS: Mapping[str, type[Settings]] = {
 }
 
 
+class JobReference(Struct, frozen=True, kw_only=True):
+    """A job of the same run that another one names."""
+
+    stage: str
+    seed: int | None
+
+    @property
+    def key(self) -> JobKey:
+        """Return the name of the job."""
+        return JobKey(self.stage, self.seed)
+
+
 class Parent(Struct, frozen=True, kw_only=True):
     """A job that another one needs: which stage and seed, and the fingerprint it must have."""
 
@@ -184,7 +204,7 @@ class DataSpec(Struct, frozen=True, kw_only=True):
 
     name: str
     root: str | None
-    arguments: dict[str, Any]
+    arguments: Arguments
     validation: int | float
     train_subset: int | None
     test_subset: int | None
@@ -235,6 +255,9 @@ _SPECS: Mapping[str, Any] = {kind: StageSpec[settings] for kind, settings in SET
 
 def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
     """Return the spec that a spec.json holds. Raises ValueError, with the place of the fault, when it is none."""
+    version = content.get("format", FORMAT)
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}; this version reads {FORMAT}")
     kind = str(content.get("kind"))
     if kind not in _SPECS:
         raise ValueError(f"no stage kind '{kind}'{did_you_mean(kind, list(_SPECS))}")
@@ -245,10 +268,10 @@ def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
 def read_spec(folder: StageFolder) -> AnySpec:
     """Return the spec of a stage folder. Raises RunError when it is missing, damaged or of no known kind."""
     try:
-        return spec_from_json(read_json(folder.spec))
+        return spec_from_json(read_bounded_json(folder.spec, dict[str, Any]))
     except OSError:
         raise RunError(f"{folder.spec}: missing; submit the run again") from None
-    except (ValueError, AttributeError) as error:  # not JSON, no object, or not of this shape
+    except ValueError as error:  # not JSON, no object, or not of this shape
         raise RunError(
             f"{folder.spec}: damaged, or written by another version of kd ({error}); submit the run again"
         ) from None

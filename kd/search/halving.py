@@ -7,10 +7,9 @@ in a short trial too, so trials of one length compare like with like.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from kd.search.space import Configuration
+from kd.rundir.result_sections import Trial
 
 FACTOR = 3  # a third of the configurations goes on, and trains three times as long
 DEFAULT = 1  # the number of the configuration that is the stage's own
@@ -21,20 +20,6 @@ class Rung(NamedTuple):
 
     configurations: int
     epochs: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """A finished training of configuration ``number`` (from 1). ``score`` and ``loss`` are those of the validation
-    images at the best epoch, None when the training diverged; higher scores are better. ``seconds`` are all it took.
-    """
-
-    number: int
-    epochs: int
-    configuration: Configuration
-    score: float | None
-    loss: float | None
-    seconds: float
 
 
 def rungs(trials: int, epochs: int) -> list[Rung]:
@@ -51,24 +36,24 @@ def rungs(trials: int, epochs: int) -> list[Rung]:
     ]
 
 
-def cost(ladder: Sequence[Rung]) -> int:
+def total_epochs(ladder: Sequence[Rung]) -> int:
     """Return the epochs that a search trains in all."""
     return sum(rung.configurations * rung.epochs for rung in ladder)
 
 
 def promoted(trials: Sequence[Trial], count: int) -> list[int]:
     """Return the numbers of the ``count`` configurations to train longer: the default, and the best of the others."""
-    others = sorted((trial for trial in trials if trial.number != DEFAULT), key=rank, reverse=True)
+    others = sorted((trial for trial in trials if trial.number != DEFAULT), key=trial_order, reverse=True)
     return sorted([DEFAULT, *(trial.number for trial in others[: count - 1])])
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
     """Return the best trial, the earliest number of equal ones; None when all diverged."""
     finished = [trial for trial in trials if trial.score is not None]
-    return max(finished, key=rank, default=None)
+    return max(finished, key=trial_order, default=None)
 
 
-def rank(trial: Trial) -> tuple[float, float, int]:
+def trial_order(trial: Trial) -> tuple[float, float, int]:
     """Higher is better: validation score, then lower loss, then the earlier number; diverged ones come last."""
     if trial.score is None or trial.loss is None:
         return -1.0, 0.0, -trial.number

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd.data.hashing import hash_stream, stream_key
+from kd.rundir.stage_spec import TrainSettings
 from kd.search.space import Configuration, Dimension, configuration_at, setting
 
 LEAST_REMEMBERED = 5
@@ -43,17 +44,17 @@ class Experience:
     """One finished trial, of this search or another: the task's features, the whole settings, what came of them."""
 
     features: Mapping[str, float]
-    settings: Mapping[str, Any]
+    settings: TrainSettings
     epochs: int
     score: float  # 0 when it diverged
 
 
-def filling(space: Sequence[Dimension], tried: Sequence[Configuration], seed: int) -> Configuration | None:
+def next_sobol_point(space: Sequence[Dimension], tried: Sequence[Configuration], seed: int) -> Configuration | None:
     """Return the first Sobol point that was not tried, None when the space holds no further configuration."""
     return next(iter(_fresh(space, tried, stream_key("search", seed))), None)
 
 
-def promising(
+def most_promising(
     space: Sequence[Dimension],
     tried: Sequence[Configuration],
     known: Sequence[Experience],

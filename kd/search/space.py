@@ -10,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import msgspec
+
+from kd.rundir.stage_spec import AxisSettings, TrainSettings
+
 Configuration: TypeAlias = dict[str, Any]
 
 DIGITS = 6  # significant ones of a chosen number
@@ -54,10 +58,19 @@ class Dimension:
         return (math.log(low), math.log(high)) if self.log else (low, high)
 
 
-def read_space(space: Mapping[str, Mapping[str, Any]]) -> tuple[Dimension, ...]:
+def read_space(space: Mapping[str, AxisSettings]) -> tuple[Dimension, ...]:
     """Return the dimensions that a spec.json describes."""
     return tuple(
-        Dimension(key=key, **{**axis, "choices": tuple(axis.get("choices", ()))}) for key, axis in space.items()
+        Dimension(
+            key=key,
+            choices=tuple(axis.choices or ()),
+            low=0.0 if axis.low is None else axis.low,
+            high=1.0 if axis.high is None else axis.high,
+            log=bool(axis.log),
+            whole=bool(axis.whole),
+            partner=axis.partner,
+        )
+        for key, axis in space.items()
     )
 
 
@@ -76,24 +89,24 @@ def keys_of(space: Sequence[Dimension]) -> list[str]:
     return [key for dimension in space for key in (dimension.key, dimension.partner) if key is not None]
 
 
-def setting(settings: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a dotted key in the settings of a spec.json, None where they have no such key."""
-    holder = _holder(settings, key)
+def setting(settings: TrainSettings, key: str) -> Any:
+    """Return the value of a dotted key in the settings of a training, None where they have no such key."""
+    holder = _holder(msgspec.to_builtins(settings), key)
     return None if holder is None else holder.get(key.rpartition(".")[2])
 
 
-def with_configuration(settings: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+def with_configuration(settings: TrainSettings, configuration: Configuration) -> TrainSettings:
     """Return settings with a configuration's values in their places. Every key must be there."""
-    changed: dict[str, Any] = _copied(settings)
+    changed = msgspec.to_builtins(settings)
     for key, value in configuration.items():
         holder, leaf = _holder(changed, key), key.rpartition(".")[2]
         assert holder is not None, f"no setting {key}"
         assert leaf in holder, f"no setting {key}"
         holder[leaf] = value
-    return changed
+    return msgspec.convert(changed, TrainSettings)
 
 
-def _holder(settings: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+def _holder(settings: Configuration, key: str) -> Configuration | None:
     """Return the mapping that holds the last part of a dotted key: a term's own, or the arguments of something."""
     *path, leaf = key.split(".")
     found: Any = settings
@@ -101,12 +114,8 @@ def _holder(settings: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         found = found.get(part)
         if found is None:
             return None
-    own: dict[str, Any] = found if path[0] == "loss" and leaf == "weight" else found["arguments"]
+    own: Configuration = found if path[0] == "loss" and leaf == "weight" else found["arguments"]
     return own
-
-
-def _copied(value: Any) -> Any:
-    return {key: _copied(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def _is_number(value: Any) -> bool:

@@ -9,79 +9,89 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from kd.compress.cost import count_parameters
 from kd.data.augment import SHARED_SEED
-from kd.distill.cache import CACHE, LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
+from kd.distill.cache import LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
 from kd.distill.outputs import POOLED
-from kd.distill.teacher import LiveTeacher, load_teacher
+from kd.distill.teacher import LiveTeacher, load_trained_model
+from kd.rundir.folders import CACHE, CHECKPOINT
+from kd.rundir.progress import Heartbeat, Progress
+from kd.rundir.result_sections import CacheFacts, Seconds
+from kd.rundir.stage_result import StageResult
+from kd.rundir.stage_spec import CacheSettings, StageSpec
 from kd.stages.context import Interrupted, StageContext
-from kd.stages.data import Data, load_data
-from kd.stages.envelope import result_of
-from kd.stages.teachers import find_teacher, validation_logits
+from kd.stages.result_file import circumstances, identity
+from kd.stages.stage_data import StageData, load_data
+from kd.stages.trained_model import FoundModel, find_trained_model, validation_logits
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
-from kd.train.device import prepare_runtime
-from kd.train.journal import Heartbeat
+from kd.train.device import Runtime, prepare_runtime
 from kd.train.state import Stopwatch
 from kd.train.step import Batch
 
 CHECKPOINT_SECONDS = 300.0
 
 
-def run(context: StageContext, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the cache and return the contents of result.json.
+def run(context: StageContext, spec: StageSpec[CacheSettings]) -> StageResult:
+    """Write the cache and return the result.
 
     Continues from ``work/checkpoint/resume.pt`` if there is one. Raises Interrupted when asked to stop, and UserError
     when the data or the teacher cannot be used.
     """
     watch = Stopwatch()
-    settings = spec["settings"]
-    runtime = prepare_runtime(precision=settings["precision"], deterministic=settings["deterministic"])
-    found = find_teacher(context.parents["teacher"])
+    settings = spec.settings
+    runtime = prepare_runtime(precision=settings.precision, deterministic=settings.deterministic)
+    found = find_trained_model(context.parents["teacher"])
     data = load_data(
-        spec["data"],
-        settings["augment"],
+        spec.data,
+        augment=settings.augment,
         staged=context.data_root,
         device=runtime.device,
         modalities=found.modalities,
     )
-    card = data.card(found.model)
-    model, own = load_teacher(found.path, student=card)
+    card = data.card(found.component)
+    model, own = load_trained_model(found.path, student=card)
     teacher = LiveTeacher(
-        runtime.place(model), own=own, student=card, features=settings["pooled"], autocast=runtime.autocast
+        runtime.place(model), own=own, student=card, features=settings.pooled, autocast=runtime.autocast
     )
     outputs = _Outputs(context, spec, data, teacher)
     tensors = outputs.collect()
-    held = CacheCard(
+    held = _card(settings, found, data, runtime)
+    write_cache(context.work / CACHE, tensors, held)
+    return StageResult(
+        **identity(context, spec, context.publish([CACHE])),
+        **circumstances(runtime, data),
+        teacher=found.origin,
+        parameters=count_parameters(model),  # of the teacher
+        cache=CacheFacts(key=held.key, shapes={name: list(tensor.shape) for name, tensor in tensors.items()}),
+        attempts=outputs.attempt,
+        seconds=Seconds(total=watch.seconds),
+    )
+
+
+def _card(settings: CacheSettings, found: FoundModel, data: StageData, runtime: Runtime) -> CacheCard:
+    return CacheCard(
         teacher=found.digest,
         images=data.content_digest(),
-        augment=settings["augment"],
-        views=settings["views"],
+        augment=msgspec.to_builtins(settings.augment),
+        views=settings.views,
         classes=data.arrays.classes,
         precision=runtime.precision,
     )
-    write_cache(context.work / CACHE, tensors, held)
-    findings = {
-        "teacher": found.facts,
-        "parameters": count_parameters(model),  # of the teacher
-        "cache": {"key": held.key, "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()}},
-        "attempts": outputs.attempt,
-        "seconds": {"total": watch.seconds},
-    }
-    return result_of(context, spec, findings, runtime=runtime, data=data, files=context.publish([CACHE]))
 
 
 class _Outputs:
     """A teacher's outputs, view by view and batch by batch, in memory until they are all there."""
 
-    def __init__(self, context: StageContext, spec: Mapping[str, Any], data: Data, teacher: LiveTeacher) -> None:
-        self._context, self._fingerprint = context, spec["fingerprint"]
-        self._views: int = spec["settings"]["views"]
+    def __init__(
+        self, context: StageContext, spec: StageSpec[CacheSettings], data: StageData, teacher: LiveTeacher
+    ) -> None:
+        self._context, self._fingerprint = context, spec.fingerprint
+        self._views = spec.settings.views
         self._data, self._teacher = data, teacher
         self._batches = torch.split(torch.arange(len(data.train)), data.train.evaluation_batch)
         self._heartbeat = Heartbeat(context.folder.progress)
@@ -106,7 +116,7 @@ class _Outputs:
         return {**self._tensors, VALIDATION_LOGITS: validation_logits(self._teacher, self._data.validation)}
 
     def _keep(self, view: int, indices: Tensor, images: Tensor) -> None:
-        """Run the teacher on a batch and put what it says in its place."""
+        """Run the teacher on a batch and put its outputs in their place."""
         labels = self._data.train.labels[indices.to(self._data.device)]
         given = self._teacher(Batch(images=images, labels=labels, indices=indices, view=view))
         found = {LOGITS: given["teacher_logits_BC"]}
@@ -126,27 +136,26 @@ class _Outputs:
             raise Interrupted(f"stopped in view {view + 1} after batch {step}")
         if self._heartbeat.due() or self._done == self._views * len(self._batches):
             self._heartbeat.write(
-                {
-                    "epoch": view + 1,
-                    "epochs": self._views,
-                    "step": step,
-                    "steps": len(self._batches),
-                    "metric": None,
-                    "attempt": self.attempt,
-                    "host": socket.gethostname(),
-                    "job_id": self._context.facts.get("job_id"),
-                }
+                Progress(
+                    epoch=view + 1,
+                    epochs=self._views,
+                    step=step,
+                    steps=len(self._batches),
+                    attempt=self.attempt,
+                    host=socket.gethostname(),
+                    job_id=self._context.job_id,
+                )
             )
 
     def _save(self) -> None:
-        folder = self._context.work / "checkpoint"
+        folder = self._context.work / CHECKPOINT
         state = {"tensors": self._tensors, "done": self._done, "attempt": self.attempt}
         save_resume(folder, {"fingerprint": self._fingerprint, **state})
-        self._context.publish([f"checkpoint/{name}" for name in (PREVIOUS, RESUME) if (folder / name).exists()])
+        self._context.publish([f"{CHECKPOINT}/{name}" for name in (PREVIOUS, RESUME) if (folder / name).exists()])
         self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        saved = load_resume(self._context.work / "checkpoint")
+        saved = load_resume(self._context.work / CHECKPOINT)
         if saved and saved["fingerprint"] != self._fingerprint:
             print("kd: the checkpoint is of other settings; the cache starts over", file=sys.stderr)
         elif saved:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
-
-# what result.json repeats of spec.json
-_IDENTITY = ("stage", "seed", "kind", "role", "pipeline", "fingerprint", "parents")
 
 
 class Interrupted(Exception):
@@ -36,7 +35,7 @@ class StageContext:
     result.json and checkpoint/. ``data_root`` is staged data, or None to use the one of the spec.
     ``stop_requested`` is asked at every step. ``publish`` copies files, named relative to ``work``, to
     ``folder`` and returns their SHA-256. ``facts`` about the job end up in the result. ``member`` is set in the further
-    processes of a stage (see ``kd.stages.team``), which write nothing.
+    processes of a stage (see ``kd.stages.training.process_team``), which write nothing.
     """
 
     folder: StageFolder
@@ -47,6 +46,33 @@ class StageContext:
     publish: Callable[[Sequence[str]], dict[str, str]]
     facts: Mapping[str, Any] = field(default_factory=dict)
     member: Member | None = None
+
+    @property
+    def job_id(self) -> str | None:
+        """The scheduler's id of the job, where there is one."""
+        return self.facts.get("job_id")
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first process of a stage sends to a further one: where it works, and as which member."""
+
+    folder: str
+    work: str
+    parents: dict[str, str]
+    data_root: str | None
+    member: Member
+
+    def context(self) -> StageContext:
+        """Return the surroundings of the further process, which asks nobody and publishes nothing."""
+        return StageContext(
+            folder=StageFolder(Path(self.folder)),
+            work=Path(self.work),
+            parents={name: Path(path) for name, path in self.parents.items()},
+            data_root=Path(self.data_root) if self.data_root else None,
+            stop_requested=lambda: False,
+            publish=lambda names: {},
+            member=self.member,
+        )
 
 
 def in_place(
@@ -66,8 +92,3 @@ def in_place(
         publish=lambda names: {name: sha256_file(folder.path / name) for name in names},
         facts=facts or {},
     )
-
-
-def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a spec.json by which its result.json says whose result it is."""
-    return {key: spec[key] for key in _IDENTITY}

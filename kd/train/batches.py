@@ -11,6 +11,7 @@ from torch import Tensor
 from kd.data.augment import SHARED_SEED, Views, epoch_order
 from kd.data.hashing import stream_key
 from kd.data.mixing import Mixing, Pairs, draw_pairs, mix_images
+from kd.data.sampling import Sampling, sampled_order
 from kd.data.store import DeviceStore
 from kd.train.distributed import ALONE, Processes
 from kd.train.step import Batch, Mixed
@@ -23,7 +24,8 @@ class AugmentedBatches:
     smaller than ``batch_size`` is one batch. With ``cached_views`` the images come in so many views in turn, the same
     for every seed, for which a teacher's cache has its outputs; the order stays the seed's own. Of several processes
     each yields its share of the same batches; raises SpecError when they cannot be shared equally. With ``channels``
-    the student sees only these of the images' channels, and teachers all.
+    the student sees only these of the images' channels, and teachers all. With ``sampling`` rare classes are drawn more
+    often (one class per image); an image drawn twice in an epoch is seen in the same view, which caches hold.
     """
 
     def __init__(
@@ -35,11 +37,12 @@ class AugmentedBatches:
         mixing: Mixing | None = None,
         cached_views: int | None = None,
         channels: Sequence[int] | None = None,
+        sampling: Sampling | None = None,
         processes: Processes = ALONE,
     ) -> None:
         assert mixing is None or cached_views is None, "no cache holds a teacher's outputs for mixed images"
         self._store, self._seed, self._mixing, self._processes = store, seed, mixing, processes
-        self._cached_views = cached_views
+        self._cached_views, self._sampling = cached_views, sampling
         self._channels = None if channels is None else torch.tensor(channels, device=store.labels.device)
         self.batch_size = min(batch_size, len(store))
         self.steps = len(store) // self.batch_size
@@ -47,7 +50,7 @@ class AugmentedBatches:
 
     def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch (from 0) from step ``first_step`` (from 0) on."""
-        order = epoch_order(len(self._store), seed=self._seed, epoch=epoch).to(self._store.labels.device)
+        order = self._order(epoch).to(self._store.labels.device)
         if self._cached_views is None:
             views = self._store.views(seed=self._seed, view=epoch)
         else:
@@ -61,6 +64,11 @@ class AugmentedBatches:
             mixed = None if pairs is None else self._mix(pairs[step - first_step], images, whole, views)
             seen, privileged = (images, None) if self._channels is None else (self._select(images), images)
             yield Batch(images=seen, labels=labels, indices=indices, view=epoch, mixed=mixed, privileged=privileged)
+
+    def _order(self, epoch: int) -> Tensor:
+        if self._sampling is None:
+            return epoch_order(len(self._store), seed=self._seed, epoch=epoch)
+        return sampled_order(self._store.labels, self._sampling, seed=self._seed, epoch=epoch)
 
     def _select(self, images: Tensor) -> Tensor:
         """Return the student's channels of the images, in channels-last memory as these are."""

@@ -2,7 +2,7 @@
 
 The losses see the whole batch in every process (logits, features and labels are gathered), gradients are averaged and
 batch statistics are shared, so N processes compute what one would, up to rounding. Processes are of one machine: those
-of ``kd.stages.team``.
+of ``kd.stages.training.process_team``.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from kd.compress.onnx_model import OnnxModel
-from kd.data.image_tree import Decoding, decode_image
+from kd.data.decode import Decoding, decode_image
 from kd.errors import CheckpointError, RunError
-from kd.rundir.folders import StageFolder
+from kd.rundir.folders import BEST, StageFolder, exported_model
 from kd.train.weights import ModelCard, card_from_json, load_model
 
 # what a stage folder may hold, the first that is there is meant
-_ARTEFACTS = ("checkpoint/best.safetensors", "checkpoint/model.onnx")
+_ARTEFACTS = (BEST, exported_model("onnx"))
 
 
 class TrainedModel(nn.Module):
@@ -72,7 +72,7 @@ class TrainedModel(nn.Module):
         except OSError as error:
             raise RunError(f"{path}: {error.strerror}") from None
         decoding = Decoding(size=self.card.image_size, channels=channels, resize=True)
-        return torch.from_numpy(decode_image(str(path), data, decoding).copy()).permute(2, 0, 1)
+        return torch.from_numpy(decode_image(str(path), data, decoding).pixels.copy()).permute(2, 0, 1)
 
 
 def open_model(path: Path | str) -> TrainedModel:

@@ -57,7 +57,7 @@ class Capabilities:
     max_array_size: int | None = None
     max_job_count: int | None = None
     min_job_age_seconds: int | None = None
-    requeue: bool = True  # of jobs that do not say; ours say
+    requeue: bool = True  # of jobs that do not ask either way; ours do
     preempt_type: str = ""
     preempt_mode: str = ""
     preemption_signal: bool = False  # whether a preempted job gets its --signal first
@@ -103,7 +103,7 @@ def cache_folder() -> Path:
 def _cluster_key(account: str | None, qos: str | None) -> str:
     """Return a file name unlike that of any other cluster, account or QOS, without asking Slurm.
 
-    The configuration file names the cluster and its controller; where there is none to read, this host stands for it.
+    The configuration file names the cluster and its controller; where there is none to read, this host's name is used.
     """
     given = os.environ.get("SLURM_CONF")
     for file in [given] if given else _CONFIG_FILES:
@@ -130,7 +130,10 @@ def _read(file: Path) -> Capabilities | None:
 
 
 def probe(account: str | None = None, qos: str | None = None) -> Capabilities:
-    """Ask the controller, and accounting where there is any. Raises ClusterError when the controller is silent."""
+    """Ask the controller, and accounting where there is any.
+
+    Raises ClusterError when the controller does not answer.
+    """
     answer = call(*CONFIG, seconds=SECONDS)
     if answer.returncode != 0:
         raise ClusterError(f"scontrol does not answer: {' '.join(answer.stderr.split())}")
@@ -148,7 +151,7 @@ def parse_config(text: str) -> dict[str, str]:
 
 
 def from_config(config: Mapping[str, str]) -> dict[str, Any]:
-    """Return the part of the capabilities that the controller's configuration tells."""
+    """Return the part of the capabilities that the controller's configuration shows."""
     # The parameter moved in Slurm 23.02; both spellings are heeded there.
     signalling = f"{config.get('slurmctldparameters', '')},{config.get('preemptparameters', '')}"
     return {
@@ -169,7 +172,7 @@ def from_config(config: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _limits(cluster: str, account: str | None, qos: str | None) -> dict[str, Any]:
-    """Ask accounting for this user's limits; a database that is closed or silent is named, and no error."""
+    """Ask accounting for this user's limits; a database that does not answer is named, and no error."""
     user = getpass.getuser()
     associations = _said("sacctmgr", "show", "user", user, "withassoc", f"format={','.join(_ASSOCIATION_FIELDS)}")
     if associations is None:

@@ -21,7 +21,7 @@ ROUGH_SPEED: Mapping[str, float] = {
 
 
 def count_gpus(gres: str) -> dict[str, int]:
-    """Return how many GPUs of each type a node's gres text names; ``""`` stands for GPUs without a type."""
+    """Return how many GPUs of each type a node's gres text names; ``""`` is the type of GPUs without one."""
     found: dict[str, int] = {}
     for name, gpu_type, count, _ in _entries(gres):
         if name == "gpu":
@@ -74,7 +74,7 @@ def is_slice(gpu_type: str) -> bool:
 
 
 def family(name: str) -> str | None:
-    """Return the model that a type, a feature or a device's own name speaks of, or None for an unknown one.
+    """Return the model that a type, a feature or a device's own name mentions, or None for an unknown one.
 
     ``nvidia_a100-sxm4-80gb``, ``A100`` and ``NVIDIA A100-PCIE-40GB`` are all ``a100``.
     """

@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: the output of squeue and sacct read into records, and every state of Slurm in a table.
+"""Slurm's view of jobs: the output of squeue and sacct read into records, and every state of Slurm in a table.
 
 Reading is pure; ``query`` alone runs commands: one squeue, and one sacct where jobs have left the queue. Text formats
 are used because Slurm's JSON differs from version to version (https://slurm.schedmd.com/squeue.html, sacct.html).
@@ -15,7 +15,7 @@ from kd.errors import ClusterError
 from slurm.cluster.slurm_commands import call, whole_jobs
 
 QUERY_SECONDS = 30.0
-# A field without a size but with a suffix is never cut. The reason, free text of Slurm's, stands last.
+# A field without a size but with a suffix is never cut. The reason, free text of Slurm's, comes last.
 SQUEUE_FIELDS = (
     "JobArrayID",
     "State",
@@ -36,7 +36,7 @@ Standing = Literal["waiting", "running", "done", "failed", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a state of Slurm means to us: where the job stands, and words for people."""
+    """What a state of Slurm means here: whether the job waits, runs or has ended, and words for people."""
 
     standing: Standing
     words: str
@@ -78,7 +78,7 @@ STATES: Mapping[str, Meaning] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One job as Slurm tells of it."""
+    """One Slurm job, as squeue or sacct shows it."""
 
     job_id: str  # 123, 123_4, or 123_[…] for the elements of an array that have no record of their own
     state: str
@@ -199,7 +199,7 @@ def _exit_code(status: str) -> str:
 
 
 def _key(job_id: str) -> str:
-    """``123_[0-3%2]`` stands for every element of 123 that has no record of its own."""
+    """``123_[0-3%2]`` means every element of 123 that has no record of its own."""
     return job_id.partition("[")[0] + "[" if "[" in job_id else job_id
 
 
@@ -218,7 +218,7 @@ def _squeue(ids: str) -> str:
 
 
 def _sacct(ids: str) -> str:
-    """Return sacct's answer; nothing where there is no accounting or it is silent: squeue's word stands alone."""
+    """Return sacct's answer; nothing where there is no accounting or it does not answer: squeue alone decides then."""
     fields = f"--format={','.join(SACCT_FIELDS)}"
     try:
         command = ("sacct", "--allocations", "--noheader", "--parsable2", fields, "--jobs", ids)

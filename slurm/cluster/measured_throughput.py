@@ -1,4 +1,4 @@
-"""How fast GPU types are, learnt from stages that finished: their result.json says how many images a second, and where.
+"""How fast GPU types are, learnt from stages that finished: their result.json has the images a second, and where.
 
 Nothing is stored besides: the results *are* the store. Only JSON is read; results of other clusters are passed over.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kd.rundir.folders import read_object
+from kd.rundir.folders import StageFolder, read_object, runs_in
 from slurm.cluster.gpus import family, is_slice, speed_of
 from slurm.cluster.profile import Profile
 
@@ -46,17 +46,17 @@ def setup_of(spec: Mapping[str, Any]) -> str:
 
 def read_history(results: Path, cluster: str, profile: Profile) -> tuple[Measurement, ...]:
     """Return what the newest runs of a results folder measured on this cluster; damaged results are passed over."""
-    plans = [(plan.stat().st_mtime, plan.parent) for plan in results.glob("*/plan.json")]
+    newest = sorted(runs_in(results), key=lambda run: (run.plan.stat().st_mtime, run.path), reverse=True)
     found = []
-    for _, run in sorted(plans, reverse=True)[:NEWEST_RUNS]:
-        for stage in sorted(run.glob("stages/*")):
-            finished = sorted(stage.glob("*/result.json"))[:RESULTS_PER_STAGE]
-            found += [_measurement(file, cluster, profile) for file in finished]
+    for run in newest[:NEWEST_RUNS]:
+        for folders in run.job_folders().values():
+            finished = [folder for folder in folders if folder.result.is_file()][:RESULTS_PER_STAGE]
+            found += [_measurement(folder, cluster, profile) for folder in finished]
     return tuple(measurement for measurement in found if measurement is not None)
 
 
-def _measurement(file: Path, cluster: str, profile: Profile) -> Measurement | None:
-    result, spec = read_object(file), read_object(file.with_name("spec.json"))
+def _measurement(folder: StageFolder, cluster: str, profile: Profile) -> Measurement | None:
+    result, spec = folder.read_result(), read_object(folder.spec)
     try:
         if result is None or spec is None or result["job"].get("cluster") != cluster:
             return None

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from kd.jobfile.plan import Needs
 from kd.jobfile.quantities import parse_minutes
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.gpus import count_gpus, free_gpus
 from slurm.cluster.measured_throughput import Measurement
 
@@ -32,7 +32,8 @@ NODE_COMMAND = ("sinfo", "--noheader", "--Node", f"--Format={','.join(f'{name}:|
 
 # https://slurm.schedmd.com/sinfo.html, NODE STATE CODES. All other states take no jobs.
 _TAKES_JOBS = ("idle", "mixed", "allocated", "completing", "planned")
-_STAYS_AWAY = "*$@^!%"  # silent, in maintenance, rebooting, or being switched off; ~ and # (asleep, waking up) are fine
+# Not responding, in maintenance, rebooting, or being switched off; ~ and # (asleep, waking up) are fine.
+_STAYS_AWAY = "*$@^!%"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,7 +52,7 @@ class Node:
 
     @property
     def usable(self) -> bool:
-        """Whether jobs can run on it, now or when others have ended: not down, drained or silent."""
+        """Whether jobs can run on it, now or when others have ended: not down, drained or unreachable."""
         word = self.state.rstrip("*$@^!%~#+-")
         return word in _TAKES_JOBS and not any(sign in self.state for sign in _STAYS_AWAY)
 
@@ -93,8 +94,8 @@ class LivePartition:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What ``sbatch --test-only`` said: Slurm's earliest start in seconds from now, or its refusal."""
+class ExpectedStart:
+    """The answer of ``sbatch --test-only``: Slurm's earliest start in seconds from now, or its refusal."""
 
     seconds: float | None
     refusal: str | None = None
@@ -108,7 +109,7 @@ class LiveState:
     account: str | None = None  # None: not known
     qos: str | None = None
     groups: frozenset[str] | None = None
-    starts: Mapping[tuple[str, str | None, Needs], Start] = field(default_factory=dict)
+    starts: Mapping[tuple[str, str | None, Needs], ExpectedStart] = field(default_factory=dict)
     history: tuple[Measurement, ...] = ()
 
 

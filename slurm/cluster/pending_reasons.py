@@ -9,6 +9,7 @@ import pwd
 import re
 from collections.abc import Mapping, Sequence
 
+from kd.durations import rough_duration
 from slurm.cluster.job_states import Record
 
 _HELD = "held by an administrator or by Slurm: see scontrol show job, or ask your site"
@@ -80,7 +81,7 @@ def waiting_words(record: Record, now: float) -> str:
     """Return why a job waits: its reason in words, and when it is expected to start where Slurm knows."""
     if record.state != "PENDING":
         return record.meaning.words
-    ahead = None if record.start is None or record.start <= now else duration(record.start - now)
+    ahead = None if record.start is None or record.start <= now else rough_duration(record.start - now)
     if record.reason == "BeginTime" and ahead:
         return f"{'requeued, starts again' if record.restarts else 'starts'} in {ahead}"
     words = _reason_words(record.reason)
@@ -106,7 +107,7 @@ def ended_words(record: Record) -> str:
         return "died before it started: its log file could not be opened"
     if record.state == "FAILED" and number not in ("", "0"):
         return f"killed by signal {number}"
-    if record.state == "FAILED" and code.isdigit() and int(code) > 128:  # the shell's and srun's way to say so
+    if record.state == "FAILED" and code.isdigit() and int(code) > 128:  # how the shell and srun report it
         return f"killed by signal {int(code) - 128}"
     if record.state == "FAILED" and code not in ("", "0"):
         return f"{record.meaning.words}, exit code {code}"
@@ -119,17 +120,3 @@ def user_name(user_id: str) -> str:
         return pwd.getpwuid(int(user_id)).pw_name
     except (KeyError, ValueError):
         return f"user {user_id}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them, in at most two units: ``40 s``, ``12 min``, ``2 h 05 min``, ``3 d 4 h``."""
-    total = round(max(seconds, 0))
-    if total < 60:
-        return f"{total} s"
-    minutes = round(total / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes:02d} min"
-    return f"{hours // 24} d {hours % 24} h"

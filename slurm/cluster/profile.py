@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kd.errors import ClusterError, SpecError, did_you_mean
 from kd.jobfile.schema import Megabytes, Minutes, Name
 from kd.jobfile.source import Document, read_document
-from kd.jobfile.words import fault_of
+from kd.jobfile.validation_messages import fault_of
 from kd.places import shipped
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]

@@ -10,14 +10,14 @@ from kd.errors import ClusterError
 
 SECONDS = 60.0
 _ENDED = ("already finished", "already completing or completed", "Invalid job id")
-_LAST_LINE = "slurm_suspend error"  # repeats the last job's fault, or says "No error"
+_LAST_LINE = "slurm_suspend error"  # repeats the last job's fault, or "No error"
 IDS_PER_CALL = 500  # keeps command lines far below the kernel's limit
 # A person's defaults for Slurm's commands: a filter left in SQUEUE_USERS would make live jobs look dead.
 FOREIGN_PREFIXES = ("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SCONTROL_", "SLURM_TIME_FORMAT")
 
 
 def call(*command: str, seconds: float = SECONDS, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a Slurm command and return what it said. Raises ClusterError when it is absent or does not answer in time."""
+    """Run a Slurm command and return its answer. Raises ClusterError when it is absent or does not answer in time."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     try:
         return subprocess.run(
@@ -37,11 +37,11 @@ def release(ids: Sequence[str]) -> None:
             raise ClusterError(f"scontrol release failed: {_one_line(refused)}")
 
 
-def _refusals(said: str) -> str:
-    """Return what scontrol said but for jobs that have ended: it goes on after them, and ends with one more line."""
-    lines = said.splitlines()
-    if not any(words in said for words in _ENDED):
-        return said or "no reason given"
+def _refusals(text: str) -> str:
+    """Return scontrol's complaints, less those about jobs that have ended: it goes on after them."""
+    lines = text.splitlines()
+    if not any(words in text for words in _ENDED):
+        return text or "no reason given"
     return "\n".join(line for line in lines if not line.startswith(_LAST_LINE) and not any(w in line for w in _ENDED))
 
 

@@ -1,17 +1,18 @@
-"""``kd-cancel RUN [STAGE ...]``: cancel what waits or runs, with all that needs it, and say what was cancelled."""
+"""``kd-cancel RUN [STAGE ...]``: cancel what waits or runs, with all that needs it, and print what was cancelled."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from kd.errors import run_command
 from kd.rundir.folders import JobKey, RunFolder, find_run, results_folder
-from slurm.cluster import slurm_commands
-from slurm.state.job_status import AGAIN, BY_KD_CANCEL, JobState, snapshot
-from slurm.state.plan_file import Planned, read_plan, select, with_descendants
-from slurm.state.submissions import Journal, Submission
+from kd.rundir.job_state import AGAIN, BY_KD_CANCEL
+from kd.rundir.journal import Journal, Submission
+from slurm.state.job_status import JobStatus, snapshot
+from slurm.state.planned_jobs import Planned, read_plan, select, with_descendants
+from slurm.submission.executors import EXECUTORS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,52 +49,24 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
     journal = Journal(run.journal)
     everything = len(chosen) == len(jobs)
     lines = _stop_scheduler(journal) if everything else []
-    lines += _settle(run, journal) if everything else []
-    states = snapshot(run)
+    lines += _cancel_orphans(run) if everything else []
+    states = snapshot(run, EXECUTORS)
     submissions = journal.submissions()
-    alive = {state.key: submissions[state.key] for state in states if state.alive and state.key in submissions}
-    doomed = {key: found for key, found in alive.items() if key in chosen}
-    _cancel_on_slurm(alive, doomed)
-    refused = _terminate(doomed)
-    cancelled = [found for key, found in doomed.items() if key not in refused]
+    own = [state for state in states if state.alive and state.lender is None and state.key in submissions]
+    alive = {state.key: submissions[state.key] for state in own}
+    refused: dict[JobKey, str] = {}
+    for name, executor in EXECUTORS.items():
+        here = {key: found for key, found in alive.items() if found.executor == name}
+        refused |= executor.cancel({key: found for key, found in here.items() if key in chosen}, here)
+    cancelled = [found for key, found in alive.items() if key in chosen and key not in refused]
     if cancelled:
         journal.withdrawn([found.job_id for found in cancelled], BY_KD_CANCEL)
     phases = {state.key: state.phase for state in states}
     lines += [f"cancelled {found.key} ({phases[found.key]}, {_name(found)})" for found in cancelled]
     lines += [f"not cancelled: {key}: {why}" for key, why in refused.items()]
     lines += [] if everything else _yet_to_start(states, chosen)
+    lines += _of_other_runs(states, chosen)
     return [*lines, f"{run.name}: {len(cancelled)} cancelled; {AGAIN}"] if lines else [f"{run.name}: nothing to cancel"]
-
-
-def scancel_ids(chosen: Iterable[str], alive: Iterable[str]) -> list[str]:
-    """Return what to hand to scancel: a whole array where nothing else of it is alive, else its single elements."""
-    wanted = list(dict.fromkeys(chosen))
-    spared = {slurm_commands.whole_jobs([job_id])[0] for job_id in set(alive).difference(wanted)}
-    pairs = zip(wanted, (job_id.partition("_")[0] for job_id in wanted), strict=True)
-    return list(dict.fromkeys(job_id if base in spared else base for job_id, base in pairs))
-
-
-def _cancel_on_slurm(alive: Mapping[JobKey, Submission], doomed: Mapping[JobKey, Submission]) -> None:
-    ids = scancel_ids(_slurm_ids(doomed), _slurm_ids(alive))
-    if ids:
-        slurm_commands.cancel(ids)
-
-
-def _slurm_ids(submissions: Mapping[JobKey, Submission]) -> list[str]:
-    return [found.job_id for found in submissions.values() if found.executor == "slurm"]
-
-
-def _terminate(doomed: Mapping[JobKey, Submission]) -> dict[JobKey, str]:
-    """Ask the processes of local jobs to save and stop; return those that could not be asked, with the reason."""
-    refused = {}
-    for key, found in doomed.items():
-        if found.executor == "slurm" or (found.process is not None and found.process.terminate()):
-            continue
-        if found.process is not None and not found.process.here:
-            refused[key] = f"it runs on {found.process.host}; run kd-cancel there"
-        else:
-            refused[key] = "it has just ended"
-    return refused
 
 
 def _stop_scheduler(journal: Journal) -> list[str]:
@@ -104,14 +77,14 @@ def _stop_scheduler(journal: Journal) -> list[str]:
     return [f"stopped the kd-submit that ran it (process {scheduler.pid})"]
 
 
-def _settle(run: RunFolder, journal: Journal) -> list[str]:
+def _cancel_orphans(run: RunFolder) -> list[str]:
     """Cancel held jobs of a submission that was killed before it could write their ids down."""
-    from slurm.submission.transaction import settle
+    from slurm.submission.transaction import cancel_orphans
 
-    return [f"cancelled job {job_id}, left behind by an interrupted kd-submit" for job_id in settle(run)]
+    return [f"cancelled job {job_id}, left behind by an interrupted kd-submit" for job_id in cancel_orphans(run)]
 
 
-def _yet_to_start(states: Iterable[JobState], chosen: Collection[JobKey]) -> list[str]:
+def _yet_to_start(states: Iterable[JobStatus], chosen: Collection[JobKey]) -> list[str]:
     """Name local jobs that a kd-submit at work would still start: it can only be stopped as a whole."""
     return [
         f"not cancelled: {state.key} has not started; to stop the kd-submit that will start it, cancel the whole run"
@@ -120,5 +93,14 @@ def _yet_to_start(states: Iterable[JobState], chosen: Collection[JobKey]) -> lis
     ]
 
 
+def _of_other_runs(states: Iterable[JobStatus], chosen: Collection[JobKey]) -> list[str]:
+    """Name the jobs that another run does for this one: they are that run's to cancel."""
+    return [
+        f"not cancelled: {state.key} ({state.phase}) is job {state.job_id} of run {state.lender}; kd-cancel it there"
+        for state in states
+        if state.key in chosen and state.alive and state.lender is not None
+    ]
+
+
 def _name(submission: Submission) -> str:
-    return f"{'job' if submission.executor == 'slurm' else 'process'} {submission.job_id}"
+    return f"{EXECUTORS[submission.executor].job_word} {submission.job_id}"

@@ -1,4 +1,4 @@
-"""A cluster profile drafted from what Slurm tells: YAML with a comment wherever a person must look again."""
+"""A cluster profile drafted from Slurm's answers: YAML with a comment wherever a person must look again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slurm.submission.site_limits import largest_array
 
 
 def draft(partitions: Mapping[str, LivePartition], capabilities: Capabilities, host: str) -> str:
-    """Return the text of a profile that loads as it is. Partitions stand fastest first; slices of GPUs are left out."""
+    """Return the text of a profile that loads as it is: the fastest partition first, slices of GPUs left out."""
     usable = [found for found in partitions.values() if found.state == "UP" and not found.root_only]
     with_gpus = sorted((found for found in usable if _most(found, "gpus")), key=_order, reverse=True)
     without = [found for found in usable if not _most(found, "gpus")]

@@ -10,7 +10,7 @@ from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.cluster.slurm_commands import call
 from slurm.submission.request import Request
-from slurm.submission.submitit_executors import script
+from slurm.submission.submitit_calls import script_text
 
 
 def print_scripts(plan: Plan, run: RunFolder, cluster: str, requests: Sequence[Request], *, as_json: bool) -> None:
@@ -18,7 +18,7 @@ def print_scripts(plan: Plan, run: RunFolder, cluster: str, requests: Sequence[R
     ids: dict[JobKey, str] = {}
     shown: list[tuple[Request, str]] = []
     for request in requests:
-        shown.append((request, script(request, ids)))
+        shown.append((request, script_text(request, ids)))
         ids.update(request.symbolic_ids())
     if as_json:
         scripts = [
@@ -37,7 +37,7 @@ def check_scripts(requests: Sequence[Request]) -> int:
     worst = 0
     for request in requests:
         ids = dict.fromkeys(request.edge.parents if request.edge else (), "1")
-        text = "\n".join(line for line in script(request, ids).splitlines() if "--dependency" not in line)
+        text = "\n".join(line for line in script_text(request, ids).splitlines() if "--dependency" not in line)
         answer = call("sbatch", "--test-only", text=text)
         print(f"{request.name}: {' '.join(answer.stderr.split())}", file=sys.stderr)
         worst = max(worst, 2 * (answer.returncode != 0))

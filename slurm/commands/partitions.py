@@ -7,17 +7,18 @@ import json
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from kd.errors import ClusterError, SpecError, did_you_mean, run_command
-from kd.jobfile.plan import TRAINING_NEEDS
 from kd.jobfile.quantities import parse_megabytes, parse_minutes
+from kd.jobfile.resolve import TRAINING_NEEDS
 from kd.rundir.folders import results_folder
 from slurm.cluster.profile import Profile, load_profile
 from slurm.placement.choice import Choice
-from slurm.placement.choose_for_all_stages import Asking, choose_together
+from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.explain_choice import needs_in_words, table, to_json
 
 _OVERRIDES = ("gpus", "cpus", "memory_mb", "minutes", "gpu_type")
@@ -84,11 +85,11 @@ def _partitions(options: argparse.Namespace) -> int:
     requests = _requests(options, profile)
     live = None
     if here:
-        from slurm.placement.ask_slurm import look
+        from slurm.placement.ask_slurm import cluster_now
 
         wanted = [asking.needs for asking in requests]
-        _, live = look(cluster, profile, wanted, options.results, refresh=options.refresh)
-    choices = choose_together(profile, live, requests)
+        _, live = cluster_now(cluster, profile, wanted, options.results, refresh=options.refresh)
+    choices = choose_partitions(profile, live, requests)
     _print(choices, cluster, as_json=options.json)
     for choice in choices.values():
         choice.require()
@@ -98,30 +99,30 @@ def _partitions(options: argparse.Namespace) -> int:
 def _draft(refresh: bool) -> str:
     from slurm.cluster.capabilities import capabilities
     from slurm.commands.draft_profile import draft
-    from slurm.placement.ask_slurm import survey
+    from slurm.placement.ask_slurm import live_state
 
-    return draft(survey(Profile(), ()).partitions, capabilities(refresh=refresh), socket.getfqdn())
+    return draft(live_state(Profile(), ()).partitions, capabilities(refresh=refresh), socket.getfqdn())
 
 
 def _requests(options: argparse.Namespace, profile: Profile) -> list[Asking]:
     """Return what to rank for: the stages of a job file, or the one request of the options."""
     given = {key: value for key in _OVERRIDES if (value := getattr(options, key)) is not None}
     if options.spec is None:
-        return [Asking(stage="request", needs=replace(TRAINING_NEEDS, **given), jobs=options.jobs or 1)]
-    from kd.jobfile.load import load_job
-    from kd.jobfile.plan import plan_job
+        return [Asking(stage="request", needs=structs.replace(TRAINING_NEEDS, **given), jobs=options.jobs or 1)]
+    from kd.jobfile.load import load_pipeline
+    from kd.jobfile.plan import plan_pipeline
     from slurm.submission.request import in_slots
 
-    plan = in_slots(plan_job(load_job(options.spec)), profile)
+    plan = in_slots(plan_pipeline(load_pipeline(options.spec)), profile)
     stages = plan.by_stage()
     if options.stage is not None and options.stage not in stages:
         raise SpecError([f"{options.stage}: no such stage{did_you_mean(options.stage, list(stages))}"])
     return [
         Asking(
             stage=name,
-            needs=replace(jobs[0].needs, **given),
+            needs=structs.replace(jobs[0].needs, **given),
             jobs=options.jobs or len(jobs),
-            spec=jobs[0].spec,
+            spec=jobs[0].spec.to_json(),
             waits=bool(plan.parents_of(jobs[0])),
         )
         for name, jobs in stages.items()

@@ -1,4 +1,4 @@
-"""``kd-status RUN``: where every job of a run stands and why, as a table, live, as JSON; and the end of a job's log."""
+"""``kd-status RUN``: how every job of a run is, and why, as a table, live, as JSON; and the end of a job's log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from kd.errors import ClusterError, run_command
 from kd.rundir.folders import RunFolder, find_run, results_folder
+from kd.rundir.job_state import OVER_WITHOUT_RESULT
 from slurm.commands.status_table import render, summary
 from slurm.state import logs
-from slurm.state.job_status import HOPELESS, JobState, counts, snapshot, to_json
-from slurm.state.plan_file import read_plan, select
+from slurm.state.job_status import JobStatus, counts, snapshot, to_json
+from slurm.state.planned_jobs import read_plan, select
+from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kd-status",
-        description="Show where every job of a run stands, and why.",
+        description="Show how every job of a run is, and why.",
         epilog="Ends with 0, with 1 when a job failed or was stopped, with 2 on a mistake.",
         allow_abbrev=False,
     )
@@ -65,7 +67,7 @@ def _status(options: argparse.Namespace) -> int:
         return _print_logs(run, options.logs, options.lines)
     if options.watch is not None:
         return _watch(run, options.watch)
-    states, trouble = _look(run)
+    states, trouble = _ask_for_states(run)
     if trouble:
         print(trouble, file=sys.stderr)
     if options.json:
@@ -78,20 +80,20 @@ def _status(options: argparse.Namespace) -> int:
     return exit_code(states)
 
 
-def exit_code(states: Sequence[JobState]) -> int:
+def exit_code(states: Sequence[JobStatus]) -> int:
     """Return 1 when a job failed or was stopped, else 0."""
-    return int(any(state.phase in HOPELESS for state in states))
+    return int(any(state.phase in OVER_WITHOUT_RESULT for state in states))
 
 
-def _look(run: RunFolder) -> tuple[list[JobState], str]:
-    """Return the states and, where Slurm does not answer, that: then only the run's files speak."""
+def _ask_for_states(run: RunFolder) -> tuple[list[JobStatus], str]:
+    """Return the states and, where Slurm does not answer, a line about it: then the run's files alone count."""
     try:
-        return snapshot(run), ""
+        return snapshot(run, EXECUTORS), ""
     except ClusterError as error:
-        return snapshot(run, ask=False), f"Slurm is silent ({error}): what follows is from the run's files alone"
+        return snapshot(run, ON_THIS_MACHINE), f"Slurm is silent ({error}): what follows is from the run's files alone"
 
 
-def _summary(run: RunFolder, states: Sequence[JobState]) -> str:
+def _summary(run: RunFolder, states: Sequence[JobStatus]) -> str:
     line = summary(run.name, states)
     return f"{line}; report: {run.report_json}" if run.report_json.is_file() else line
 
@@ -102,11 +104,11 @@ def _watch(run: RunFolder, seconds: float) -> int:
     from rich.live import Live
 
     console = Console()
-    states: list[JobState] = []
+    states: list[JobStatus] = []
     with Live(console=console, auto_refresh=False) as live:
         try:
             while True:
-                states, trouble = _look(run)
+                states, trouble = _ask_for_states(run)
                 live.update(_screen(run, states, trouble, console.size), refresh=True)
                 if not any(state.phase in ("running", "queued") for state in states):
                     break
@@ -116,7 +118,7 @@ def _watch(run: RunFolder, seconds: float) -> int:
     return exit_code(states)
 
 
-def _screen(run: RunFolder, states: Sequence[JobState], trouble: str, size: tuple[int, int]) -> Text:
+def _screen(run: RunFolder, states: Sequence[JobStatus], trouble: str, size: tuple[int, int]) -> Text:
     """Return what fits the terminal: the summary and, when there are too many jobs, those first that are not over."""
     from rich.text import Text
 

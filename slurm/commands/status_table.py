@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from slurm.cluster.pending_reasons import duration
-from slurm.state.job_status import JobState, counts
+from kd.durations import rough_duration
+from slurm.state.job_status import JobStatus, counts
 
 COLOURS = {"done": "32", "running": "36", "queued": "33", "failed": "31", "stopped": "35", "not submitted": "2"}
 NARROWEST = 40  # characters for the reason beside the other columns; with less room it goes below them
@@ -15,7 +15,7 @@ _HEADINGS = ("stage", "seed", "state", "epoch", "metric", "left", "partition", "
 _STATE, _WHY = _HEADINGS.index("state"), _HEADINGS.index("why")
 
 
-def render(states: Sequence[JobState], *, width: int | None = None, colour: bool = False) -> str:
+def render(states: Sequence[JobStatus], *, width: int | None = None, colour: bool = False) -> str:
     """Return the table: a line per job, and more where a reason does not fit ``width`` (None: every width fits)."""
     rows = [_row(state) for state in states]
     if not rows:
@@ -37,20 +37,20 @@ def render(states: Sequence[JobState], *, width: int | None = None, colour: bool
     return "\n".join(lines)
 
 
-def summary(name: str, states: Sequence[JobState]) -> str:
+def summary(name: str, states: Sequence[JobStatus]) -> str:
     """Return ``cnn: 3 done, 2 running, 5 queued of 10 jobs``."""
     numbers = ", ".join(f"{number} {phase}" for phase, number in counts(states).items())
     return f"{name}: {numbers} of {len(states)} jobs"
 
 
-def _row(state: JobState) -> tuple[str, ...]:
+def _row(state: JobStatus) -> tuple[str, ...]:
     return (
         state.key.stage,
         "" if state.key.seed is None else str(state.key.seed),
         state.phase,
         "" if state.epoch is None else f"{state.epoch}/{'?' if state.epochs is None else state.epochs}",
         "" if state.value is None else f"{state.metric or 'metric'} {state.value:.4f}",
-        "" if state.seconds_left is None else duration(state.seconds_left),
+        "" if state.seconds_left is None else rough_duration(state.seconds_left),
         state.partition or "",
         state.node or "",
         str(state.restarts or ""),

@@ -13,17 +13,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TextIO
+
+from kd.rundir.folders import StageFolder
 
 
 @contextmanager
-def attempt_log(folder: Path, announcement: str) -> Iterator[int]:
-    """Copy stdout and stderr to ``folder/attempt-<n>.log`` for the time of the block; yield n, counted from 1.
+def attempt_log(folder: StageFolder, announcement: str) -> Iterator[int]:
+    """Copy stdout and stderr to the log of the next attempt for the time of the block; yield its number, from 1.
 
     The number is taken atomically: two processes never share a log. Crashes of the interpreter land there too.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.log.mkdir(parents=True, exist_ok=True)
     number, log = _open_next(folder)
     outer = sys.stdout, sys.stderr
     crashes_elsewhere = faulthandler.is_enabled()
@@ -40,13 +41,14 @@ def attempt_log(folder: Path, announcement: str) -> Iterator[int]:
         os.close(log)
 
 
-def _open_next(folder: Path) -> tuple[int, int]:
+def _open_next(folder: StageFolder) -> tuple[int, int]:
     """Create the first log that does not exist yet; return its number and its file descriptor."""
     number = 1
     while True:
-        path = folder / f"attempt-{number}.log"
         try:
-            return number, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+            return number, os.open(
+                folder.attempt_log(number), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666
+            )
         except FileExistsError:
             number += 1
 

@@ -48,7 +48,7 @@ class Claim:
     _next_check: float = 0.0
 
     def superseded(self) -> bool:
-        """Tell whether another attempt owns the folder now; reads the disk at most every few seconds."""
+        """Return whether another attempt owns the folder now; reads the disk at most every few seconds."""
         now = time.monotonic()
         if now < self._next_check:
             return False
@@ -72,7 +72,7 @@ def claim_stage(
     job: JobIdentity,
     attempt: int,
     fingerprint: str | None,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     busy_seconds: float = BUSY_SECONDS,
 ) -> Iterator[Claim]:
     """Hold a stage folder for this attempt.
@@ -99,7 +99,7 @@ def claim_stage(
         }
         if same_job:
             write_json(folder.attempt, record)  # the older self, should it live on, stops when it reads this
-        if not _lock(handle, TAKEOVER_SECONDS if same_job else busy_seconds, say):
+        if not _lock(handle, TAKEOVER_SECONDS if same_job else busy_seconds, log):
             raise RunError(f"{folder.path}: busy: {_describe(previous)} trains here")
         write_json(folder.attempt, record)
         yield claim
@@ -107,7 +107,7 @@ def claim_stage(
         os.close(handle)  # frees the lock
 
 
-def _lock(handle: int, seconds: float, say: Callable[[str], None]) -> bool:
+def _lock(handle: int, seconds: float, log: Callable[[str], None]) -> bool:
     """Lock the open file, waiting up to ``seconds``; True as well where the file system has no locks."""
     deadline = time.monotonic() + seconds
     waiting = False
@@ -117,14 +117,14 @@ def _lock(handle: int, seconds: float, say: Callable[[str], None]) -> bool:
             return True
         except OSError as error:
             if error.errno in _NO_LOCKS:
-                say("the file system has no locks: relying on attempt.json alone")
+                log("the file system has no locks: relying on attempt.json alone")
                 return True
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
         if time.monotonic() >= deadline:
             return False
         if not waiting:
-            say(f"another process holds this folder; waiting up to {seconds:.0f} s for it to end")
+            log(f"another process holds this folder; waiting up to {seconds:.0f} s for it to end")
             waiting = True
         time.sleep(0.2)
 

@@ -1,6 +1,4 @@
-"""Which job this process is, read from the variables Slurm (sbatch manual page, OUTPUT ENVIRONMENT VARIABLES)
-gives it.
-"""
+"""Which Slurm job this process is, from its environment (sbatch manual page, OUTPUT ENVIRONMENT VARIABLES)."""
 
 from __future__ import annotations
 
@@ -40,8 +38,7 @@ def job_identity(environment: Mapping[str, str]) -> JobIdentity:
 
 
 def set_thread_counts(environment: MutableMapping[str, str]) -> int | None:
-    """Give the mathematics libraries as many threads as the job has processors; call before torch is
-    imported.
+    """Give the mathematics libraries as many threads as the job has processors; call it before importing torch.
 
     A value that leaked in from the login shell is overwritten: the allocation decides. Returns the number, or
     None when Slurm named none.

@@ -1,5 +1,4 @@
-"""What a job unpickles and calls: the path of a stage folder and nothing else. Runs one attempt at that
-stage.
+"""Runs one attempt at one stage, inside the job. A job unpickles the path of a stage folder and nothing else.
 
     log -> claim -> already done? -> parents finished? -> scratch -> staging -> kd.run -> result.json
     stop signal -> checkpoint published -> scratch removed -> requeue within the budget -> wait for Slurm to
@@ -25,6 +24,7 @@ from typing import Any
 from kd.errors import ClusterError, RunError, UserError
 from kd.files import deny_others_to_write, write_json
 from kd.rundir.folders import StageFolder, read_object
+from kd.rundir.journal import Journal
 from slurm.job.attempt_log import attempt_log
 from slurm.job.claim import Claim, Superseded, claim_stage
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
@@ -33,16 +33,30 @@ from slurm.job.publish import free_bytes, hit_full_disk, is_full
 from slurm.job.readiness import already_done, find_parents
 from slurm.job.scratch import Scratch, scratch_folder
 from slurm.job.staging import Staging
-from slurm.state.submissions import Journal
 
 DEFAULT_RESTARTS = 20
 RESERVE_BYTES = 1 << 30  # of scratch, for the checkpoints a job writes
 PARENT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # shared storage may show a parent's last file late on another node
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What differs for a job between the executors."""
+
+    on_slurm: bool = False  # its signals, its variables, a requeue; parents finished on other nodes
+    raises: bool = False  # a failure reaches a debugger; elsewhere it ends in exit code 1
+
+
+SURROUNDINGS: Mapping[str, Surroundings] = {
+    "slurm": Surroundings(on_slurm=True),
+    "local": Surroundings(),
+    "debug": Surroundings(raises=True),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class StageJob:
-    """Runs one attempt at a stage. ``executor`` is ``slurm``, ``local`` or ``debug``."""
+    """Runs one attempt at a stage. ``executor`` is its name."""
 
     folder: Path
     executor: str
@@ -50,20 +64,20 @@ class StageJob:
     def __call__(self) -> None:
         """Run the stage, or see that it is done. A failure ends in failure.json and exit code 1 (debug: raises)."""
         deny_others_to_write()
-        on_slurm = self.executor == "slurm"
+        around = SURROUNDINGS[self.executor]
         folder = StageFolder(Path(self.folder))
         if not folder.path.is_dir():
             raise RunError(f"{folder.path}: no such stage folder; was the run moved or removed?")
-        if on_slurm:
+        if around.on_slurm:
             set_thread_counts(os.environ)
-        job = job_identity(os.environ) if on_slurm else JobIdentity()
+        job = job_identity(os.environ) if around.on_slurm else JobIdentity()
         announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
-        with attempt_log(folder.log, announcement) as number, StopSignals(on_slurm=on_slurm) as stop:
+        with attempt_log(folder, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
             except Exception as caught:
-                error = _told(caught, folder)
-                if self.executor == "debug":
+                error = _explained(caught, folder)
+                if around.raises:
                     if stop.asked_by(signal.SIGINT):
                         raise KeyboardInterrupt from error
                     raise error from error.__cause__
@@ -89,43 +103,43 @@ class _Attempt:
         spec = read_object(self.folder.spec)
         if spec is None:
             raise RunError(f"{self.folder.spec}: missing or damaged; submit the run again")
-        with claim_stage(self.folder, self.job, self.number, spec["fingerprint"], _say) as claim:
+        with claim_stage(self.folder, self.job, self.number, spec["fingerprint"], _log) as claim:
             try:
-                if not already_done(self.folder, spec, claim, _say):
+                if not already_done(self.folder, spec, claim, _log):
                     self._train_until_done(spec, claim)
                 self.folder.failure.unlink(missing_ok=True)
             except Superseded:
                 raise  # the folder is another attempt's now: nothing may be written there
             except Exception as error:
                 if not (isinstance(error, Interrupted) and self.stop.requeue):
-                    self._write_failure(_told(error, self.folder))
+                    self._write_failure(_explained(error, self.folder))
                     raise
                 self._hand_over(claim)
 
     def _train_until_done(self, spec: Mapping[str, Any], claim: Claim) -> None:
-        """Train; go on after a TERM that no kill followed, and in place when scratch runs full."""
+        """Train. Training goes on after a TERM that no kill followed, and in place when the scratch disk fills up."""
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
-        parents = find_parents(self.folder, spec, PARENT_PAUSES if self.executor == "slurm" else ())
+        parents = find_parents(self.folder, spec, PARENT_PAUSES if SURROUNDINGS[self.executor].on_slurm else ())
         candidates: Sequence[str] = () if spec["kind"] == "report" else self.launch.get("scratch", ())
         while True:
             with scratch_folder(candidates, self.job, os.environ, self.launch.get("submit_tmpdir")) as scratch:
                 try:
-                    full = self._train(spec, parents, claim, scratch)
-                    if not full:
+                    scratch_ran_full = self._train(spec, parents, claim, scratch)
+                    if not scratch_ran_full:
                         return
-                    _say("scratch ran full: going on in place, from the last checkpoint on shared storage")
+                    _log("scratch ran full: going on in place, from the last checkpoint on shared storage")
                     candidates = ()
                     continue
                 except Interrupted:
                     if not self.stop.terminated:
                         raise
-            _say(f"saved after {self.stop.describe()}; waiting for Slurm to end this job")
+            _log(f"saved after {self.stop.describe()}; waiting for Slurm to end this job")
             self.stop.outlive()
             if self.stop.requeue:
                 raise Interrupted("asked to hand over")
-            _say("the job lives on: training continues")
+            _log("the job lives on: training continues")
 
     def _train(
         self, spec: Mapping[str, Any], parents: Mapping[str, StageFolder], claim: Claim, scratch: Scratch
@@ -134,13 +148,13 @@ class _Attempt:
         from kd.run import run_stage
         from kd.stages.context import StageContext
 
-        _say(scratch.reason)
+        _log(scratch.reason)
         staging = Staging(
             self.folder,
             scratch.path,
             parents,
             _data_root(spec),
-            warn=_say,
+            warn=_log,
             still_ours=claim.require,
             reserve_bytes=RESERVE_BYTES,
         )
@@ -187,7 +201,7 @@ class _Attempt:
         }
 
     def _submitted(self) -> float | None:
-        """Return when this job was submitted, so that the report can tell how long it waited."""
+        """Return when this job was submitted, so that the report knows how long it waited."""
         newest = Journal(self.folder.run.journal).submissions()
         return next((found.time for found in newest.values() if found.job_id == self.job.job_id), None)
 
@@ -201,7 +215,7 @@ class _Attempt:
                     "its checkpoint is kept: run kd-submit again to go on"
                 )
             assert self.job.job_id is not None  # only Slurm asks for a requeue
-            _say(f"saved after {self.stop.describe()}; requeueing (restart {claim.restarts + 1} of {budget})")
+            _log(f"saved after {self.stop.describe()}; requeueing (restart {claim.restarts + 1} of {budget})")
             requeue_job(self.job.job_id)
             if not self.stop.await_kill():
                 raise ClusterError(f"job {self.job.job_id} was requeued, yet Slurm does not end its present run")
@@ -223,7 +237,7 @@ class _Attempt:
         try:
             write_json(self.folder.failure, failure)
         except OSError as full:
-            _say(f"{self.folder.failure} cannot be written: {full}")
+            _log(f"{self.folder.failure} cannot be written: {full}")
 
 
 def _data_root(spec: Mapping[str, Any]) -> Path | None:
@@ -231,20 +245,20 @@ def _data_root(spec: Mapping[str, Any]) -> Path | None:
     return Path(root) if root else None
 
 
-def _told(error: Exception, folder: StageFolder) -> Exception:
+def _explained(error: Exception, folder: StageFolder) -> Exception:
     """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
     if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
         return error
-    told = RunError(
+    explained = RunError(
         f"{folder.path}: the disk is full or your quota is used up ({free_bytes(folder.path):,} bytes free); "
         "make room and run kd-submit again to go on from the last checkpoint"
     )
-    told.__cause__ = error
-    return told
+    explained.__cause__ = error
+    return explained
 
 
 def _is_expected(error: Exception) -> bool:
-    """Tell whether ``error`` is a person's affair, to be told in one line, and no bug."""
+    """Return whether ``error`` is a person's affair, to be explained in one line, and no bug."""
     from kd.stages.context import Interrupted
 
     return isinstance(error, (UserError, Interrupted))
@@ -260,5 +274,5 @@ def _message(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(f"kd: {text}")

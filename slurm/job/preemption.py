@@ -24,14 +24,14 @@ from typing import Any, Literal, TypeAlias
 
 from kd.errors import ClusterError
 
-Request: TypeAlias = Literal["requeue", "save", "end"]
+StopRequest: TypeAlias = Literal["requeue", "save", "end"]
 
-_ON_SLURM: dict[signal.Signals, Request] = {
+_ON_SLURM: dict[signal.Signals, StopRequest] = {
     signal.SIGUSR1: "requeue",
     signal.SIGUSR2: "requeue",
     signal.SIGTERM: "save",
 }
-_ELSEWHERE: dict[signal.Signals, Request] = dict.fromkeys(
+_ELSEWHERE: dict[signal.Signals, StopRequest] = dict.fromkeys(
     (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT), "end"
 )
 KILL_SECONDS = 60.0  # longer than KillWait (30 s by default), after which Slurm kills what it terminated
@@ -41,12 +41,12 @@ _SCONTROL_PAUSES = (2.0, 5.0)
 
 
 class StopSignals:
-    """Installs the handlers for the time of a ``with`` block and tells what was asked; main thread only."""
+    """Installs the handlers for the time of a ``with`` block and records what was asked; main thread only."""
 
     def __init__(self, *, on_slurm: bool) -> None:
         self._requests = _ON_SLURM if on_slurm else _ELSEWHERE
         self._older: dict[signal.Signals, Any] = {}
-        self._asked: dict[Request, signal.Signals] = {}
+        self._asked: dict[StopRequest, signal.Signals] = {}
 
     def __enter__(self) -> StopSignals:
         for number in self._requests:
@@ -68,7 +68,7 @@ class StopSignals:
         self._asked[self._requests[name]] = name
 
     def stop_requested(self) -> bool:
-        """Tell whether anything was asked; cheap enough for every training step."""
+        """Return whether anything was asked; cheap enough for every training step."""
         return bool(self._asked)
 
     @property
@@ -82,7 +82,7 @@ class StopSignals:
         return "save" in self._asked
 
     def asked_by(self, number: signal.Signals) -> bool:
-        """Tell whether this signal arrived."""
+        """Return whether this signal arrived."""
         return number in self._asked.values()
 
     def describe(self) -> str:
@@ -112,25 +112,25 @@ def requeue_job(job_id: str, pauses: Sequence[float] = _SCONTROL_PAUSES) -> None
     Raises ClusterError in words when Slurm refuses (JobRequeue=0, ``--no-requeue``) or cannot be reached
     after retries.
     """
-    said = ""
+    answer = ""
     for pause in (*pauses, None):
         try:
             command = ["scontrol", "requeue", job_id]
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SCONTROL_SECONDS, check=False)
         except FileNotFoundError:
-            said = "scontrol is not on PATH in the job"
+            answer = "scontrol is not on PATH in the job"
             break
         except subprocess.TimeoutExpired:
-            said = f"scontrol did not answer within {_SCONTROL_SECONDS:.0f} s"
+            answer = f"scontrol did not answer within {_SCONTROL_SECONDS:.0f} s"
         else:
             if done.returncode == 0:
                 return
-            said = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
-            if "disabled" in said.lower():
+            answer = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
+            if "disabled" in answer.lower():
                 break
         if pause is not None:
             time.sleep(pause)
     raise ClusterError(
-        f"job {job_id} could not be requeued ({said}); its checkpoint is kept: "
+        f"job {job_id} could not be requeued ({answer}); its checkpoint is kept: "
         "run kd-submit again to go on, or ask for a longer time"
     )

@@ -1,5 +1,4 @@
-"""Copies what a stage wrote in its work folder to its durable folder on shared storage: atomically, and only
-what changed.
+"""Copies what a stage wrote on scratch to its folder on shared storage: atomically, and only what changed.
 
 A full disk or quota leaves the older files as they were and no half file.
 """
@@ -71,8 +70,7 @@ class Publisher:
         return digest
 
     def _link(self, name: str, signature: _Signature) -> str | None:
-        """Publish a file that was merely renamed in work (resume.pt -> resume.previous.pt) by a hard link: no
-        bytes move.
+        """Publish a renamed file (resume.pt -> resume.previous.pt) by a hard link, so that no bytes move.
 
         Returns None where that does not apply or the file system has no hard links.
         """
@@ -101,7 +99,7 @@ class Publisher:
 
 
 def hit_full_disk(error: BaseException) -> bool:
-    """Tell whether ``error`` comes of a full disk or a used-up quota, by its number."""
+    """Return whether ``error`` comes of a full disk or a used-up quota, by its number."""
     chain: BaseException | None = error
     while chain is not None:
         if isinstance(chain, OSError) and chain.errno in DISK_FULL:
@@ -111,7 +109,7 @@ def hit_full_disk(error: BaseException) -> bool:
 
 
 def is_full(folder: Path) -> bool:
-    """Tell whether the file system of ``folder`` has no room left for even a small file."""
+    """Return whether the file system of ``folder`` has no room left for even a small file."""
     return free_bytes(folder) < LEAST_BYTES
 
 

@@ -1,6 +1,4 @@
-"""Whether a stage still has to run, and whether its parents have: read from the files, whatever Slurm's
-states say.
-"""
+"""Whether a stage still has to run, and whether its parents have finished: files decide, not Slurm's states."""
 
 from __future__ import annotations
 
@@ -11,11 +9,10 @@ from typing import Any
 from kd.errors import RunError
 from kd.rundir.folders import JobKey, StageFolder, read_object
 from slurm.job.claim import Claim
-from slurm.job.staging import state_entries
 
 
-def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, say: Callable[[str], None]) -> bool:
-    """Tell whether result.json exists, is of this spec, and its artefacts verify.
+def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, log: Callable[[str], None]) -> bool:
+    """Return whether result.json exists, is of this spec, and its artefacts verify.
 
     What belongs to another spec or is damaged is set aside, so that training starts from nothing.
     """
@@ -24,27 +21,26 @@ def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, say
     result = folder.read_result()
     if result is None:
         if claim.previous.get("fingerprint", spec["fingerprint"]) != spec["fingerprint"]:
-            _set_aside(folder, "earlier attempts followed another spec", say)
+            _set_aside(folder, "earlier attempts followed another spec", log)
         return False
     if result.get("fingerprint") != spec["fingerprint"]:
-        _set_aside(folder, "result.json belongs to another spec", say)
+        _set_aside(folder, "result.json belongs to another spec", log)
         return False
     damaged = folder.damaged_artefacts()
     if damaged:
-        _set_aside(folder, f"{', '.join(damaged)}: missing or changed since result.json was written", say)
+        _set_aside(folder, f"{', '.join(damaged)}: missing or changed since result.json was written", log)
         return False
-    say("already done: result.json and its artefacts verify")
+    log("already done: result.json and its artefacts verify")
     return True
 
 
-def _set_aside(folder: StageFolder, why: str, say: Callable[[str], None]) -> None:
+def _set_aside(folder: StageFolder, why: str, log: Callable[[str], None]) -> None:
     """Move earlier results into ``replaced-<n>/``: nothing is resumed from them, and nothing is lost."""
-    number = 1 + len(list(folder.path.glob("replaced-*")))
-    target = folder.path / f"replaced-{number}"
-    say(f"{why}; earlier results are moved to {target.name} and training starts over")
+    target = folder.next_replaced()
+    log(f"{why}; earlier results are moved to {target.name} and training starts over")
     target.mkdir()
     # result.json first: from then on the stage is not done
-    for path in (folder.result, folder.progress, *state_entries(folder.path)):
+    for path in (folder.result, folder.progress, *folder.state_entries()):
         if path.exists():
             path.rename(target / path.name)
 

@@ -33,7 +33,7 @@ class Scratch:
 
 
 class _Refused(Exception):
-    """A candidate is no scratch folder of this job; ``str(error)`` says why."""
+    """A candidate is no scratch folder of this job; ``str(error)`` is the reason."""
 
 
 @contextmanager

@@ -34,15 +34,15 @@ class StagedData:
 
 
 class _StaysShared(Exception):
-    """The data set is better read in place; ``str(error)`` says why."""
+    """The data set is better read in place; ``str(error)`` is the reason."""
 
 
 def stage_data(root: Path, scratch: Path, reserve_bytes: int, warn: Callable[[str], None]) -> StagedData:
     """Copy the data set ``root`` into ``scratch``, leaving ``reserve_bytes`` free there.
 
     The copy is hashed in the background: nobody waits for digests that serve as a record only, and on few
-    processors hashing would make the copy three times slower. A missing data set is left to its reader, who
-    says so in its words.
+    processors hashing would make the copy three times slower. A missing data set is left to its reader, whose
+    error names it.
     """
     begin = time.monotonic()
     folder = scratch / "data"

@@ -20,11 +20,11 @@ from kd.rundir.folders import StageFolder
 from slurm.job.publish import Publisher, free_bytes, hit_full_disk, is_full
 from slurm.job.stage_dataset import StagedData, stage_data
 
-_NOT_STATE = frozenset({"spec.json", "result.json", "failure.json", "progress.json", "attempt.json", "log"})
-
 
 class Staging:
-    """Where one job reads and writes: ``work``, ``parents``, ``data_root`` (None: as the spec says), ``publish``.
+    """Where one job reads and writes: ``work``, ``parents``, ``data_root``, ``publish``.
+
+    ``data_root`` None: the data set is read where it lies.
 
     ``scratch`` is a fresh private folder of this job, or None to work in place. ``still_ours`` is called
     before every publication and raises when another attempt owns the stage folder. ``reserve_bytes`` of scratch
@@ -53,7 +53,7 @@ class Staging:
             try:
                 self._check_space(scratch, parents)
                 self._stage_work(scratch, parents, still_ours)
-            except OSError as error:  # full after all, or a broken disk: shared storage still works
+            except OSError as error:  # the disk is full after all, or broken: shared storage still works
                 warn(f"works in place: {error}")
                 shutil.rmtree(scratch / "work", ignore_errors=True)
                 shutil.rmtree(scratch / "parents", ignore_errors=True)
@@ -72,7 +72,7 @@ class Staging:
 
     @property
     def data_root(self) -> Path | None:
-        """The staged data set, or None when it is read where the spec says."""
+        """The staged data set, or None when it is read where it lies."""
         return self._data.root
 
     def publish(self, names: Sequence[str]) -> dict[str, str]:
@@ -86,7 +86,7 @@ class Staging:
         return text
 
     def scratch_is_full(self, error: BaseException) -> bool:
-        """Tell whether ``error`` may come of a full scratch disk, so that working in place may help."""
+        """Return whether ``error`` may come of a full scratch disk, so that working in place may help."""
         if self.scratch is None or is_full(self.folder.path):
             return False
         # torch.save hides the error number, and a quota does not show in the free bytes
@@ -106,7 +106,7 @@ class Staging:
 
     def _check_space(self, scratch: Path, parents: Mapping[str, StageFolder]) -> None:
         """Raise OSError in words when state, parents and the checkpoints to come do not fit into scratch."""
-        files = [*_state_files(self.folder.path), *(file for parent in parents.values() for file in _artefacts(parent))]
+        files = [*_state_files(self.folder), *(file for parent in parents.values() for file in _artefacts(parent))]
         need = sum(file.stat().st_size for file in files if file.is_file()) + self._reserve_bytes
         free = free_bytes(scratch)
         if need > free:
@@ -117,7 +117,7 @@ class Staging:
         self.work = scratch / "work"
         self.work.mkdir()
         self._publisher = Publisher(self.work, self.folder.path, still_ours)
-        for file in _state_files(self.folder.path):
+        for file in _state_files(self.folder):
             name = str(file.relative_to(self.folder.path))
             self._publisher.note(name, self._copy(file, self.work / name))
         self.parents = {}
@@ -137,8 +137,9 @@ class Staging:
 
 
 def verify_parent(parent: StageFolder) -> Path:
-    """Return the parent's folder when its artefacts are those its result.json records; raise CheckpointError
-    otherwise.
+    """Return the parent's folder, verified: its artefacts are those that its result.json records.
+
+    Raises CheckpointError otherwise.
     """
     for file, recorded in _artefacts(parent).items():
         _require_digest(parent, file, recorded, sha256_file(_present(parent, file)))
@@ -165,18 +166,7 @@ def _require_digest(parent: StageFolder, file: Path, recorded: str, digest: str)
         )
 
 
-def state_entries(folder: Path) -> list[Path]:
-    """Return what earlier attempts published: every entry of a stage folder but bookkeeping, logs and
-    replaced results.
-    """
-    return [
-        entry
-        for entry in sorted(folder.iterdir())
-        if entry.name not in _NOT_STATE and not entry.name.startswith((".", "replaced-"))
-    ]
-
-
-def _state_files(folder: Path) -> Iterator[Path]:
-    for entry in state_entries(folder):
+def _state_files(folder: StageFolder) -> Iterator[Path]:
+    for entry in folder.state_entries():
         files = entry.rglob("*") if entry.is_dir() else [entry]
         yield from (file for file in files if file.is_file() and not file.name.startswith("."))

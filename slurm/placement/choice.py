@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kd.errors import ClusterError
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 
 UNLISTED = "not in the cluster profile's list"
 
@@ -52,7 +52,7 @@ class Choice:
     """The ranking for one job's needs: ``candidates`` best first, those that do not fit last.
 
     The first ``winners`` of them are equals, and are submitted as a list. Without candidates the site's default
-    partition is taken. ``live`` tells whether the cluster's state went into it, ``measured`` whether the work is known
+    partition is taken. ``live``: whether the cluster's state went into it, ``measured``: whether the work is known
     from finished stages; else it is the time limit, as what the slowest GPU type needs.
     """
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kd.jobfile.plan import Needs
+from msgspec import structs
+
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
-from slurm.placement.choose_partition import choose
+from slurm.placement.choose_partition import choose_partition
 
 if TYPE_CHECKING:
     from slurm.cluster.partitions_and_nodes import LiveState
@@ -36,15 +38,15 @@ class Asking:
         return str(settings.get("model", {}).get("name", self.stage))
 
 
-def choose_together(profile: Profile, live: LiveState | None, stages: Iterable[Asking]) -> dict[str, Choice]:
+def choose_partitions(profile: Profile, live: LiveState | None, stages: Iterable[Asking]) -> dict[str, Choice]:
     """Return the ranking of each stage, in the order given."""
     choices: dict[str, Choice] = {}
     pinned: dict[str, str | None] = {}
     ahead: Counter[tuple[str, str | None]] = Counter()
     for asking in stages:
-        needs = replace(asking.needs, gpu_type=asking.needs.gpu_type or pinned.get(asking.model))
+        needs = structs.replace(asking.needs, gpu_type=asking.needs.gpu_type or pinned.get(asking.model))
         before = {} if asking.waits else ahead
-        choice = choose(profile, live, needs, jobs=asking.jobs, spec=asking.spec, ahead=before)
+        choice = choose_partition(profile, live, needs, jobs=asking.jobs, spec=asking.spec, ahead=before)
         pinned.setdefault(asking.model, choice.gpu_type)
         if not asking.waits:
             ahead.update({(won.partition, won.gpu_type): asking.jobs for won in choice.candidates[: choice.winners]})

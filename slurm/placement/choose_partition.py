@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
 from slurm.placement.profile_limits import declared_refusal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NONE_AHEAD: Mapping[tuple[str, str | None], int] = MappingProxyType({})
 
 
-def choose(
+def choose_partition(
     profile: Profile,
     live: LiveState | None,
     needs: Needs,
@@ -40,9 +40,9 @@ def choose(
         return Choice(needs=needs, jobs=jobs, candidates=candidates, winners=len(candidates))
     if live is None:
         return _declared_choice(profile, needs, jobs)
-    from slurm.placement.ranking import rank  # late: a dry run needs nothing of it
+    from slurm.placement.ranking import rank_partitions  # late: a dry run needs nothing of it
 
-    return rank(profile, live, needs, jobs=jobs, spec=spec, ahead=ahead)
+    return rank_partitions(profile, live, needs, jobs=jobs, spec=spec, ahead=ahead)
 
 
 def gpu_options(needs: Needs, profile: Profile) -> dict[str, str]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from msgspec import structs
+
+from kd.durations import rough_duration
 from kd.jobfile.quantities import format_minutes
-from slurm.cluster.pending_reasons import duration
+from kd.rundir.stage_spec import Needs
 from slurm.placement.choice import Candidate, Choice
 
 _HEADINGS = ("", "partition", "GPU", "free GPUs", "jobs now", "start", "work", "all done", "why")
 _MOST_IN_A_LINE = 3
 
 
-def line(choice: Choice) -> str:
+def in_one_line(choice: Choice) -> str:
     """Return one line: ``a100: starts now, at most 3 h; v100 lost: slower GPU (7 h 30 min)``."""
     if not choice.candidates:
         return "the site's default partition"
@@ -31,7 +33,7 @@ def line(choice: Choice) -> str:
 
 def table(choice: Choice) -> str:
     """Return the ranking as aligned text, best first, with the reason of each."""
-    rows = [_HEADINGS, *(_row(choice, rank, candidate) for rank, candidate in enumerate(choice.candidates))]
+    rows = [_HEADINGS, *(_row(choice, position, candidate) for position, candidate in enumerate(choice.candidates))]
     used = [column for column in range(len(_HEADINGS)) if any(row[column] for row in rows[1:])]
     widths = {column: max(len(row[column]) for row in rows) for column in used}
     return "\n".join("  ".join(row[column].ljust(widths[column]) for column in used).rstrip() for row in rows)
@@ -48,15 +50,15 @@ def needs_in_words(needs: Needs, jobs: int) -> str:
 def to_json(choice: Choice) -> dict[str, Any]:
     """Return the ranking as plain data; times are seconds."""
     return {
-        "needs": asdict(choice.needs),
+        "needs": structs.asdict(choice.needs),
         "jobs": choice.jobs,
         "live": choice.live,
         "measured": choice.measured,
         "partition": choice.partition,
         "gpu_type": choice.gpu_type,
         "candidates": [
-            {**asdict(candidate), "wins": rank < choice.winners, "why": why(choice, candidate)}
-            for rank, candidate in enumerate(choice.candidates)
+            {**asdict(candidate), "wins": position < choice.winners, "why": why(choice, candidate)}
+            for position, candidate in enumerate(choice.candidates)
         ],
     }
 
@@ -94,7 +96,7 @@ def _lost(candidate: Candidate, best: Candidate) -> str:
     if (candidate.work or 0) > (best.work or 0):
         reasons.append("slower GPU")
     if (later := (candidate.start or 0) - (best.start or 0)) > 0:
-        reasons.append(f"starts {duration(later)} later at the earliest")
+        reasons.append(f"starts {rough_duration(later)} later at the earliest")
     return " and ".join(reasons) or "fewer jobs at a time"
 
 
@@ -105,17 +107,17 @@ def _remarks(candidate: Candidate) -> tuple[str, ...]:
     return (*candidate.notes, "jobs there may be preempted" + ("" if requeued else f" ({candidate.preempts_to})"))
 
 
-def _row(choice: Choice, rank: int, candidate: Candidate) -> tuple[str, ...]:
+def _row(choice: Choice, position: int, candidate: Candidate) -> tuple[str, ...]:
     timed = choice.live and candidate.fits and candidate.work is not None
     return (
-        str(rank + 1) if candidate.fits else "-",
+        str(position + 1) if candidate.fits else "-",
         candidate.partition,
         candidate.gpu_type or "",
         "" if candidate.gpus is None else f"{candidate.free_gpus} of {candidate.gpus}",
         "" if candidate.slots is None or not candidate.fits else str(candidate.slots),
         _start(candidate, choice) if timed else "",
         _work(candidate, choice) if timed else "",
-        duration(candidate.finish) if candidate.finish is not None else "",
+        rough_duration(candidate.finish) if candidate.finish is not None else "",
         why(choice, candidate),
     )
 
@@ -124,7 +126,7 @@ def _start(candidate: Candidate, choice: Choice, *, alone: bool = False) -> str:
     if candidate.start is None:
         return "start not known" if alone else "unknown"
     if candidate.start > 0:
-        return f"{'starts ' if alone else ''}in {duration(candidate.start)} or later"
+        return f"{'starts ' if alone else ''}in {rough_duration(candidate.start)} or later"
     fewer = candidate.slots is not None and 0 < candidate.slots < choice.jobs
     return ("starts now" if alone else "now") + (
         f" ({candidate.slots} of {choice.jobs} jobs)" if alone and fewer else ""
@@ -133,4 +135,4 @@ def _start(candidate: Candidate, choice: Choice, *, alone: bool = False) -> str:
 
 def _work(candidate: Candidate, choice: Choice) -> str:
     assert candidate.work is not None
-    return f"{'about' if choice.measured else 'at most'} {duration(candidate.work)}"
+    return f"{'about' if choice.measured else 'at most'} {rough_duration(candidate.work)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.gpus import family, is_slice
 from slurm.cluster.partitions_and_nodes import LivePartition, LiveState, Node
 from slurm.cluster.profile import Profile
@@ -51,7 +51,7 @@ class Room:
 def gpu_types(partition: LivePartition, profile: Profile, needs: Needs) -> list[str | None]:
     """Return the GPU types of a partition as this site's jobs ask for them, in the order of its nodes.
 
-    None stands for GPUs that cannot be asked for by type.
+    None means GPUs that cannot be asked for by type.
     """
     return list(dict.fromkeys(name for node in partition.nodes for name in _offer(node, node.gpus, profile, needs)))
 
@@ -87,7 +87,7 @@ def _offer(node: Node, gpus: Mapping[str, int], profile: Profile, needs: Needs) 
 
 
 def _feature_type(node: Node, profile: Profile) -> str | None:
-    """Return the feature that tells a node's GPU type: one the profile has a speed for, else a well-known model."""
+    """Return the feature that names a node's GPU type: one the profile has a speed for, else a well-known model."""
     listed = [feature for feature in node.features if feature in profile.gpu_speed]
     known = [feature for feature in node.features if family(feature)]
     return next(iter([*listed, *known]), None)

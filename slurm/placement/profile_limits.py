@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kd.jobfile.plan import Needs
 from kd.jobfile.quantities import format_minutes
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Partition, Profile
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.gpus import is_slice, speed_of
 from slurm.cluster.measured_throughput import measured_speeds, measured_work, setup_of
-from slurm.cluster.partitions_and_nodes import LivePartition, LiveState, Start
+from slurm.cluster.partitions_and_nodes import ExpectedStart, LivePartition, LiveState
 from slurm.cluster.profile import Partition, Profile
 from slurm.placement.choice import UNLISTED, Candidate, Choice
 from slurm.placement.live_limits import Room, gpu_types, live_refusal, room
@@ -25,7 +25,7 @@ from slurm.placement.profile_limits import declared_refusal
 EQUAL_WITHIN = 0.1
 
 
-def rank(
+def rank_partitions(
     profile: Profile,
     live: LiveState,
     needs: Needs,
@@ -34,14 +34,14 @@ def rank(
     spec: Mapping[str, Any] | None,
     ahead: Mapping[tuple[str, str | None], int],
 ) -> Choice:
-    """Return the ranking for ``jobs`` equal jobs with GPUs; see ``slurm.placement.choose_partition.choose``."""
+    """Return the ranking for ``jobs`` equal jobs with GPUs; see ``slurm.placement.choose_partition``."""
     found = list(_candidates(profile, live, needs))
     speeds = measured_speeds(profile.gpu_speed, live.history, setup_of(spec) if spec else None)
     measured = measured_work(spec, live.history, speeds) if spec else None
     work = _limit_as_work(found, needs, speeds) if measured is None else measured
     timed = []
     for candidate in found:
-        start = live.starts.get((candidate.partition, candidate.gpu_type, needs), Start(None))
+        start = live.starts.get((candidate.partition, candidate.gpu_type, needs), ExpectedStart(None))
         started = _started(candidate, start) if candidate.fits else candidate
         before = ahead.get((candidate.partition, candidate.gpu_type), 0)
         timed.append(_timed(started, work, speeds, jobs, before, profile.parallel) if started.fits else started)
@@ -110,8 +110,8 @@ def _other_types(types: Sequence[str | None], needs: Needs, profile: Profile) ->
     known = [name for name in types if name is not None]
     if known:
         return f"has {', '.join(known)}, not {needs.gpu_type}"
-    told = "in gres" if profile.gpu_type_as == "gres" else "as a feature"
-    return f"Slurm does not tell its GPUs' type {told} (see gpu_type_as in the cluster profile)"
+    where = "in gres" if profile.gpu_type_as == "gres" else "as a feature"
+    return f"Slurm does not tell its GPUs' type {where} (see gpu_type_as in the cluster profile)"
 
 
 def _unasked_slice(gpu_type: str | None, profile: Profile, pinned: bool) -> str | None:
@@ -132,8 +132,8 @@ def _limit_as_work(found: Sequence[Candidate], needs: Needs, speeds: Mapping[str
     return needs.minutes * 60 * min(fitting, default=1.0)
 
 
-def _started(candidate: Candidate, start: Start) -> Candidate:
-    """Add the expected start: now where a job has room, else what Slurm said, which may be a refusal."""
+def _started(candidate: Candidate, start: ExpectedStart) -> Candidate:
+    """Add the expected start: now where a job has room, else Slurm's own estimate, which may be a refusal."""
     if start.refusal:
         return replace(candidate, refusal=f"Slurm refuses: {start.refusal}")
     return replace(candidate, start=0.0 if candidate.slots else start.seconds)

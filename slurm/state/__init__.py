@@ -1,1 +1,1 @@
-"""How a run is going: what was submitted, where each job stands, and which files say so."""
+"""How a run is going: the state of every job, its logs, and checksums that were computed before."""

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kd.rundir.folders import JobKey, RunFolder
-from slurm.state.submissions import Journal, Submission
+from kd.rundir.journal import Journal, Submission
 
 TAIL_BYTES = 512 * 1024  # read from the end of a log, however long it is
-COMPLAINT_LINES = 5
+LAST_LINES = 5
 SAME_SECONDS = 5.0  # the raw log repeats what the attempt's own has; it is news when it was written later
 
 
 def newest_logs(run: RunFolder, key: JobKey) -> list[Path]:
     """Return the logs worth reading of a job's newest attempt: its own, then raw ones that go on after it."""
-    own = sorted(_existing(run.stage(key).log.glob("*.log")), key=_written)[-1:]
+    own = sorted(_existing(run.stage(key).attempt_logs()), key=_written)[-1:]
     until = _written(own[0]) + SAME_SECONDS if own else 0.0
     return [*own, *(path for path in _raw_logs(run, key) if path.stat().st_size and _written(path) > until)]
 
@@ -30,11 +30,11 @@ def tail(path: Path, lines: int) -> list[str]:
     return [line.rstrip().rpartition("\r")[2] for line in text.removesuffix("\n").split("\n")][-lines:] if text else []
 
 
-def complaint(run: RunFolder, submission: Submission) -> str:
-    """Return what Slurm itself said last when it could not start a job's process, or nothing."""
+def srun_error(run: RunFolder, submission: Submission) -> str:
+    """Return srun's last error where it could not start a job's process, or nothing."""
     log = run.submitted(submission.key.stage) / f"{submission.job_id}_0_log.out"
-    said = [line for line in tail(log, COMPLAINT_LINES) if line.startswith("srun: error:")] if log.is_file() else []
-    return said[-1] if said else ""
+    errors = [line for line in tail(log, LAST_LINES) if line.startswith("srun: error:")] if log.is_file() else []
+    return errors[-1] if errors else ""
 
 
 def _raw_logs(run: RunFolder, key: JobKey) -> list[Path]:
@@ -43,8 +43,8 @@ def _raw_logs(run: RunFolder, key: JobKey) -> list[Path]:
     if submission is None:
         return []
     folder = run.submitted(key.stage)
-    places = (folder, folder / run.stage(key).path.name)  # local jobs have a folder each
-    return sorted(path for place in places for path in _existing(place.glob(f"{submission.job_id}_*_log.*")))
+    folders = (folder, run.submitted_alone(key))
+    return sorted(path for each in folders for path in _existing(each.glob(f"{submission.job_id}_*_log.*")))
 
 
 def _existing(paths: Iterable[Path]) -> list[Path]:

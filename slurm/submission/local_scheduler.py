@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.rundir.folders import JobKey, RunFolder, read_object
-from slurm.state.submissions import Journal
-from slurm.submission import submitit_executors
-from slurm.submission.submitit_executors import LocalProcess
+from kd.rundir.journal import Journal
+from slurm.submission import submitit_calls
+from slurm.submission.local_executor import LocalExecutor
+from slurm.submission.submitit_calls import LocalProcess
 
 POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0  # for a stage to write its checkpoint after Ctrl-C
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass
@@ -46,25 +47,28 @@ class _Running:
     process: LocalProcess
     gpus: tuple[int, ...]
     started: float
-    said: float
+    reported: float
     epoch: int = -1
 
 
 def run_local(
-    plan: Plan, run: RunFolder, pending: Iterable[JobKey], done: Iterable[JobKey], workers: int, say: Say
+    plan: Plan, run: RunFolder, pending: Iterable[JobKey], done: Iterable[JobKey], workers: int, report: Report
 ) -> Outcome:
     """Run the pending jobs of a plan in processes of this machine, ``workers`` at a time, parents first."""
-    scheduler = _Scheduler(plan, run, set(pending), Outcome(done=set(done)), workers, say)
+    scheduler = _Scheduler(plan, run, set(pending), Outcome(done=set(done)), workers, report)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # kd-cancel asks like Ctrl-C does
     try:
         scheduler.loop()
     except KeyboardInterrupt:
         scheduler.outcome.interrupted = True
         scheduler.stop()
+        report("interrupted; the same command continues the run")
     return scheduler.outcome
 
 
-def run_in_process(plan: Plan, run: RunFolder, pending: Iterable[JobKey], done: Iterable[JobKey], say: Say) -> Outcome:
+def run_in_process(
+    plan: Plan, run: RunFolder, pending: Iterable[JobKey], done: Iterable[JobKey], report: Report
+) -> Outcome:
     """Run the pending jobs one after another in this process (``--executor debug``)."""
     outcome = Outcome(done=set(done))
     wanted = set(pending)
@@ -73,23 +77,25 @@ def run_in_process(plan: Plan, run: RunFolder, pending: Iterable[JobKey], done: 
             continue
         if blocker := _blocker(plan, job, outcome):
             outcome.skipped[job.key] = blocker
-            say(f"{job.key}: not run, {blocker} failed")
+            report(f"{job.key}: not run, {blocker} failed")
             continue
-        say(f"{job.key}: started")
-        error = submitit_executors.run_debug(run.stage(job.key), run.submitted(job.key.stage))
+        report(f"{job.key}: started")
+        error = submitit_calls.run_debug(run.stage(job.key), run.submitted(job.key.stage))
         if error is None:
             outcome.done.add(job.key)
         else:
             outcome.failed[job.key] = _why(run, job.key)
-        say(f"{job.key}: {outcome.failed.get(job.key, 'done')}")
+        report(f"{job.key}: {outcome.failed.get(job.key, 'done')}")
     return outcome
 
 
 class _Scheduler:
     """The loop's state: what waits, what runs, which GPUs are free."""
 
-    def __init__(self, plan: Plan, run: RunFolder, pending: set[JobKey], outcome: Outcome, workers: int, say: Say):
-        self.plan, self.run, self.outcome, self.workers, self.say = plan, run, outcome, workers, say
+    def __init__(
+        self, plan: Plan, run: RunFolder, pending: set[JobKey], outcome: Outcome, workers: int, report: Report
+    ):
+        self.plan, self.run, self.outcome, self.workers, self.report = plan, run, outcome, workers, report
         self.waiting = [job for job in plan.jobs if job.key in pending]
         self.running: dict[JobKey, _Running] = {}
         self.gpus = _count_gpus()
@@ -109,14 +115,14 @@ class _Scheduler:
 
     def stop(self) -> None:
         """Ask every running stage for a checkpoint and wait; a second Ctrl-C kills."""
-        self.say(f"stopping {len(self.running)} running jobs after a checkpoint; Ctrl-C again to kill them")
+        self.report(f"stopping {len(self.running)} running jobs after a checkpoint; Ctrl-C again to kill them")
         try:
             self._signal_all(signal.SIGTERM)
             deadline = time.monotonic() + PATIENCE_SECONDS
             while self._any_runs() and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
-            self.say("killing them")
+            self.report("killing them")
         for entry in self.running.values():
             entry.process.kill()
 
@@ -132,7 +138,7 @@ class _Scheduler:
             if blocker := _blocker(self.plan, job, self.outcome):
                 self.waiting.remove(job)
                 self.outcome.skipped[job.key] = blocker
-                self.say(f"{job.key}: not run, {blocker} failed")
+                self.report(f"{job.key}: not run, {blocker} failed")
 
     def _start_ready(self) -> None:
         for job in list(self.waiting):
@@ -154,38 +160,38 @@ class _Scheduler:
         gpus = tuple(self.free_gpus[: job.needs.gpus])
         self.free_gpus = self.free_gpus[len(gpus) :]
         folder = self.run.stage(job.key)
-        logs = self.run.submitted(job.key.stage) / folder.path.name
-        process = submitit_executors.start_local(folder, logs, self.run.code, threads=self.threads, gpus=gpus)
-        self.journal.submitted(f"local:{process.pid}", "local", {job.key: str(process.pid)})
+        logs = self.run.submitted_alone(job.key)
+        process = submitit_calls.start_local(folder, logs, self.run.code, threads=self.threads, gpus=gpus)
+        self.journal.started(f"{LocalExecutor.name}:{process.pid}", LocalExecutor.name, {job.key: process.pid})
         now = time.monotonic()
-        self.running[job.key] = _Running(process=process, gpus=gpus, started=now, said=now)
-        self.say(f"{job.key}: started")
+        self.running[job.key] = _Running(process=process, gpus=gpus, started=now, reported=now)
+        self.report(f"{job.key}: started")
 
     def _notice_ended(self) -> None:
         for key, entry in list(self.running.items()):
             if entry.process.running():
-                self._say_progress(key, entry)
+                self._report_progress(key, entry)
                 continue
             del self.running[key]
             self.free_gpus += entry.gpus
             seconds = time.monotonic() - entry.started
             if self.run.stage(key).read_result() is None:
                 self.outcome.failed[key] = _why(self.run, key)
-                self.say(f"{key}: failed after {seconds:.0f} s: {self.outcome.failed[key]}")
+                self.report(f"{key}: failed after {seconds:.0f} s: {self.outcome.failed[key]}")
             else:
                 self.outcome.done.add(key)
-                self.say(f"{key}: done in {seconds:.0f} s{_accuracy(self.run, key)}")
+                self.report(f"{key}: done in {seconds:.0f} s{_accuracy(self.run, key)}")
 
-    def _say_progress(self, key: JobKey, entry: _Running) -> None:
-        if time.monotonic() - entry.said < PROGRESS_SECONDS:
+    def _report_progress(self, key: JobKey, entry: _Running) -> None:
+        if time.monotonic() - entry.reported < PROGRESS_SECONDS:
             return
-        entry.said = time.monotonic()
+        entry.reported = time.monotonic()
         progress = read_object(self.run.stage(key).progress)
         if progress and progress["epoch"] != entry.epoch:
             entry.epoch = progress["epoch"]
             metric = progress.get("metric") or {}
             value = f", {metric['name']} {metric['value']:.4f}" if metric.get("value") is not None else ""
-            self.say(f"{key}: epoch {progress['epoch']}/{progress['epochs']}{value}")
+            self.report(f"{key}: epoch {progress['epoch']}/{progress['epochs']}{value}")
 
 
 def _blocker(plan: Plan, job: PlannedJob, outcome: Outcome) -> JobKey | None:
@@ -204,7 +210,7 @@ def _why(run: RunFolder, key: JobKey) -> str:
     failure = read_object(run.stage(key).failure)
     if failure is not None:
         return str(failure["message"])
-    return f"it ended without a result; its log: {run.submitted(key.stage) / run.stage(key).path.name}"
+    return f"it ended without a result; its log: {run.submitted_alone(key)}"
 
 
 def _accuracy(run: RunFolder, key: JobKey) -> str:

@@ -7,65 +7,82 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
 from kd.errors import ClusterError
-from kd.jobfile.plan import Plan
-from kd.rundir.folders import JobKey, RunFolder
-from slurm.cluster.profile import Profile
+from kd.files import write_json
+from kd.rundir.folders import JobKey
+from slurm.submission.order import Order
 from slurm.submission.request import Request, build_requests
 
 if TYPE_CHECKING:
     from slurm.cluster.capabilities import Capabilities
     from slurm.cluster.partitions_and_nodes import LiveState
+    from slurm.submission.resume import StartingPoint
 
-Seen: TypeAlias = "tuple[Capabilities, LiveState]"
-
-
-def see(plan: Plan, run: RunFolder, cluster: str, profile: Profile, pending: Collection[JobKey]) -> Seen:
-    """Look at the cluster for these jobs. Raises ClusterError when Slurm does not answer."""
-    from slurm.placement.ask_slurm import look
-
-    return look(cluster, profile, [job.needs for job in plan.jobs if job.key in pending], run.path.parent)
+ClusterNow: TypeAlias = "tuple[Capabilities, LiveState]"
 
 
-def see_if_there(
-    plan: Plan, run: RunFolder, cluster: str, profile: Profile, pending: Collection[JobKey]
-) -> Seen | None:
-    """Look at the cluster if this machine belongs to it; None, said on standard error, if it does not."""
+def place_pending(order: Order, start: StartingPoint, report: Callable[[str], None]) -> list[Request]:
+    """Return the requests of a submission's pending jobs, and report why each goes where it goes.
+
+    What the cluster can do is kept in the run folder. Raises ClusterError when Slurm does not answer.
+    """
+    from slurm.placement.explain_choice import in_one_line
+
+    if not start.pending:
+        return []
+    now = _ask_cluster(order, set(start.pending))
+    write_json(order.run.capabilities, asdict(now[0]))
+    requests = placed_requests(order, now, pending=start.pending, finished=start.finished, attempt=start.attempt)
+    for stage, choice in {request.stage: request.choice for request in requests}.items():
+        report(f"{stage}: {in_one_line(choice)}")
+    return requests
+
+
+def cluster_now_if_here(order: Order, pending: Collection[JobKey]) -> ClusterNow | None:
+    """Ask the cluster if this machine belongs to it; None, reported on standard error, if it does not."""
     if not shutil.which("sbatch"):
         return None
     try:
-        seen = see(plan, run, cluster, profile, pending)
-        known = {partition.name for partition in profile.partitions}
-        if known.isdisjoint(seen[1].partitions):
+        now = _ask_cluster(order, pending)
+        known = {partition.name for partition in order.profile.partitions}
+        if known.isdisjoint(now[1].partitions):
             raise ClusterError(f"this machine's Slurm has none of its partitions ({', '.join(sorted(known))})")
     except ClusterError as error:
         reason = str(error).partition(": ")[0]  # what follows is Slurm's own complaint, often several lines of it
-        print(f"cluster {cluster}: {reason}; partitions are chosen by the profile alone", file=sys.stderr)
+        print(f"cluster {order.cluster}: {reason}; partitions are chosen by the profile alone", file=sys.stderr)
         return None
-    return seen
+    return now
 
 
-def place(
-    plan: Plan,
-    run: RunFolder,
-    profile: Profile,
-    seen: Seen | None,
+def placed_requests(
+    order: Order,
+    now: ClusterNow | None,
     *,
     pending: Collection[JobKey],
     finished: Collection[JobKey] = (),
     attempt: int = 1,
 ) -> list[Request]:
     """Return the requests for the pending jobs. Raises ClusterError with a line for each limit they exceed."""
-    if seen is None:
+    plan, run, profile = order.plan, order.run, order.profile
+    if now is None:
         return build_requests(plan, run, profile, pending=pending, finished=finished, attempt=attempt)
     from slurm.submission.site_limits import check_limits, within_capabilities
 
-    known, live = seen
+    known, live = now
     site = within_capabilities(profile, known)
     requests = build_requests(plan, run, site, pending=pending, finished=finished, attempt=attempt, live=live)
     if messages := check_limits(requests, known, live):
         raise ClusterError("\n".join(messages))
     return requests
+
+
+def _ask_cluster(order: Order, pending: Collection[JobKey]) -> ClusterNow:
+    """Ask the cluster about these jobs. Raises ClusterError when Slurm does not answer."""
+    from slurm.placement.ask_slurm import cluster_now
+
+    wanted = [job.needs for job in order.plan.jobs if job.key in pending]
+    return cluster_now(order.cluster, order.profile, wanted, order.run.path.parent)

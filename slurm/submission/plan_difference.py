@@ -26,10 +26,10 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
     if not changed:
         return
     by_stage = {job.key.stage: job for job in plan.jobs if job.key in changed}
-    said = [f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job))]
-    rest = "" if said else "its parents differ"
+    differences = [f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job))]
+    rest = "" if differences else "its parents differ"
     raise RunError(
-        f"{run.path} holds another plan ({'; '.join(said) or rest}). "
+        f"{run.path} holds another plan ({'; '.join(differences) or rest}). "
         f"Choose a new --run name, or --again to set the old stages aside and train anew"
     )
 
@@ -40,10 +40,11 @@ def _own(run: RunFolder, job: PlannedJob) -> list[str]:
     if before is None:
         return ["differs"]
     parts = ("settings", "data")
-    words = list(_differing({part: before.get(part) for part in parts}, {part: job.spec[part] for part in parts}, ""))
+    now = job.spec.to_json()
+    words = list(_differing({part: before.get(part) for part in parts}, {part: now[part] for part in parts}, ""))
     if words:
         return [*words[:MOST_NAMED], *([f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else [])]
-    same_parents = before.get("parents") == job.spec["parents"]
+    same_parents = before.get("parents") == now["parents"]
     return ["the content of its data set, or kd itself, has changed"] if same_parents else []
 
 

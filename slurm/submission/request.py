@@ -1,6 +1,6 @@
 """Everything one sbatch needs, as a value. A dry run prints these; submission sends these very objects.
 
-Rendering to text is in ``slurm.submission.submitit_executors``, beside the code that submits, because both ask submitit
+Rendering to text is in ``slurm.submission.submitit_calls``, beside the code that submits, because both ask submitit
 for the script.
 """
 
@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import structs
+
 from kd.errors import ClusterError
-from kd.jobfile.plan import Needs, Plan, PlannedJob
+from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
-from slurm.placement.choose_for_all_stages import Asking, choose_together
+from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.choose_partition import gpu_options
 
 if TYPE_CHECKING:
@@ -77,7 +80,9 @@ def in_slots(plan: Plan, profile: Profile) -> Plan:
     if short and not profile.requeue:
         raise ClusterError(f"stage '{short[0]}' asks for 'time: short', but this cluster cannot requeue: set a time")
     jobs = (
-        replace(job, needs=replace(job.needs, minutes=profile.short_slot)) if job.needs.minutes == SHORT else job
+        replace(job, needs=structs.replace(job.needs, minutes=profile.short_slot))
+        if job.needs.minutes == SHORT
+        else job
         for job in plan.jobs
     )
     return replace(plan, jobs=tuple(jobs))
@@ -106,7 +111,7 @@ def build_requests(
     requests: list[Request] = []
     by_stage = ((stage, [job for job in jobs if job.key in wanted]) for stage, jobs in plan.by_stage().items())
     stages = {stage: chosen for stage, chosen in by_stage if chosen}
-    choices = choose_together(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
+    choices = choose_partitions(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
     for stage, chosen in stages.items():
         choice = choices[stage].require()
         for group, edge in _groups(plan, chosen, done, element, profile.max_array):
@@ -121,7 +126,7 @@ def build_requests(
 def _asking(plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey]) -> Asking:
     first = jobs[0]
     waits = not done.issuperset(plan.parents_of(first))
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec, waits=waits)
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec.to_json(), waits=waits)
 
 
 def _groups(
@@ -194,8 +199,8 @@ def _request(
 def _parameters(
     name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
 ) -> dict[str, Any]:
-    """Return submitit's parameters. Everything is said explicitly, so that no site default can surprise."""
-    needs = replace(jobs[0].needs, gpu_type=choice.gpu_type)
+    """Return submitit's parameters. Everything is set explicitly, so that no site default can surprise."""
+    needs = structs.replace(jobs[0].needs, gpu_type=choice.gpu_type)
     further: dict[str, Any] = {"hold": True, "chdir": str(run.path), "export": "ALL"}
     further["requeue" if profile.requeue else "no-requeue"] = True
     if profile.kill_invalid_dependents:

@@ -1,6 +1,6 @@
-"""Where a run stands before a submission: what is done, what is alive, what must be submitted (again).
+"""What a submission starts from: what is done, what is alive, what must be submitted (again).
 
-Artefacts with checksums decide what is done; the scheduler only says what is alive.
+Artefacts with checksums decide what is done; the scheduler only knows what is alive.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from filelock import SoftFileLock, Timeout
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.journal import Journal
 from slurm.cluster import slurm_commands
 from slurm.cluster.profile import Profile
 from slurm.state.checksum_cache import RememberedDigests
-from slurm.state.job_status import JobState, snapshot
-from slurm.state.submissions import Journal
+from slurm.state.job_status import JobStatus, snapshot
+from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.reuse import Borrowed, find_lenders
-from slurm.submission.transaction import settle
+from slurm.submission.transaction import cancel_orphans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class StartingPoint:
     """What a submission starts from."""
 
     pending: tuple[JobKey, ...]
@@ -35,7 +36,7 @@ class Standing:
     attempt: int
 
     def lines(self) -> Iterator[str]:
-        """Say what was found, a line each."""
+        """Return what was found, a line each."""
         taken = {found.key for found in self.borrowed}
         if own := [key for key in self.finished if key not in taken]:
             yield f"done already: {_listed(own)}"
@@ -52,7 +53,10 @@ class Standing:
 
 @contextmanager
 def locked(run: RunFolder) -> Iterator[None]:
-    """Hold the run's lock, so that of two people or shells one submits and the other is told."""
+    """Hold the run's lock, so that of two people or shells one submits and the other is refused.
+
+    Raises RunError when another process holds it.
+    """
     run.path.mkdir(parents=True, exist_ok=True)
     try:
         with SoftFileLock(run.lock, timeout=0):
@@ -61,29 +65,37 @@ def locked(run: RunFolder) -> Iterator[None]:
         raise RunError(f"{run.path}: another kd-submit is at work on this run; if none is, delete {run.lock}") from None
 
 
-def stand(
-    run: RunFolder, plan: Plan, profile: Profile, chosen: Collection[JobKey], *, lend_live: bool, reuse: bool
-) -> Standing:
-    """Look at the run's files and at the scheduler, clear away what can never run, and return where the run stands.
+def find_starting_point(
+    run: RunFolder,
+    plan: Plan,
+    profile: Profile,
+    chosen: Collection[JobKey],
+    *,
+    executor: Executor,
+    reuse: bool,
+) -> StartingPoint:
+    """Read the run's files, ask the schedulers, cancel what can never run, and return what is left to submit.
 
-    With ``reuse``, jobs that other runs have finished are taken over; with ``lend_live``, also those that wait or run.
+    With ``reuse``, jobs that other runs have finished are taken over; where the executor queues jobs, also those that
+    wait or run there.
     """
-    settle(run)
-    states = {state.key: state for state in snapshot(run, profile)} if run.journal.is_file() else {}
+    cancel_orphans(run)
+    asked = run.journal.is_file()
+    states = {state.key: state for state in snapshot(run, EXECUTORS, accounting=profile.accounting)} if asked else {}
     digests = RememberedDigests(run.digests)
     # after the scheduler's answer: a job that ends meanwhile is then found done, not missing
-    finished, damaged = _finished(run, plan, digests)
-    alive = {key: state for key, state in states.items() if state.alive and state.job_id and key not in finished}
+    finished, damaged = _finished(run, plan, digests, states)
+    alive = {key: state for key, state in states.items() if _is_own(state) and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = [key for key in chosen if key not in finished and key not in healthy]
     lenders = find_lenders(run, plan, lacking, profile, digests) if reuse else []
     digests.save()
-    borrowed = [found for found in lenders if lend_live or not found.job_id]
+    borrowed = [found for found in lenders if executor.is_cluster or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
     pending = _pending(plan, chosen, {*finished, *lent}, alive)
     _withdraw(run, [alive.pop(key) for key in pending if key in alive])
-    return Standing(
+    return StartingPoint(
         pending=tuple(pending),
         finished=tuple(key for key in finished if key not in pending),
         live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
@@ -93,8 +105,13 @@ def stand(
     )
 
 
+def _is_own(state: JobStatus) -> bool:
+    """Whether a scheduler has a job of this run's own; a taken-over one is its lender's, and is looked up there."""
+    return state.alive and state.job_id is not None and state.lender is None
+
+
 def _pending(
-    plan: Plan, chosen: Collection[JobKey], finished: Collection[JobKey], alive: Mapping[JobKey, JobState]
+    plan: Plan, chosen: Collection[JobKey], finished: Collection[JobKey], alive: Mapping[JobKey, JobStatus]
 ) -> list[JobKey]:
     """Return the jobs to submit: neither done nor alive, can never run, or bound to a job that is submitted again.
 
@@ -116,7 +133,7 @@ def _pending(
     return [job.key for job in plan.jobs if job.key in again]
 
 
-def _withdraw(run: RunFolder, stale: Collection[JobState]) -> None:
+def _withdraw(run: RunFolder, stale: Collection[JobStatus]) -> None:
     """Cancel jobs that wait for something that will never come."""
     ids = [str(state.job_id) for state in stale]
     if ids:
@@ -125,15 +142,21 @@ def _withdraw(run: RunFolder, stale: Collection[JobState]) -> None:
 
 
 def _finished(
-    run: RunFolder, plan: Plan, digests: RememberedDigests
+    run: RunFolder, plan: Plan, digests: RememberedDigests, states: Mapping[JobKey, JobStatus]
 ) -> tuple[list[JobKey], dict[JobKey, tuple[str, ...]]]:
-    """Return the jobs whose results verify, and those whose artefacts changed since: their results no longer count."""
+    """Return the jobs whose results verify, and those whose artefacts changed since: their results no longer count.
+
+    Nor does the result of a job that is made anew, until that attempt's own result is there.
+    """
     finished: list[JobKey] = []
     damaged: dict[JobKey, tuple[str, ...]] = {}
     for job in plan.jobs:
         folder = run.stage(job.key)
         result = folder.read_result()
         if result is None or result.get("fingerprint") != job.fingerprint:
+            continue
+        state = states.get(job.key)
+        if state is not None and state.anew and (result.get("job") or {}).get("job_id") != state.job_id:
             continue
         if bad := folder.damaged_artefacts(digests):
             damaged[job.key] = tuple(bad)

@@ -17,10 +17,11 @@ from filelock import SoftFileLock, Timeout
 
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
 from slurm.cluster.profile import Profile
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
+from slurm.submission.executors import EXECUTORS
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
@@ -39,7 +40,7 @@ class Borrowed:
 def store_locked(results: Path) -> Iterator[None]:
     """Hold the results folder while jobs are compared and submitted, so that two runs never train one thing at once."""
     results.mkdir(parents=True, exist_ok=True)
-    lock = results / ".submitting.lock"
+    lock = submission_lock(results)
     try:
         with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
             yield
@@ -71,12 +72,13 @@ def find_lenders(
 
 
 def link(run: RunFolder, borrowed: Borrowed) -> None:
-    """Make this run's folder of a job stand for the lender's. What an earlier attempt left is set aside."""
-    path = run.stage(borrowed.key).path
+    """Make this run's folder of a job a link to the lender's. What an earlier attempt left is set aside."""
+    folder = run.stage(borrowed.key)
+    path = folder.path
     if path.is_symlink():
         path.unlink()
     elif path.exists():
-        path.rename(_free_name(path))
+        path.rename(folder.free_name_beside())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(os.path.relpath(borrowed.folder, path.parent), target_is_directory=True)
 
@@ -89,8 +91,7 @@ def unlink_stale(run: RunFolder, key: JobKey) -> None:
 
 
 def _other_runs(run: RunFolder) -> list[RunFolder]:
-    plans = sorted(run.path.parent.glob("*/plan.json"))
-    return [RunFolder(plan.parent) for plan in plans if plan.parent != run.path]
+    return [other for other in runs_in(run.path.parent) if other.path != run.path]
 
 
 def _offers(
@@ -110,16 +111,16 @@ def _offers(
 
 
 def _alive(lender: RunFolder, profile: Profile) -> dict[Path, str]:
-    states = snapshot(lender, profile) if lender.journal.is_file() else []
+    asked = lender.journal.is_file()
+    states = snapshot(lender, EXECUTORS, accounting=profile.accounting) if asked else []
     return {
         lender.stage(state.key).path: state.job_id
         for state in states
-        if state.alive and state.job_id and state.executor == "slurm" and state.phase in ("queued", "running")
+        if state.phase in ("queued", "running") and state.alive and state.job_id and _outlives(state.executor)
     }
 
 
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (name := path.with_name(f"{path.name}.replaced-{number}")).exists():
-        number += 1
-    return name
+def _outlives(executor: str | None) -> bool:
+    """Whether jobs of an executor go on without the command that sent them, so that others may wait for them."""
+    known = EXECUTORS.get(executor or "")
+    return known is not None and known.is_cluster

@@ -22,9 +22,11 @@ import yaml
 from kd.errors import RunError
 from kd.files import atomic_path, write_json, write_text
 from kd.jobfile.plan import Plan
-from kd.jobfile.schema import NAME_PATTERN, Job
+from kd.jobfile.schema import NAME_PATTERN
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import JobKey, RunFolder, read_object
 from slurm.cluster.profile import Profile
+from slurm.submission.executors import Executor
 from slurm.submission.fault_points import fault_point
 
 PACKAGES = ("kd", "slurm")
@@ -35,7 +37,7 @@ VERSIONS_OF = ("torch", "torchvision", "timm", "submitit", "numpy", "safetensors
 class Launch:
     """How a run is executed; the payload reads it from launch.json."""
 
-    executor: str
+    executor: Executor
     cluster: str
     profile: Profile
 
@@ -51,11 +53,11 @@ def open_run(results: Path, name: str) -> RunFolder:
     return RunFolder(path)
 
 
-def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Sequence[str]) -> None:
+def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, command: Sequence[str]) -> None:
     """Write or complete the run folder. Files of stages that are already there keep their content."""
     run.path.mkdir(parents=True, exist_ok=True)
-    write_text(run.job_file, yaml.safe_dump(job.model_dump(mode="json", exclude_unset=True), sort_keys=False))
-    write_json(run.path / "launch.json", _launch_json(launch))
+    write_text(run.job_file, yaml.safe_dump(pipeline.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    write_json(run.launch, _launch_json(launch))
     write_json(run.provenance, provenance(command))
     freeze_code(run.code)
     fault_point("before-specs")
@@ -64,7 +66,7 @@ def write_run(run: RunFolder, job: Job, plan: Plan, launch: Launch, command: Seq
         if folder.path.is_symlink():  # another run's: not ours to write to
             continue
         folder.log.mkdir(parents=True, exist_ok=True)
-        write_json(folder.spec, planned.spec)
+        write_json(folder.spec, planned.spec.to_json())
     fault_point("before-plan")
     write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
     fault_point("after-plan")
@@ -115,9 +117,9 @@ def freeze_code(target: Path) -> None:
 
 def _launch_json(launch: Launch) -> dict[str, Any]:
     return {
-        "executor": launch.executor,
+        "executor": launch.executor.name,
         "cluster": launch.cluster,
-        "scratch": list(launch.profile.scratch) if launch.executor == "slurm" else [],
+        "scratch": list(launch.profile.scratch) if launch.executor.is_cluster else [],
         "max_restarts": launch.profile.max_restarts,
         "submit_tmpdir": os.environ.get("TMPDIR"),
     }

@@ -1,7 +1,7 @@
 """Submitting a job graph to Slurm as one transaction: hold, journal, release; roll back on any error.
 
-A kill at any instant leaves held jobs, which never run, and a journal that says what may exist. The next submission of
-the run settles both before it sends anything.
+A kill at any instant leaves held jobs, which never run, and a journal of what may exist. The next submission of
+the run clears both before it sends anything.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 
 from kd.errors import ClusterError, RunError, UserError
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.journal import Journal
 from slurm.cluster import slurm_commands
-from slurm.state.submissions import Journal
-from slurm.submission import submitit_executors
+from slurm.submission import submitit_calls
 from slurm.submission.fault_points import fault_point
 from slurm.submission.request import Request, run_tag
+from slurm.submission.slurm_executor import SlurmExecutor
 
 
 def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, str]) -> dict[JobKey, str]:
@@ -33,9 +34,9 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
             journal.intend(request.token, [job.key for job in request.jobs])
             fault_point("after-intent", request.name)
             _own_folder(run.submitted(request.stage))
-            sent = submitit_executors.send(request, run, ids)
+            sent = submitit_calls.send(request, run, ids)
             fault_point("after-sbatch", request.name)
-            journal.submitted(request.token, "slurm", sent)
+            journal.submitted(request.token, SlurmExecutor.name, sent)
             fault_point("after-submitted", request.name)
             ids.update(sent)
             new.update(sent)
@@ -50,7 +51,7 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
     return new
 
 
-def settle(run: RunFolder) -> list[str]:
+def cancel_orphans(run: RunFolder) -> list[str]:
     """Cancel what an interrupted submission may have left: jobs whose ids were never written down. Return their ids.
 
     They are held, so none of them ever ran; the jobs they stood for are submitted again. Also found is a job of an
@@ -62,9 +63,9 @@ def settle(run: RunFolder) -> list[str]:
     orphans = sorted(_queued(run) - journal.known_ids())
     if orphans:
         slurm_commands.cancel(orphans)
-    fault_point("after-settling")
+    fault_point("after-cancelling-orphans")
     for token in sorted(journal.open_intents()):
-        journal.append("settled", token=token)
+        journal.settled(token)
     return orphans
 
 
@@ -86,13 +87,13 @@ def _held(journal: Journal) -> list[str]:
 
 
 def _roll_back(run: RunFolder, journal: Journal, ids: list[str], error: BaseException) -> None:
-    """Cancel what this submission made. What cannot be cancelled stays held and is settled next time."""
+    """Cancel what this submission made. What cannot be cancelled stays held and is cancelled next time."""
     why = str(error) if isinstance(error, UserError) else type(error).__name__
     try:
         if ids:
             slurm_commands.cancel(slurm_commands.whole_jobs(ids))
             journal.withdrawn(ids, f"rolled back: {why}")
-        settle(run)
+        cancel_orphans(run)
     except UserError as second:
         left = "the held jobs never run, and the next kd-submit of this run removes them"
         print(f"roll-back incomplete: {second}; {left}", file=sys.stderr)

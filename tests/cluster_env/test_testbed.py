@@ -115,7 +115,7 @@ def test_a_second_up_changes_nothing(testbed: Testbed) -> None:
 
 
 def test_down_ends_jobs_that_ignore_signals_and_leaves_no_process(folder: Path) -> None:
-    small = start(folder / "small", free_ports(), accounting=False)
+    small = start(folder / "small", free_ports(), variant="noaccounting")
     output = folder / "output"
     try:
         # A child with an empty environment cannot be told by it: it must go with its process group.
@@ -131,7 +131,7 @@ def test_down_ends_jobs_that_ignore_signals_and_leaves_no_process(folder: Path) 
 
 
 def test_a_job_survives_the_loss_of_its_node_daemon_and_of_the_controller(folder: Path) -> None:
-    small = start(folder / "small", free_ports(), accounting=False)
+    small = start(folder / "small", free_ports(), variant="noaccounting")
     try:
         job = small.submit("sleep 600", "--nodelist=gpu1", "--gres=gpu:1")
         small.wait_for(job, "RUNNING")
@@ -167,7 +167,7 @@ def test_a_folder_that_is_not_a_testbeds_is_never_emptied(folder: Path) -> None:
 
 def test_a_failed_start_leaves_nothing_running(folder: Path) -> None:
     with pytest.raises(RuntimeError, match="slurmctld did not start"):
-        start(folder / "small", free_ports(), accounting=False, extra="NodeName=gpu1 Nonsense=1")
+        start(folder / "small", free_ports(), variant="noaccounting", extra="NodeName=gpu1 Nonsense=1")
     assert Testbed(directory=folder / "small", settings={}).processes() == {}
 
 

@@ -11,8 +11,8 @@ import torch
 
 from kd.catalog import REQUIRED, Entry, entries, load
 from kd.files import write_json
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.run import run_stage
 from kd.rundir.folders import RunFolder, StageFolder
 from kd.stages.context import Interrupted, in_place
@@ -50,9 +50,9 @@ def prepare(folder: Path, model: str, channels: int) -> StageFolder:
         DATA.format(channels=channels),
         *(f"stages.teacher.{name}={value}" for name, value in settings.items()),
     ]
-    (job,) = (job for job in plan_job(load_job(str(CHAIN), overrides=overrides)).jobs if job.key == TEACHER)
+    (job,) = (job for job in plan_pipeline(load_pipeline(str(CHAIN), overrides=overrides)).jobs if job.key == TEACHER)
     stage = RunFolder(folder / "run").stage(TEACHER)
-    write_json(stage.spec, job.spec)
+    write_json(stage.spec, job.spec.to_json())
     return stage
 
 

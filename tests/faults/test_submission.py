@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slurm.state.submissions import Journal
+from kd.rundir.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.faults.conftest import MakeTrial
 from tests.faults.trial import ONCE, TEACHER, Trial, with_sbatch
@@ -26,13 +26,13 @@ SEEN = (
     "queued",
 )  # after a crash
 # Points that a first submission does not come by: where kd-submit must have been killed before.
-AFTER = {"after-settling": "after-sbatch"}
+AFTER = {"after-cancelling-orphans": "after-sbatch"}
 
 
 def fault_points() -> list[str]:
     """Return every fault point of the launcher's sources; those passed once per request, at the first and last one."""
     found = []
-    for source in sorted((REPOSITORY / "slurm").glob("*.py")):
+    for source in sorted((REPOSITORY / "slurm").rglob("*.py")):
         for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "fault_point":
                 (name, *of) = call.args

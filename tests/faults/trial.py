@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
-from slurm.state.plan_file import read_plan
-from slurm.state.submissions import Journal
+from kd.rundir.journal import Journal
+from slurm.state.planned_jobs import read_plan
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import Desk, training_process, wait_until
 from tests.testbed import Testbed

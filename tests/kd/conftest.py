@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kd.run import run_stage
 from kd.rundir.folders import StageFolder
+from kd.rundir.stage_result import damaged_artefacts, load_result
+from kd.rundir.stage_spec import TrainSettings
 from kd.stages.context import in_place
 
 CE = {"ce": {"weight": 1.0, "arguments": {}}}
@@ -50,8 +53,25 @@ def make_spec(stage: str = "baseline", *, kind: str = "train", model: str = "con
             "checkpoint_every": 1,
             **settings,
         },
-        "resources": {},
+        "resources": {"gpus": 0, "cpus": 1, "memory_mb": 2048, "minutes": 10, "gpu_type": None},
     }
+
+
+def result_of(folder: StageFolder | Path) -> dict[str, Any]:
+    """Return the content of a finished stage's result.json."""
+    stage = folder if isinstance(folder, StageFolder) else StageFolder(folder)
+    content: dict[str, Any] = json.loads(stage.result.read_text())
+    return content
+
+
+def damaged(folder: StageFolder) -> list[str]:
+    """Return the artefacts of a finished stage that are missing or changed."""
+    return damaged_artefacts(folder, load_result(folder))
+
+
+def training_settings(**settings: Any) -> TrainSettings:
+    """Return the settings of a distillation; ``settings`` override, as spec.json has them."""
+    return msgspec.convert(make_spec("student", kind="distill", **settings)["settings"], TrainSettings)
 
 
 @pytest.fixture(autouse=True)

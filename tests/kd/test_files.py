@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from kd.files import CHUNK_BYTES, RING_BUFFERS, atomic_path, copy_hashed, sha256_file
+from kd.files import (
+    CHUNK_BYTES,
+    RING_BUFFERS,
+    append_line,
+    atomic_path,
+    copy_hashed,
+    deny_others_to_write,
+    sha256_file,
+    write_json,
+)
 
 
 @contextmanager
@@ -61,3 +70,58 @@ def test_an_atomic_write_that_fails_leaves_the_older_file(tmp_path: Path) -> Non
         write_half()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+class DiskOrder:
+    """Notes what reaches the disk, in order: ``flush NAME`` for an fsync, ``rename NAME``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[str] = []
+        fsync, replace = os.fsync, os.replace
+
+        def note_fsync(handle: int) -> None:
+            self.steps.append(f"flush {Path(os.readlink(f'/proc/self/fd/{handle}')).name}")
+            fsync(handle)
+
+        def note_replace(source: Path, target: Path) -> None:
+            self.steps.append(f"rename {Path(source).name}")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "fsync", note_fsync)
+        monkeypatch.setattr(os, "replace", note_replace)
+
+
+def test_an_atomic_write_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = DiskOrder(monkeypatch)
+    write_json(tmp_path / "result.json", {"accuracy": 0.9})
+    content, renamed, folder = disk.steps
+    part = content.removeprefix("flush ")
+    assert part.startswith(".result.json.")
+    assert (content, renamed, folder) == (f"flush {part}", f"rename {part}", f"flush {tmp_path.name}")
+
+
+def test_a_write_to_scratch_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = DiskOrder(monkeypatch)
+    with atomic_path(tmp_path / "copy", durable=False) as temporary:
+        temporary.write_text("x")
+    assert [step.split()[0] for step in disk.steps] == ["rename"]
+
+
+def test_a_line_is_on_the_disk_when_it_counts_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = DiskOrder(monkeypatch)
+    append_line(tmp_path / "journal.jsonl", "a line")
+    assert disk.steps == ["flush journal.jsonl"]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
+def test_others_cannot_write_to_what_is_made_from_then_on(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        deny_others_to_write()
+        (tmp_path / "folder").mkdir()
+        write_json(tmp_path / "folder" / "file.json", {})
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "folder", tmp_path / "folder" / "file.json"):
+        assert path.stat().st_mode & 0o022 == 0
+        assert path.stat().st_mode & 0o044 == 0o044 & ~mask, "what the shell allowed others to read stays so"

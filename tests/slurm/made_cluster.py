@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from msgspec import structs
+
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.partitions_and_nodes import LiveState, parse_partitions
 from slurm.cluster.profile import Profile
 from tests.slurm.made_runs import SAID
@@ -19,7 +20,7 @@ TWO_TYPES = {"gpu_speed": {"a100": 2.5, "v100": 1.0}}
 
 def needs(**changes: Any) -> Needs:
     """One GPU, 4 CPUs, 8000 MiB, 10 hours, changed."""
-    return replace(NEEDS, **changes)
+    return structs.replace(NEEDS, **changes)
 
 
 def profile(*partitions: str | Mapping[str, Any], **keys: Any) -> Profile:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from kd.files import write_json
-from kd.jobfile.plan import Plan, plan_job
-from kd.jobfile.schema import Job
+from kd.jobfile.plan import Plan, plan_pipeline
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.journal import Journal
 from slurm.cluster.job_states import SQUEUE_FIELDS
-from slurm.state.submissions import Journal
+from slurm.submission.executors import EXECUTORS
 
 SAID = Path(__file__).parent / "said"  # what a real Slurm 22.05.8 said
 
@@ -41,7 +42,9 @@ def plan_of(seeds: Iterable[int]) -> Plan:
         "report": {"kind": "report"},
     }
     data = {"name": "synthetic", "validation": 10}
-    return plan_job(Job.model_validate({"pipeline": "test", "data": data, "seeds": list(seeds), "stages": stages}))
+    return plan_pipeline(
+        Pipeline.model_validate({"pipeline": "test", "data": data, "seeds": list(seeds), "stages": stages})
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,23 @@ class MadeRun:
     def submit(self, ids: dict[JobKey, str], *, executor: str = "slurm", released: bool = True) -> None:
         """Journal a submission as kd-submit does."""
         token = f"kd:test:{next(iter(ids)).stage}:1"
-        if executor == "slurm":
-            self.journal.intend(token, ids)
+        if not EXECUTORS[executor].is_cluster:
+            self.journal.started(token, executor, {key: int(pid) for key, pid in ids.items()})
+            return
+        self.journal.intend(token, ids)
         self.journal.submitted(token, executor, ids)
-        if released and executor == "slurm":
+        if released:
             self.journal.released(ids.values())
 
     def finish(self, key: JobKey, **fields: Any) -> None:
-        fingerprint = next(job.fingerprint for job in self.plan.jobs if job.key == key)
-        write_json(self.run.stage(key).result, {"fingerprint": fingerprint, **fields})
+        """Write the result of the job's newest submission, or of the one that ``job_id`` names."""
+        planned = next(job for job in self.plan.jobs if job.key == key)
+        newest = self.journal.newest().get(key)
+        job_id = fields.pop("job_id", newest.job_id if newest and newest.process is None else None)
+        job = {"job_id": job_id, **fields.pop("job", {})}
+        identity = {"stage": key.stage, "seed": key.seed, "kind": planned.kind, "role": None, "pipeline": "test"}
+        rest = {"fingerprint": planned.fingerprint, "parents": {}, "files": {}, "finished": time.time(), **fields}
+        write_json(self.run.stage(key).result, {"format": 1, **identity, "job": job, **rest})
 
     def beat(self, key: JobKey, *, ago: float = 0.0, **fields: Any) -> None:
         """Write a heartbeat that was written so many seconds ago."""
@@ -81,9 +92,9 @@ class MadeRun:
         write_json(self.run.stage(key).failure, failure)
 
 
-def make_run(folder: Path, seeds: Iterable[int] = (1, 2)) -> MadeRun:
+def make_run(folder: Path, seeds: Iterable[int] = (1, 2), *, name: str = "trial") -> MadeRun:
     plan = plan_of(seeds)
-    run = RunFolder(folder / "results" / "trial")
+    run = RunFolder(folder / "results" / name)
     write_json(run.plan, plan.to_json())
     return MadeRun(run, plan)
 

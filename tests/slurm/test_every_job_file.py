@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kd.files import read_json
-from kd.jobfile.load import load_job
+from kd.jobfile.load import load_pipeline
 from kd.report.collect import UNMEASURED
 from kd.report.command import main as collect
 from slurm.commands.submit import main as submit
@@ -69,7 +69,7 @@ def run_tiny(name: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert submit([name, *words]) == 0
     (family,) = read_json(results / name / "report.json").values()
     assert family["missing"] == []
-    stages = load_job(name, tiny=True).stages.items()
+    stages = load_pipeline(name, tiny=True).stages.items()
     assert list(family["stages"]) == [name for name, stage in stages if stage.kind not in (*UNMEASURED, "report")]
     assert {(stage["n"], stage["planned"]) for stage in family["stages"].values()} == {(1, 1)}
     return results / name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kd.rundir.folders import JobKey
-from slurm.state.submissions import Journal
+from kd.rundir.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import STAGES, Desk, wait_until, weights
 from tests.testbed import Testbed

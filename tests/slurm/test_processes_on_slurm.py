@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kd.rundir.folders import JobKey, read_object
-from slurm.state.submissions import Journal
+from kd.rundir.journal import Journal
 from tests.slurm.launching import Desk, wait_until, weights
 from tests.testbed import Testbed
 

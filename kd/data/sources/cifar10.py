@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kd.data.archive import ARCHIVE_SUFFIXES, read_files
+from kd.data.archive import ARCHIVE_SUFFIXES, read_contents
 from kd.data.arrays import ImageArrays, arrays_of
 from kd.data.cifar_batches import SIZE, Layout, base_name, find, read_parts
+from kd.data.class_folders import in_a_part
+from kd.data.decode import Decoding
 from kd.data.decoded import SUFFIX, read_decoded
-from kd.data.image_tree import Decoding, image_tree, is_tree_image
+from kd.data.image_tree import image_tree
 from kd.errors import DataError
 
 __all__ = ["cifar10"]
@@ -42,12 +44,12 @@ def cifar10(root: Path | None) -> ImageArrays:
     source = find(root, _LAYOUT)
     if source.suffix == SUFFIX:
         return _checked(read_decoded(source), source)
-    files = read_files(source, lambda path: base_name(path) in _LAYOUT.batches or is_tree_image(path))
-    batches = {name: data for path, data in files.items() if (name := base_name(path)) in _LAYOUT.batches}
+    contents = read_contents(source, lambda path: base_name(path) in _LAYOUT.batches or in_a_part(path))
+    batches = {name: data for path, data in contents.files.items() if (name := base_name(path)) in _LAYOUT.batches}
     if batches:
         train, test = read_parts(source, batches, _LAYOUT, b"labels")
     else:
-        tree = image_tree(source, files, Decoding(size=SIZE, channels=3, resize=False))
+        tree = image_tree(source, contents, Decoding(size=SIZE, channels=3, resize=False))
         if tree.classes != CLASSES:
             found = ", ".join(tree.classes)
             raise DataError(f"{source}: classes are {found}; for other data use image_folder")

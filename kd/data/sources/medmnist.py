@@ -1,7 +1,8 @@
 """MedMNIST (Yang et al. 2023): medical images, one .npz file per data set and size; read without unpickling.
 
 Such a file holds train_images, val_images and test_images, uint8 [N, H, W, 3] or grey [N, H, W], and the same with
-``_labels``, [N, 1]. The official training and validation parts together are the training part here: docs/data.md.
+``_labels``, [N, 1] (chestmnist: [N, 14] of 0 and 1). The official training and validation parts together are the
+training part here: docs/data.md.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kd.data.archive import require_ratio
 from kd.data.arrays import ImageArrays, arrays_of, channel_statistics
-from kd.data.medmnist_flags import FLAGS
+from kd.data.medmnist_flags import FLAGS, find_file
 from kd.errors import DataError
 
 __all__ = ["medmnist"]
 
-_USUAL_SIZE = 28  # the files of this size carry none in their names
 # What reading a damaged or hostile .npz raises; a pickle inside it is a ValueError, an absurd shape a MemoryError.
 _DAMAGE = (OSError, EOFError, KeyError, ValueError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
@@ -35,6 +36,7 @@ def medmnist(
     *,
     flag: Literal[
         "pathmnist",
+        "chestmnist",
         "dermamnist",
         "octmnist",
         "pneumoniamnist",
@@ -48,36 +50,20 @@ def medmnist(
     ],
     size: Literal[28, 64, 128, 224] = 28,
 ) -> ImageArrays:
-    """MedMNIST: eleven sets of medical images of 28 to 224 pixels, 2 to 11 classes, colour or grey.
+    """MedMNIST: twelve sets of medical images of 28 to 224 pixels; chestmnist has 14 labels per image.
 
     ``root`` is the .npz file of the ``flag`` and ``size``, or the folder that holds it under its official name
     (pathmnist.npz, pathmnist_64.npz). The training part is the official training and validation parts together; the
     test part is the official one. Raises DataError naming the file, and the array in it that is at fault.
     """
-    source = _find(root, flag, size)
+    source = find_file(root, flag, size)
     with _opened(source) as pack:
         parts = [_read_part(source, pack, part, flag, size) for part in ("train", "val", "test")]
     images, labels = (torch.cat(both) for both in zip(*parts[:2], strict=True))
     mean, std = channel_statistics(images)
-    classes = tuple(str(number) for number in range(FLAGS[flag].classes))
-    return arrays_of(source, (images, labels), parts[2], classes=classes, mean=mean, std=std)
-
-
-def _find(root: Path | None, flag: str, size: int) -> Path:
-    """Return the file to read: ``root`` itself or the one of the official name in it."""
-    name = f"{flag}.npz" if size == _USUAL_SIZE else f"{flag}_{size}.npz"
-    if root is None:
-        raise DataError(f"data set medmnist needs data.root: {name} or its folder")
-    if root.is_dir():
-        if not (root / name).is_file():
-            raise DataError(f"{root}: holds no {name}")
-        return root / name
-    if not root.is_file():
-        raise DataError(f"{root}: no such file or folder")
-    named = root.stem.partition("_")[0]
-    if named != flag and named in (*FLAGS, "chestmnist"):
-        raise DataError(f"{root}: is {named}, but data.flag is {flag}")
-    return root
+    facts = FLAGS[flag]
+    several = facts.multi_label
+    return arrays_of(source, (images, labels), parts[2], classes=facts.names, mean=mean, std=std, multi_label=several)
 
 
 @contextmanager
@@ -86,6 +72,10 @@ def _opened(source: Path) -> Iterator[NpzFile]:
         try:
             file = opened.enter_context(source.open("rb"))  # NumPy would leave a damaged file open
             pack = np.load(file, allow_pickle=False)
+            if isinstance(pack, NpzFile):
+                members: list[zipfile.ZipInfo] = pack.zip.infolist()  # type: ignore[union-attr]
+                unpacked = sum(member.file_size for member in members)
+                require_ratio(source, unpacked, source.stat().st_size)
         except _DAMAGE as error:
             raise DataError(f"{source}: damaged, or no .npz file ({_first_line(error)})") from error
         if not isinstance(pack, NpzFile):
@@ -94,23 +84,40 @@ def _opened(source: Path) -> Iterator[NpzFile]:
 
 
 def _read_part(source: Path, pack: NpzFile, part: str, flag: str, size: int) -> tuple[Tensor, Tensor]:
-    """Return images uint8 [N, C, H, W] and labels int64 [N] of one part, checked against what the flag promises."""
-    classes, channels = FLAGS[flag]
+    """Return images uint8 [N, C, H, W] and labels of one part, checked against what the flag promises.
+
+    Labels are int64 [N], or uint8 [N, K] of 0 and 1 where an image may have several.
+    """
+    facts = FLAGS[flag]
+    channels = facts.channels
     images, labels = (_read_array(source, pack, f"{part}_{kind}") for kind in ("images", "labels"))
     shape = (size, size) if channels == 1 else (size, size, channels)
     if images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0:
         promised = ", ".join(map(str, ("N", *shape)))
         raise DataError(f"{source}: {part}_images is {_described(images)}, but {flag} has uint8 [{promised}]")
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise DataError(f"{source}: {part}_labels has {labels.shape[1]} labels per image; only one can be learned here")
-    if labels.dtype.kind not in "iu" or labels.size != len(images) or len(labels) != len(images):
-        wanted = f"whole numbers, one for each of {len(images)} images"
-        raise DataError(f"{source}: {part}_labels is {_described(labels)}, not {wanted}")
-    if labels.min() < 0 or labels.max() >= classes:
-        found = f"runs from {labels.min()} to {labels.max()}"
-        raise DataError(f"{source}: {part}_labels {found}, but {flag} has {classes} classes")
+    answers = _read_labels(f"{source}: {part}_labels", labels, len(images), flag)
     planes = torch.from_numpy(np.ascontiguousarray(images)).view(len(images), size, size, channels).permute(0, 3, 1, 2)
-    return planes, torch.from_numpy(labels.reshape(-1).astype(np.int64))
+    return planes, answers
+
+
+def _read_labels(name: str, labels: NDArray[Any], count: int, flag: str) -> Tensor:
+    """Return the labels of ``count`` images; ``name`` is for error lines."""
+    facts = FLAGS[flag]
+    per_image = labels.shape[1] if labels.ndim == 2 else 1
+    expected = facts.classes if facts.multi_label else 1
+    if labels.ndim in (1, 2) and len(labels) == count and per_image != expected:
+        raise DataError(f"{name} has {per_image} labels per image, but {flag} has {expected}")
+    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or len(labels) != count:
+        wanted = f"whole numbers, {'one' if expected == 1 else expected} for each of {count} images"
+        raise DataError(f"{name} is {_described(labels)}, not {wanted}")
+    values = 2 if facts.multi_label else facts.classes
+    if labels.min() < 0 or labels.max() >= values:
+        found = f"runs from {labels.min()} to {labels.max()}"
+        has = "labels of 0 and 1" if facts.multi_label else f"{facts.classes} classes"
+        raise DataError(f"{name} {found}, but {flag} has {has}")
+    if facts.multi_label:
+        return torch.from_numpy(labels.astype(np.uint8))
+    return torch.from_numpy(labels.reshape(-1).astype(np.int64))
 
 
 def _read_array(source: Path, pack: NpzFile, name: str) -> NDArray[Any]:

@@ -21,6 +21,8 @@ __all__ = ["mnist"]
 MEAN, STD = 0.1307, 0.3081
 
 _FOLDERS = (".", "raw", "MNIST/raw")
+MAX_VALUES = 1 << 30  # EMNIST, the largest of this kind, has half as many
+_CHUNK = 16 << 20
 _IMAGES, _LABELS = 2051, 2049  # idx magic numbers: unsigned bytes in three dimensions, in one
 
 
@@ -65,19 +67,27 @@ def _read_idx(path: Path, magic: int) -> Tensor:
     """Return the unsigned bytes of an idx file: big-endian magic, one 32-bit size per dimension, then the
     values.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged or unreadable ({error})") from error
     dimensions = magic & 0xFF
     header = 4 * (1 + dimensions)
-    found = int.from_bytes(data[:4], "big")
-    if len(data) >= 4 and found != magic:
-        raise DataError(f"{path}: magic number {found} instead of {magic}; not the file its name says")
-    if len(data) < header:
-        raise DataError(f"{path}: cut off in its header")
-    shape = struct.unpack(f">{dimensions}I", data[4:header])
-    size = math.prod(shape)
-    if len(data) - header != size:
-        raise DataError(f"{path}: {len(data) - header:,} bytes of values, but its header promises {size:,}")
-    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape).copy())
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(header)
+            found = int.from_bytes(head[:4], "big")
+            if len(head) >= 4 and found != magic:
+                raise DataError(f"{path}: magic number {found} instead of {magic}; not the file its name says")
+            if len(head) < header:
+                raise DataError(f"{path}: cut off in its header")
+            shape = struct.unpack(f">{dimensions}I", head[4:])
+            size = math.prod(shape)
+            if size > MAX_VALUES:  # before memory is taken: a few megabytes of .gz can hold gigabytes of zeros
+                raise DataError(f"{path}: its header promises {size:,} values, more than the {MAX_VALUES:,} allowed")
+            data = bytearray()
+            while chunk := file.read(min(_CHUNK, size - len(data))):
+                data += chunk
+            more = len(file.read(1))
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged or unreadable ({error})") from error
+    if len(data) != size or more:
+        bytes_found = f"more than {size:,}" if more else f"{len(data):,}"
+        raise DataError(f"{path}: {bytes_found} bytes of values, but its header promises {size:,}")
+    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).reshape(shape))

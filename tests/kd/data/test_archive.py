@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kd.data import archive
-from kd.data.archive import read_files
+from kd.data.archive import list_contents, read_files
 from kd.data.hashing import hash_stream
 from kd.errors import DataError
 
@@ -157,6 +157,99 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, name: str, data: bytes | 
     with pytest.raises(DataError, match=message) as refused:
         read_files(source, everything)
     assert str(source) in str(refused.value)
+
+
+def test_folders_and_files_that_nobody_wants_are_listed_and_hidden_ones_are_not(tmp_path: Path) -> None:
+    (tmp_path / "set/train/cow").mkdir(parents=True)
+    (tmp_path / "set/train/.hidden").mkdir()
+    (tmp_path / "set/train/a.txt").write_bytes(b"x")
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(tmp_path / "set", ".")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as pack:
+        for path in sorted((tmp_path / "set").rglob("*")):
+            pack.write(path, path.relative_to(tmp_path / "set"))
+    for name in ("set", "set.tar", "set.zip"):
+        contents = list_contents(tmp_path / name)
+        assert [folder for folder in contents.folders if folder != "."] == ["train", "train/cow"]
+        assert (contents.files, contents.others) == ({}, ["train/a.txt"])
+
+
+def test_a_zip_written_with_backslashes_holds_folders(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as pack:
+        pack.writestr(zipfile.ZipInfo("train\\cow\\1.png"), b"x")
+    assert read_files(tmp_path / "some.zip", everything) == {"train/cow/1.png": b"x"}
+
+
+@pytest.mark.parametrize("name", ["many.zip", "many.tar.gz"])
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(archive, "FREE_BYTES", 1 << 20)
+    zeros, source = bytes(1 << 20), tmp_path / name
+    if name.endswith("zip"):
+        with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as pack:
+            for number in range(4):
+                pack.writestr(f"{number}", zeros)
+    else:
+        with tarfile.open(source, "w:gz") as tar:
+            for number in range(4):
+                member = tarfile.TarInfo(f"{number}")
+                member.size = len(zeros)
+                tar.addfile(member, io.BytesIO(zeros))
+    read: list[str] = []
+    with pytest.raises(DataError, match=r"bytes that unpack to [\d,]+ or more, over 50 times as much; refused"):
+        read_files(source, lambda path: not read.append(path))
+    assert len(read) < 2  # before the memory is taken
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_tar_header_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("huge")
+    member.type, member.size = kind, 2 << 30
+    source = tmp_path / "some.tar"
+    source.write_bytes(member.tobuf(tarfile.USTAR_FORMAT) + bytes(10_240))
+    with pytest.raises(DataError, match="a header of more than 1,048,576 bytes; refused"):
+        read_files(source, everything)
+
+
+def test_long_names_of_honest_archives_are_read_and_absurd_ones_refused(tmp_path: Path) -> None:
+    for length, kind in ((3000, tarfile.PAX_FORMAT), (3000, tarfile.GNU_FORMAT), (5000, tarfile.PAX_FORMAT)):
+        with tarfile.open(tmp_path / "some.tar", "w", format=kind) as tar:
+            tar.addfile(tarfile.TarInfo("n" * length), io.BytesIO())
+        if length == 3000:
+            assert list(read_files(tmp_path / "some.tar", everything)) == ["n" * length]
+        else:
+            with pytest.raises(DataError, match="is a name of 5,000 characters; refused"):
+                read_files(tmp_path / "some.tar", everything)
+
+
+def test_more_members_than_allowed_are_refused(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 2)
+    source = pack({"a": b"", "b": b"", "c": b""})
+    if source.is_dir():
+        assert len(read_files(source, everything)) == 3
+        return
+    with pytest.raises(DataError, match="has more than 2 members; refused"):
+        read_files(source, everything)
+
+
+def test_a_zip_member_larger_than_its_entry_says_takes_no_more_memory(tmp_path: Path) -> None:
+    source = tmp_path / "some.zip"
+    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as pack:
+        pack.writestr("a", bytes(1 << 20))
+    size = (1 << 20).to_bytes(4, "little")
+    source.write_bytes(source.read_bytes().replace(size, (100).to_bytes(4, "little")))
+    with pytest.raises(DataError, match=r"some.zip: .*(damaged|Bad CRC-32)"):
+        read_files(source, everything)
+
+
+def test_terminal_escapes_in_names_are_printed_as_text(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        member = tarfile.TarInfo("a\x1b]0;title\x07")
+        member.type = tarfile.SYMTYPE
+        tar.addfile(member)
+    with pytest.raises(DataError, match=r"'a\\x1b\]0;title\\x07' is a link"):
+        read_files(tmp_path / "some.tar", everything)
 
 
 def test_a_folder_may_hold_links_to_files(tmp_path: Path) -> None:

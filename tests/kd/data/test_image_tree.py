@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from kd.data.image_tree import Decoding, read_image_tree
+from kd.data.decode import Decoding
+from kd.data.image_tree import read_image_tree
 from kd.errors import DataError
 
 Pack = Callable[[Mapping[str, bytes]], Path]
@@ -138,3 +139,93 @@ def test_formats_whose_readers_start_programs_are_refused(tar: Pack) -> None:
     files = {f"{part}/a/1.png": postscript for part in ("train", "test")}
     with pytest.raises(DataError, match="is no image that can be read"):
         read_image_tree(tar(files), EXACT)
+
+
+def test_nested_folders_and_linked_ones_are_read(tmp_path: Path, image_file: Png) -> None:
+    write = {
+        "train/ant/1.png": 1,
+        "train/cow/farm/1.png": 2,
+        "elsewhere/2.png": 3,
+        "far/ant/1.png": 4,
+        "far/cow/1.png": 5,
+    }
+    for name, value in write.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(image_file(value))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/train").symlink_to(tmp_path / "train")
+    (tmp_path / "set/test").symlink_to("../far")
+    (tmp_path / "train/cow/barn").symlink_to(tmp_path / "elsewhere")
+    tree = read_image_tree(tmp_path / "set", EXACT)
+    assert tree.train_images[:, 0, 0, 0].tolist() == [1, 3, 2]
+    assert tree.train_labels.tolist() == [0, 1, 1]
+    assert tree.test_images[:, 0, 0, 0].tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".ppm", ".gif", ".JPeG", ".webp", ".bmp", ".pgm"])
+def test_suffixes_of_all_kinds_are_read(tar: Pack, image_file: Png, suffix: str) -> None:
+    kinds = {".tif": "TIFF", ".tiff": "TIFF", ".jpeg": "JPEG", ".pgm": "PPM"}
+    kind = kinds.get(suffix.lower(), suffix[1:].upper())
+    files = {f"{part}/{name}/1{suffix}": image_file(200, kind=kind) for part in ("train", "test") for name in "ab"}
+    tree = read_image_tree(tar(files), Decoding(size=32, channels=1, resize=False))
+    assert tree.train_images.float().mean() == pytest.approx(200, abs=2)
+    assert len(tree.train_images) == 2
+
+
+def test_what_is_left_out_is_printed(pack: Pack, files: dict[str, bytes], image_file: Png, capsys) -> None:
+    two = [Image.new("L", (32, 32), value) for value in (1, 2)]
+    buffer = io.BytesIO()
+    two[0].save(buffer, "TIFF", save_all=True, append_images=two[1:])
+    extra = {"train/cat/x.heic": b"x", "val/cat/1.png": image_file(1), "train/cat/stack.tif": buffer.getvalue()}
+    source = pack(files | extra)
+    read_image_tree(source, EXACT)
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 3
+    assert all(line.startswith(f"kd: {source}: ") for line in printed)
+    assert "'val/cat/1.png'" in printed[0]
+    assert "(1 .heic): 'train/cat/x.heic'" in printed[1]
+    assert "of 1 file with several pages or frames the first is read: 'train/cat/stack.tif'" in printed[2]
+
+
+def unsplit(image_file: Png, count: int) -> dict[str, bytes]:
+    """Return images of two classes, three times as many of the second; each has a colour of its own."""
+    cats = {f"cat/{number}.png": image_file((number, 1, 0)) for number in range(count)}
+    return cats | {f"dog/{number}.png": image_file((number, 2, 0)) for number in range(3 * count)}
+
+
+def test_a_share_becomes_the_test_part_where_the_folder_has_none(pack: Pack, image_file: Png) -> None:
+    tree = read_image_tree(pack(unsplit(image_file, 20)), EXACT, 0.25)
+    assert torch.bincount(tree.test_labels).tolist() == [5, 15]
+    assert torch.bincount(tree.train_labels).tolist() == [15, 45]
+    both = torch.cat([tree.train_images, tree.test_images])[:, :2, 0, 0]
+    assert len(both.unique(dim=0)) == 80
+
+
+def test_the_cut_follows_the_content_and_neither_names_nor_other_images(tmp_path: Path, image_file: Png) -> None:
+    def tested(files: Mapping[str, bytes], name: str) -> set[int]:
+        source = tmp_path / name
+        for path, data in files.items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_bytes(data)
+        tree = read_image_tree(source, EXACT, 0.25)
+        return set(tree.test_images[tree.test_labels == 0, 0, 0, 0].tolist())
+
+    files = unsplit(image_file, 20)
+    renamed = {name.replace("cat/", "cat/renamed-"): data for name, data in files.items()}
+    assert tested(files, "one") == tested(renamed, "two")
+    more = files | {f"dog/more-{number}.png": image_file((number, 3, 0)) for number in range(20)}
+    assert len(tested(files, "three") ^ tested(more, "four")) <= 2
+
+
+def test_one_image_under_two_names_comes_to_one_part(tar: Pack, image_file: Png) -> None:
+    files = unsplit(image_file, 20)
+    twice = files | {name.replace(".png", "-copy.png"): data for name, data in files.items()}
+    tree = read_image_tree(tar(twice), EXACT, 0.3)
+    parts = [set(map(tuple, part[:, :2, 0, 0].tolist())) for part in (tree.train_images, tree.test_images)]
+    assert not parts[0] & parts[1]
+
+
+def test_a_class_too_small_for_both_parts_is_named(tar: Pack, image_file: Png) -> None:
+    files = unsplit(image_file, 20) | {"eel/1.png": image_file((9, 9, 9))}
+    with pytest.raises(DataError, match=r"with 'test: 0.2' the test part has no image of 'eel'; give"):
+        read_image_tree(tar(files), EXACT, 0.2)

@@ -135,3 +135,25 @@ def test_a_term_without_its_teacher_and_an_empty_loss_are_refused() -> None:
         WeightedTerms([make_term("ce", 1.0), make_term("kd", 1.0)], student=network())
     with pytest.raises(SpecError, match="at least one term"):
         WeightedTerms([], student=network())
+
+
+def test_losses_for_uneven_classes_are_given_the_counts_of_all_training_images() -> None:
+    model, it = network(), batch()
+    labels_N = torch.tensor([0] * 6 + [1] * 3 + [2, 3])  # class 4 has no image
+    losses = WeightedTerms([make_term("balanced_ce", 1.0)], student=model, labels_N=labels_N)(model, it)
+    each = nn.functional.cross_entropy(model(it.images), it.labels, reduction="none")
+    weights = torch.tensor([11 / 24, 11 / 12, 11 / 4, 11 / 4])  # images / (classes there are * images of the class)
+    torch.testing.assert_close(losses.total, (each * weights).mean())
+
+
+def test_losses_for_rare_labels_are_given_both_answers_counts() -> None:
+    model, it = network(), batch()
+    labels_BK = torch.eye(4, 5, dtype=torch.uint8)
+    labels_NK = torch.cat([labels_BK, labels_BK.new_zeros(6, 5)])
+    term = make_term("balanced_bce", 1.0)
+    losses = WeightedTerms([term], student=model, labels_N=labels_NK)(model, replace(it, labels=labels_BK))
+    each = nn.functional.binary_cross_entropy_with_logits(model(it.images), labels_BK.float(), reduction="none")
+    yes, no = 10 / (2 * 1), 10 / (2 * 9)
+    weights = torch.where(labels_BK == 1, yes, no)
+    weights[:, 4] = 1.0  # nobody has the fifth label: all its answers are no
+    torch.testing.assert_close(losses.total, (each * weights).mean())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kd.distill.teacher import LiveTeacher, load_teacher
+from kd.distill.teacher import LiveTeacher, load_trained_model
 from kd.errors import CheckpointError
 from kd.losses.logit import kd
 from kd.train.step import Batch
@@ -61,9 +61,9 @@ def test_a_teacher_that_sees_what_the_images_have_not_is_refused(tmp_path: Path)
     own = replace(CARD, in_channels=4, mean=(0.5,) * 4, std=(0.5,) * 4, modalities=(("rgb", 3), ("ir", 1)))
     save_weights(tmp_path / "it.safetensors", own.build().state_dict(), own)
     with pytest.raises(CheckpointError, match=r"trained for modalities 2 \(rgb, ir\), the student has 1 \(rgb\)"):
-        load_teacher(tmp_path / "it.safetensors", student=replace(CARD, modalities=(("rgb", 3),)))
+        load_trained_model(tmp_path / "it.safetensors", student=replace(CARD, modalities=(("rgb", 3),)))
     with pytest.raises(CheckpointError, match="multi_label False, the student has True"):
-        load_teacher(tmp_path / "it.safetensors", student=replace(own, multi_label=True))
+        load_trained_model(tmp_path / "it.safetensors", student=replace(own, multi_label=True))
 
 
 def test_the_teacher_is_frozen_in_evaluation_mode_and_changes_nothing() -> None:
@@ -92,7 +92,7 @@ def test_a_loss_can_differentiate_against_what_the_teacher_gives() -> None:
 def test_a_teacher_comes_back_from_its_weights_alone(tmp_path: Path) -> None:
     model = OWN.build()
     save_weights(tmp_path / "best.safetensors", model.state_dict(), OWN)
-    loaded, card = load_teacher(tmp_path / "best.safetensors", student=CARD)
+    loaded, card = load_trained_model(tmp_path / "best.safetensors", student=CARD)
     assert card == OWN
     assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -108,7 +108,7 @@ def test_a_teacher_comes_back_from_its_weights_alone(tmp_path: Path) -> None:
 def test_a_teacher_of_other_data_is_refused_in_one_line(tmp_path: Path, change: dict, words: str) -> None:
     save_weights(tmp_path / "best.safetensors", CARD.build().state_dict(), CARD)
     with pytest.raises(CheckpointError, match=words) as error:
-        load_teacher(tmp_path / "best.safetensors", student=replace(CARD, **change))
+        load_trained_model(tmp_path / "best.safetensors", student=replace(CARD, **change))
     assert "\n" not in str(error.value)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kd.errors import SpecError
-from kd.jobfile.load import load_job
-from kd.jobfile.schema import Job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.stage import Pipeline
 
 TEXT = """\
 pipeline: test
@@ -35,18 +35,18 @@ stages:
   report: {kind: report}
 """
 
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 
 
 @pytest.fixture
 def load_text(tmp_path: Path) -> LoadText:
     """Load a job (a teacher, a student and a report, or the ``text`` given) with overrides applied."""
 
-    def load(*overrides: str, text: str = TEXT, **options: Any) -> Job:
+    def load(*overrides: str, text: str = TEXT, **options: Any) -> Pipeline:
         path = tmp_path / "job.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            return load_job(str(path), overrides=overrides, **options)
+            return load_pipeline(str(path), overrides=overrides, **options)
         except SpecError as error:
             raise SpecError([line.replace(f"{path}:", "job.yaml:") for line in error.lines]) from None
 

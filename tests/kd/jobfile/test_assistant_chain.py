@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.shapes import Shape, image_shape
 from tests.conftest import REPOSITORY
 
@@ -30,8 +30,8 @@ def promised() -> list[list[str]]:
 @pytest.mark.parametrize("overrides", promised(), ids=lambda overrides: overrides[0].partition("=")[0])
 def test_a_variant_plans(overrides: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
-    changed = plan_job(load_job(str(JOB_FILE), overrides=overrides)).jobs
-    unchanged = plan_job(load_job(str(JOB_FILE))).jobs
+    changed = plan_pipeline(load_pipeline(str(JOB_FILE), overrides=overrides)).jobs
+    unchanged = plan_pipeline(load_pipeline(str(JOB_FILE))).jobs
     assert [job.key for job in changed] == [job.key for job in unchanged]
     assert changed[0].fingerprint != unchanged[0].fingerprint
 
@@ -45,5 +45,5 @@ def test_the_header_s_medmnist_is_the_page_s(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("KD_DATA", str(tmp_path))
     (written,) = re.findall(r"--set '(data=[^']+)'", JOB_FILE.read_text(encoding="utf-8"))
     assert written in PAGE
-    shape = image_shape(load_job(str(JOB_FILE), overrides=[written]).data)
+    shape = image_shape(load_pipeline(str(JOB_FILE), overrides=[written]).data)
     assert shape == Shape(classes=9, channels=3, size=28)

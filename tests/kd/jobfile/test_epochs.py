@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from kd.jobfile.load import load_job
-from kd.jobfile.schema import Job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.stage import Pipeline
 from tests.conftest import REPOSITORY
 
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 FaultsOf = Callable[..., Sequence[str]]
 
 
-def trainings(job: Job) -> dict[str, Any]:
+def trainings(job: Pipeline) -> dict[str, Any]:
     """Return the stages of a job that train."""
     return {name: stage for name, stage in job.stages.items() if getattr(stage, "optimizer", None)}
 
 
 def test_milestones_keep_their_share_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_DATA", "/data")
-    job = load_job(str(REPOSITORY / "jobs/cnn_pipeline.yaml"), epochs=20)
+    job = load_pipeline(str(REPOSITORY / "jobs/cnn_pipeline.yaml"), epochs=20)
     found = {name: (stage.epochs, stage.schedule.arguments["milestones"]) for name, stage in trainings(job).items()}
     assert found == {"teacher": (20, [10, 15, 18]), "baseline": (20, [10, 15, 18]), "distilled": (20, [10, 15, 18])}
 
@@ -31,7 +31,7 @@ def test_milestones_keep_their_share_of_the_training(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_job_file_takes_any_length(path: Any, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_DATA", "/data")
-    assert {stage.epochs for stage in trainings(load_job(str(path), epochs=epochs)).values()} == {epochs}
+    assert {stage.epochs for stage in trainings(load_pipeline(str(path), epochs=epochs)).values()} == {epochs}
 
 
 def test_a_warm_up_is_shortened_too(load_text: LoadText) -> None:

@@ -8,16 +8,16 @@ from itertools import pairwise
 import pytest
 
 from kd.jobfile.graph import cycle, in_order, references
-from kd.jobfile.schema import Job
+from kd.jobfile.stage import Pipeline
 
-JobOf = Callable[[Mapping[str, str | list[str] | None]], Job]
+JobOf = Callable[[Mapping[str, str | list[str] | None]], Pipeline]
 
 
 @pytest.fixture
 def job_of() -> JobOf:
     """Build an unchecked job from ``stage -> its teacher`` (None: it trains alone; 'report': it reports)."""
 
-    def build(teachers: Mapping[str, str | list[str] | None]) -> Job:
+    def build(teachers: Mapping[str, str | list[str] | None]) -> Pipeline:
         training = {"model": "convnet", "epochs": 1, "optimizer": {"name": "sgd", "lr": 1}}
         stages = {
             name: {"kind": "report"} if teacher == "report"
@@ -26,7 +26,7 @@ def job_of() -> JobOf:
             for name, teacher in teachers.items()
         }  # fmt: skip
         data = {"name": "digits", "validation": 9}
-        return Job.model_validate({"pipeline": "x", "data": data, "seeds": [1], "stages": stages})
+        return Pipeline.model_validate({"pipeline": "x", "data": data, "seeds": [1], "stages": stages})
 
     return build
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from kd.catalog import load
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, PlannedJob, plan_job
-from kd.jobfile.schema import Job, SearchStage, TrainStage
+from kd.jobfile.kinds.search import SearchStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
+from kd.jobfile.stage import Pipeline
 from kd.search.halving import cost, rungs
 from tests.conftest import REPOSITORY
 
@@ -30,29 +32,29 @@ TAKEN_AWAY = {
 
 
 @pytest.fixture(scope="module")
-def job() -> Job:
+def job() -> Pipeline:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KD_DATA", "/data")
-        return load_job(str(REPOSITORY / "jobs/hpmkd_mnist.yaml"))
+        return load_pipeline(str(REPOSITORY / "jobs/hpmkd_mnist.yaml"))
 
 
 @pytest.fixture(scope="module")
-def plan(job: Job) -> Plan:
-    return plan_job(job)
+def plan(job: Pipeline) -> Plan:
+    return plan_pipeline(job)
 
 
-def written(job: Job, name: str) -> dict[str, Any]:
+def written(job: Pipeline, name: str) -> dict[str, Any]:
     """Return what a stage says, its place in the report aside."""
     return job.stages[name].model_dump(exclude={"role", "about"})
 
 
 @pytest.mark.parametrize("arm", TAKEN_AWAY)
-def test_an_arm_lacks_one_component_and_is_else_the_same(job: Job, arm: str) -> None:
+def test_an_arm_lacks_one_component_and_is_else_the_same(job: Pipeline, arm: str) -> None:
     whole, without = written(job, "hpmkd.whole"), written(job, arm)
     assert {key for key in whole if whole[key] != without[key]} == TAKEN_AWAY[arm]
 
 
-def test_all_students_are_one_network_trained_in_one_way(job: Job) -> None:
+def test_all_students_are_one_network_trained_in_one_way(job: Pipeline) -> None:
     student = job.stages["direct"]
     assert isinstance(student, TrainStage)
     same_network = {name for name, stage in job.stages.items() if getattr(stage, "model", None) == student.model}
@@ -67,7 +69,7 @@ def test_all_students_are_one_network_trained_in_one_way(job: Job) -> None:
     assert list(longer) == ["kd_equal_epochs"]
 
 
-def test_equal_epochs_are_all_that_hpmkd_takes_but_the_teacher(job: Job, plan: Plan) -> None:
+def test_equal_epochs_are_all_that_hpmkd_takes_but_the_teacher(job: Pipeline, plan: Plan) -> None:
     first = {planned.key.stage: planned for planned in reversed(plan.jobs)}
 
     def ancestors(planned: PlannedJob) -> set[str]:
@@ -84,7 +86,7 @@ def test_equal_epochs_are_all_that_hpmkd_takes_but_the_teacher(job: Job, plan: P
     assert spent == epochs("kd_equal_epochs")
 
 
-def test_the_baseline_may_search_as_long_and_as_widely(job: Job) -> None:
+def test_the_baseline_may_search_as_long_and_as_widely(job: Pipeline) -> None:
     ours, theirs = job.stages["hpmkd_search"], job.stages["kd_search"]
     assert isinstance(ours, SearchStage)
     assert isinstance(theirs, SearchStage)
@@ -92,7 +94,7 @@ def test_the_baseline_may_search_as_long_and_as_widely(job: Job) -> None:
     assert set(ours.space) <= set(theirs.space)
 
 
-def test_assistants_shrink_from_the_teacher_to_the_student_in_equal_ratios(job: Job) -> None:
+def test_assistants_shrink_from_the_teacher_to_the_student_in_equal_ratios(job: Pipeline) -> None:
     def parameters(name: str) -> int:
         stage = job.stages[name]
         assert isinstance(stage, TrainStage)
@@ -110,11 +112,11 @@ def test_it_is_the_protocol_of_the_plan(plan: Plan) -> None:
     assert {name: len(planned) for name, planned in jobs.items() if name != "report"} == dict.fromkeys(
         (name for name in jobs if name != "report"), 5
     )
-    settings = jobs["hpmkd.whole"][0].spec["settings"]
+    settings = jobs["hpmkd.whole"][0].spec.to_json()["settings"]
     assert (settings["epochs"], settings["batch_size"]) == (20, 128)
     assert settings["optimizer"]["arguments"]["weight_decay"] == 5e-4
     assert settings["schedule"] == {"name": "cosine", "arguments": {"warmup": 0.0, "final": 0.01}}
-    assert jobs["hpmkd.whole"][0].spec["data"]["validation"] == 5000
+    assert jobs["hpmkd.whole"][0].spec.to_json()["data"]["validation"] == 5000
 
 
 def test_every_arm_meets_hpmkd_in_the_report(plan: Plan) -> None:

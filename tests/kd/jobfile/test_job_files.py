@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from kd.errors import run_command
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BROKEN = sorted((REPOSITORY / "tests/specs/broken").glob("*.yaml"))
@@ -34,7 +34,7 @@ def test_a_broken_file_ends_in_its_announced_lines_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
 
     def main() -> int:
-        plan_job(load_job(str(path)))
+        plan_pipeline(load_pipeline(str(path)))
         return 0
 
     assert run_command(main) == 2
@@ -50,7 +50,7 @@ def test_a_broken_file_ends_in_its_announced_lines_and_exit_code_2(
 def test_a_good_file_loads_and_plans(path: Path, tiny: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert plan_job(load_job(str(path), tiny=tiny)).jobs
+    assert plan_pipeline(load_pipeline(str(path), tiny=tiny)).jobs
 
 
 @pytest.mark.parametrize("tiny", [False, True])
@@ -60,10 +60,10 @@ def test_a_job_written_back_as_yaml_is_the_same_job(
 ) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    job = load_job(str(path), tiny=tiny)
+    job = load_pipeline(str(path), tiny=tiny)
     copy = tmp_path / "job.yaml"
     copy.write_text(yaml.safe_dump(job.model_dump(mode="json", exclude_unset=True), sort_keys=False))
-    assert plan_job(load_job(str(copy))) == plan_job(job)
+    assert plan_pipeline(load_pipeline(str(copy))) == plan_pipeline(job)
 
 
 def test_the_labs_optional_feature_distillation_is_there_to_be_uncommented(
@@ -75,9 +75,9 @@ def test_the_labs_optional_feature_distillation_is_there_to_be_uncommented(
     assert key
     wider = tmp_path / "wider.yaml"
     wider.write_text(f"{head}{key.replace('# ', '')}{block.replace('  # ', '  ')}", encoding="utf-8")
-    stages = plan_job(load_job(str(wider))).by_stage()
+    stages = plan_pipeline(load_pipeline(str(wider))).by_stage()
     assert list(stages) == ["teacher", "baseline", "distilled", "distilled_features", "report"]
-    features, distilled = (stages[name][0].spec["settings"] for name in ("distilled_features", "distilled"))
+    features, distilled = (stages[name][0].spec.to_json()["settings"] for name in ("distilled_features", "distilled"))
     extra = features["loss"].pop("fitnet")
     assert features == distilled
     assert extra["weight"] > 0

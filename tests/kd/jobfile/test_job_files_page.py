@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kd.jobfile.schema import Job
+from kd.jobfile.stage import Pipeline
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/job_files.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ TEACHER = "  teacher: {kind: train, model: convnet}\n  baseline: {kind: train, m
     ],
 )
 def test_an_example_is_the_stages_that_the_page_names(
-    example: int, stages: list[str], load_text: Callable[..., Job]
+    example: int, stages: list[str], load_text: Callable[..., Pipeline]
 ) -> None:
     text = f"{FRAME}{EXAMPLES[0]}stages:\n{TEACHER}{EXAMPLES[example]}"
     assert [name for name in load_text(text=text).stages if name.startswith("distilled")] == stages

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from kd.errors import SpecError
-from kd.jobfile.load import load_job
-from kd.jobfile.schema import CacheStage, Job, TrainStage
+from kd.jobfile.kinds.cache import CacheStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.stage import Pipeline
 
 FaultsOf = Callable[..., Sequence[str]]
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 
 
 def test_faults_come_in_the_order_of_the_file(faults_of: FaultsOf) -> None:
@@ -135,13 +137,13 @@ def test_each_unset_variable_is_a_fault(faults_of: FaultsOf, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["no_such_job", "jobs/cnn_pipelin.yaml", "", "\0", "x" * 5000])
 def test_a_job_file_that_is_not_there_ends_in_one_line(name: str) -> None:
     with pytest.raises(SpecError) as caught:
-        load_job(name)
+        load_pipeline(name)
     assert len(caught.value.lines) == 1
 
 
 def test_the_main_job_file_is_the_lab_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_DATA", "/data")
-    job = load_job("cnn_pipeline", seeds=[42])
+    job = load_pipeline("cnn_pipeline", seeds=[42])
     assert job.data.root == os.path.join("/data", "cifar10")
     trained = {name: stage for name, stage in job.stages.items() if isinstance(stage, TrainStage)}
     assert {name: stage.epochs for name, stage in trained.items()} == {

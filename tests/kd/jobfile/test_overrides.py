@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from kd.jobfile.schema import Job
+from kd.jobfile.stage import Pipeline
 
 FaultsOf = Callable[..., Sequence[str]]
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 
 
 @pytest.mark.parametrize(

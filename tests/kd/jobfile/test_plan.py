@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import REPORT_NEEDS, TRAINING_NEEDS, Needs, Plan, plan_job
-from kd.jobfile.schema import Job
-from kd.jobfile.versions import VERSIONS
+from kd.catalog import entries
+from kd.jobfile.kinds.report import REPORT_NEEDS
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
+from kd.jobfile.resolve import TRAINING_NEEDS
+from kd.jobfile.stage import Pipeline
+from kd.jobfile.versions import DATA_SETS, VERSIONS
 from kd.rundir.folders import JobKey
+from kd.rundir.stage_spec import Needs, spec_from_json
 
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 STUDENT = JobKey("student", 1)
 TEACHER = JobKey("teacher", 1)
 
@@ -24,7 +28,7 @@ def fingerprints(plan: Plan) -> dict[JobKey, str]:
 
 
 def test_stages_times_seeds_with_parents_first(load_text: LoadText) -> None:
-    plan = plan_job(load_text())
+    plan = plan_pipeline(load_text())
     assert [str(job.key) for job in plan.jobs] == [
         "teacher/seed-1", "teacher/seed-2", "student/seed-1", "student/seed-2", "report",
     ]  # fmt: skip
@@ -38,13 +42,13 @@ def test_stages_times_seeds_with_parents_first(load_text: LoadText) -> None:
 
 
 def test_one_teacher_serves_all_seeds(load_text: LoadText) -> None:
-    plan = plan_job(load_text("stages.teacher.seeds=[7]"))
+    plan = plan_pipeline(load_text("stages.teacher.seeds=[7]"))
     students = [job for job in plan.jobs if job.key.stage == "student"]
     assert [job.parents["teacher"] for job in students] == [JobKey("teacher", 7)] * 2
 
 
 def test_needs_come_from_stage_then_job_then_defaults(load_text: LoadText) -> None:
-    plan = plan_job(load_text("stages.student.resources={memory: 3G, time: 2h, gpu_type: A100}"))
+    plan = plan_pipeline(load_text("stages.student.resources={memory: 3G, time: 2h, gpu_type: A100}"))
     jobs = {job.key: job for job in plan.jobs}
     assert jobs[TEACHER].needs == Needs(
         gpus=0, cpus=TRAINING_NEEDS.cpus, memory_mb=2048, minutes=TRAINING_NEEDS.minutes
@@ -54,25 +58,25 @@ def test_needs_come_from_stage_then_job_then_defaults(load_text: LoadText) -> No
 
 
 def test_a_spec_says_all_that_a_job_does(load_text: LoadText) -> None:
-    plan = plan_job(load_text("stages.student.role=distilled"))
+    plan = plan_pipeline(load_text("stages.student.role=distilled"))
     (job,) = [job for job in plan.jobs if job.key == STUDENT]
-    assert json.loads(json.dumps(job.spec)) == job.spec
-    assert job.spec["parents"] == {
+    assert spec_from_json(json.loads(json.dumps(job.spec.to_json()))) == job.spec
+    assert job.spec.to_json()["parents"] == {
         "teacher": {"stage": "teacher", "seed": 1, "fingerprint": fingerprints(plan)[TEACHER]}
     }
-    assert job.spec["role"] == "distilled"
-    assert job.spec["settings"]["optimizer"] == {
+    assert job.spec.to_json()["role"] == "distilled"
+    assert job.spec.to_json()["settings"]["optimizer"] == {
         "name": "sgd", "arguments": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False},
     }  # fmt: skip
-    assert job.spec["settings"]["loss"]["kd"] == {"weight": 0.5, "arguments": {"temperature": 4.0}}
-    assert job.spec["data"] == {
+    assert job.spec.to_json()["settings"]["loss"]["kd"] == {"weight": 0.5, "arguments": {"temperature": 4.0}}
+    assert job.spec.to_json()["data"] == {
         "name": "digits", "root": None, "arguments": {}, "validation": 100, "train_subset": None, "test_subset": None,
     }  # fmt: skip
-    assert job.spec["resources"]["memory_mb"] == 2048
+    assert job.spec.to_json()["resources"]["memory_mb"] == 2048
 
 
 def test_plan_json_is_json(load_text: LoadText) -> None:
-    stored = plan_job(load_text()).to_json()
+    stored = plan_pipeline(load_text()).to_json()
     assert json.loads(json.dumps(stored)) == stored
     assert stored["jobs"][2]["parents"] == {"teacher": {"stage": "teacher", "seed": 1}}
 
@@ -88,7 +92,7 @@ def test_plan_json_is_json(load_text: LoadText) -> None:
     ],
 )  # fmt: skip
 def test_what_leaves_the_result_leaves_the_fingerprint(override: str, load_text: LoadText) -> None:
-    before, after = fingerprints(plan_job(load_text())), fingerprints(plan_job(load_text(override)))
+    before, after = fingerprints(plan_pipeline(load_text())), fingerprints(plan_pipeline(load_text(override)))
     assert after[STUDENT] == before[STUDENT]
     assert after[TEACHER] == before[TEACHER]
 
@@ -106,7 +110,7 @@ def test_what_leaves_the_result_leaves_the_fingerprint(override: str, load_text:
     ],
 )  # fmt: skip
 def test_what_changes_the_result_changes_the_fingerprint(override: str, load_text: LoadText) -> None:
-    before, after = fingerprints(plan_job(load_text())), fingerprints(plan_job(load_text(override)))
+    before, after = fingerprints(plan_pipeline(load_text())), fingerprints(plan_pipeline(load_text(override)))
     assert after[STUDENT] != before[STUDENT]
     assert after[TEACHER] == before[TEACHER]
 
@@ -115,14 +119,14 @@ def test_what_changes_the_result_changes_the_fingerprint(override: str, load_tex
     "override", ["stages.teacher.epochs=5", "data.train_subset=500", "stages.teacher.model.width=9"]
 )
 def test_a_changed_teacher_changes_its_student(override: str, load_text: LoadText) -> None:
-    before, after = fingerprints(plan_job(load_text())), fingerprints(plan_job(load_text(override)))
+    before, after = fingerprints(plan_pipeline(load_text())), fingerprints(plan_pipeline(load_text(override)))
     assert after[TEACHER] != before[TEACHER]
     assert after[STUDENT] != before[STUDENT]
     assert after[JobKey("report", None)] != before[JobKey("report", None)]
 
 
 def test_seeds_differ_in_their_fingerprints(load_text: LoadText) -> None:
-    found = fingerprints(plan_job(load_text(seeds=range(50))))
+    found = fingerprints(plan_pipeline(load_text(seeds=range(50))))
     assert len(set(found.values())) == len(found)
 
 
@@ -133,13 +137,14 @@ def test_the_same_teacher_of_another_pipeline_is_the_same_stage(load_text: LoadT
         "    optimizer: {lr: 1e-1, name: sgd}\n    schedule: {name: multistep, milestones: [2, 3], warmup: 0}\n"
     )
     assert (
-        fingerprints(plan_job(load_text(text=text)))[JobKey("big", 1)] == fingerprints(plan_job(load_text()))[TEACHER]
+        fingerprints(plan_pipeline(load_text(text=text)))[JobKey("big", 1)]
+        == fingerprints(plan_pipeline(load_text()))[TEACHER]
     )
 
 
 def test_data_counts_by_its_bytes_not_its_place(load_text: LoadText, tmp_path: Path) -> None:
     def teacher(root: Path) -> str:
-        return fingerprints(plan_job(load_text(f"data.root={root}")))[TEACHER]
+        return fingerprints(plan_pipeline(load_text(f"data.root={root}")))[TEACHER]
 
     for name, content in (("a", "x"), ("b", "x"), ("c", "y")):
         (tmp_path / name).write_text(content)
@@ -148,7 +153,7 @@ def test_data_counts_by_its_bytes_not_its_place(load_text: LoadText, tmp_path: P
 
 def test_pretrained_weights_count_by_their_bytes(load_text: LoadText, tmp_path: Path) -> None:
     def teacher(file: Path) -> str:
-        return fingerprints(plan_job(load_text(f"stages.teacher.model={{name: resnet18, pretrained: {file}}}")))[
+        return fingerprints(plan_pipeline(load_text(f"stages.teacher.model={{name: resnet18, pretrained: {file}}}")))[
             TEACHER
         ]
 
@@ -158,16 +163,31 @@ def test_pretrained_weights_count_by_their_bytes(load_text: LoadText, tmp_path: 
 
 
 def test_a_new_version_of_the_code_retrains(load_text: LoadText, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprints(plan_job(load_text()))
+    before = fingerprints(plan_pipeline(load_text()))
     monkeypatch.setitem(VERSIONS, "distill", 1000)
-    after = fingerprints(plan_job(load_text()))
+    after = fingerprints(plan_pipeline(load_text()))
     assert after[TEACHER] == before[TEACHER]
     assert after[STUDENT] != before[STUDENT]
 
 
+def test_a_new_version_of_one_data_set_retrains_what_uses_it(
+    load_text: LoadText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprints(plan_pipeline(load_text()))
+    monkeypatch.setitem(DATA_SETS, "image_folder", 1000)
+    assert fingerprints(plan_pipeline(load_text())) == before
+    monkeypatch.setitem(DATA_SETS, load_text().data.name, 1000)
+    assert fingerprints(plan_pipeline(load_text()))[TEACHER] != before[TEACHER]
+
+
+def test_the_data_sets_with_a_version_are_those_of_files_that_are_read_otherwise_now() -> None:
+    assert set(DATA_SETS) <= set(entries("dataset"))
+    assert not {"digits", "mnist", "cifar10", "cifar100", "synthetic", "synthetic_rgb_ir"} & set(DATA_SETS)
+
+
 def test_two_thousand_jobs_are_planned(load_text: LoadText) -> None:
     extra = "stages.extra={kind: train, model: convnet, epochs: 1, optimizer: {name: sgd, lr: 1}, schedule: cosine}"
-    plan = plan_job(load_text(extra, seeds=range(700)))
+    plan = plan_pipeline(load_text(extra, seeds=range(700)))
     assert len(plan.jobs) == 3 * 700 + 1
     assert len(plan.parents_of(plan.jobs[-1])) == 2100
 
@@ -178,7 +198,7 @@ TEACHERS = Path(__file__).resolve().parents[2] / "specs/good/teachers.yaml"
 @pytest.fixture
 def teachers_plan() -> Callable[..., Plan]:
     """Plan tests/specs/good/teachers.yaml with overrides applied."""
-    return lambda *overrides: plan_job(load_job(str(TEACHERS), overrides=overrides))
+    return lambda *overrides: plan_pipeline(load_pipeline(str(TEACHERS), overrides=overrides))
 
 
 def test_a_cache_is_multiplied_by_its_teachers_seeds_alone(teachers_plan: Callable[..., Plan]) -> None:
@@ -199,15 +219,15 @@ def test_a_cache_is_multiplied_by_its_teachers_seeds_alone(teachers_plan: Callab
 
 def test_a_cache_says_all_that_it_does(teachers_plan: Callable[..., Plan]) -> None:
     jobs = {job.key: job for job in teachers_plan().jobs}
-    spec = jobs[JobKey("big_views", 1)].spec
+    spec = jobs[JobKey("big_views", 1)].spec.to_json()
     assert (spec["kind"], spec["role"], spec["resources"]["minutes"]) == ("cache", None, 60)
     assert spec["settings"] == {
         "views": 4, "pooled": True, "augment": {"crop": 1, "flip": False}, "precision": "auto", "deterministic": False,
     }  # fmt: skip
-    student = jobs[JobKey("from_both", 1)].spec["settings"]
+    student = jobs[JobKey("from_both", 1)].spec.to_json()["settings"]
     assert student["weighting"]["arguments"]["hidden"] == 64
     assert student["temperature"] == {"name": "loss", "arguments": {"low": 1.0, "high": 6.0, "smoothing": 0.5}}
-    assert "weighting" not in jobs[JobKey("from_pooled", 1)].spec["settings"], "it has one teacher"
+    assert "weighting" not in jobs[JobKey("from_pooled", 1)].spec.to_json()["settings"], "it has one teacher"
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kd.errors import SpecError
-from kd.jobfile.load import load_job, validate
-from kd.jobfile.plan import plan_job
-from kd.jobfile.schema import Job
+from kd.jobfile.load import load_pipeline, validate
+from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.source import Document, parse_document
+from kd.jobfile.stage import Pipeline
 from kd.jobfile.tiny import shrink
 from tests.kd.jobfile.conftest import TEXT
 
@@ -42,8 +42,8 @@ def loads_or_explains(load: Any) -> None:
     lines: tuple[str, ...] = ()
     try:
         job = load()
-        assert plan_job(job).jobs
-        assert plan_job(shrink(job)).jobs
+        assert plan_pipeline(job).jobs
+        assert plan_pipeline(shrink(job)).jobs
     except SpecError as error:
         lines = error.lines or ("no line at all",)
     assert all(line.isprintable() and ": " in line for line in lines)
@@ -59,7 +59,7 @@ def test_changed_text_loads_or_explains(tmp_path: Path, data: st.DataObject) -> 
         text = text[:start] + data.draw(st.sampled_from([*HOSTILE, ""]) | st.text(max_size=3)) + text[end:]
     path = tmp_path / "job.yaml"
     path.write_bytes(text.encode(errors="replace"))
-    loads_or_explains(lambda: load_job(str(path)))
+    loads_or_explains(lambda: load_pipeline(str(path)))
 
 
 @quick
@@ -67,7 +67,7 @@ def test_changed_text_loads_or_explains(tmp_path: Path, data: st.DataObject) -> 
 def test_any_bytes_load_or_explain(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "job.yaml"
     path.write_bytes(content)
-    loads_or_explains(lambda: load_job(str(path)))
+    loads_or_explains(lambda: load_pipeline(str(path)))
 
 
 @quick
@@ -86,11 +86,11 @@ def test_any_value_anywhere_loads_or_explains(address: tuple[str | int, ...], va
 def test_any_override_loads_or_explains(tmp_path: Path, address: tuple[str | int, ...], text: str) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(TEXT)
-    loads_or_explains(lambda: load_job(str(path), overrides=[f"{'.'.join(map(str, address))}={text}"]))
+    loads_or_explains(lambda: load_pipeline(str(path), overrides=[f"{'.'.join(map(str, address))}={text}"]))
 
 
 @st.composite
-def jobs(draw: st.DrawFn) -> Job:
+def jobs(draw: st.DrawFn) -> Pipeline:
     """Any forest of teachers and students, written in any order, with reports anywhere."""
     seeds = draw(st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True))
     training = {"model": "convnet", "epochs": 1, "optimizer": {"name": "sgd", "lr": 1}}
@@ -116,8 +116,8 @@ def jobs(draw: st.DrawFn) -> Job:
 
 @quick
 @given(jobs())
-def test_a_plan_is_in_order_and_whole(job: Job) -> None:
-    plan = plan_job(job)
+def test_a_plan_is_in_order_and_whole(job: Pipeline) -> None:
+    plan = plan_pipeline(job)
     keys = [planned.key for planned in plan.jobs]
     assert len(set(keys)) == len(keys)
     assert {key.stage for key in keys} == set(job.stages)
@@ -130,19 +130,21 @@ def test_a_plan_is_in_order_and_whole(job: Job) -> None:
 
 @quick
 @given(jobs())
-def test_a_tiny_plan_has_the_same_edges_between_stages(job: Job) -> None:
+def test_a_tiny_plan_has_the_same_edges_between_stages(job: Pipeline) -> None:
     edges = [
         {(planned.key.stage, parent.stage) for planned in plan.jobs for parent in plan.parents_of(planned)}
-        for plan in (plan_job(job), plan_job(shrink(job)))
+        for plan in (plan_pipeline(job), plan_pipeline(shrink(job)))
     ]
     assert edges[0] == edges[1]
 
 
 @quick
 @given(jobs())
-def test_stages_written_in_another_order_have_the_same_fingerprints(job: Job) -> None:
+def test_stages_written_in_another_order_have_the_same_fingerprints(job: Pipeline) -> None:
     other = job.model_copy(update={"stages": dict(reversed(job.stages.items())), "pipeline": "y"})
-    first, second = ({planned.key: planned.fingerprint for planned in plan_job(each).jobs} for each in (job, other))
+    first, second = (
+        {planned.key: planned.fingerprint for planned in plan_pipeline(each).jobs} for each in (job, other)
+    )
     assert first == second
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from kd.jobfile.load import load_job
-from kd.jobfile.schema import DistillStage, TrainStage
+from kd.jobfile.kinds.distill import DistillStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.load import load_pipeline
 from kd.jobfile.shorthand import write_out
 from kd.jobfile.source import read_document
 from kd.losses.presets import PRESETS
@@ -46,7 +47,7 @@ def test_every_pair_is_distilled_in_the_same_ways_by_the_same_schedule(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
-    stages = load_job(str(JOB_FILE)).stages
+    stages = load_pipeline(str(JOB_FILE)).stages
     trained = {name: stage for name, stage in stages.items() if isinstance(stage, TrainStage)}
     methods = {student: [] for student in PAIRS}
     for name, stage in trained.items():

@@ -10,7 +10,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from kd.jobfile.schema import Attack, Augment, DistillStage, EarlyStopping, Ema, Mixing, Resources, TrainStage
+from kd.jobfile.kinds.distill import DistillStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.schema import Attack, Augment, EarlyStopping, Ema, Mixing, Resources
 from kd.jobfile.source import parse_value
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/training.md"

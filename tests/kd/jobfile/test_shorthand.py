@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from kd.jobfile.plan import plan_job
-from kd.jobfile.schema import Job
+from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.shorthand import matching, write_out
 from kd.jobfile.source import parse_document
+from kd.jobfile.stage import Pipeline
 
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 FaultsOf = Callable[..., Sequence[str]]
 
 SWEEP = """\
@@ -69,7 +69,7 @@ def test_a_sweep_of_three_temperatures_and_two_losses_takes_twenty_lines(load_te
     job = load_text(text=SWEEP)
     assert list(job.stages) == ["teacher", "baseline", *SWEPT, "report"]
     assert len(SWEEP.splitlines()) <= 25
-    assert len(plan_job(job).jobs) == 8 * 5 + 1
+    assert len(plan_pipeline(job).jobs) == 8 * 5 + 1
 
 
 def test_each_combination_of_a_grid_has_its_own_values() -> None:
@@ -78,7 +78,7 @@ def test_each_combination_of_a_grid_has_its_own_values() -> None:
 
 
 def test_a_pattern_in_compare_is_every_stage_that_it_fits(load_text: LoadText) -> None:
-    assert plan_job(load_text(text=SWEEP)).comparisons == {name: ["baseline"] for name in SWEPT}
+    assert plan_pipeline(load_text(text=SWEEP)).comparisons == {name: ["baseline"] for name in SWEPT}
 
 
 def test_a_variant_changes_what_it_names_and_nothing_else() -> None:
@@ -110,8 +110,8 @@ stages:
   student: {kind: distill, teacher: teacher, model: {name: convnet, width: 4}, augment: {crop: 1}, epochs: 9,
     optimizer: {name: sgd, lr: 0.01}, batch_size: 32, loss: {ce: 0.5, kd: 0.5}}
 """
-    short = {planned.key.stage: planned.fingerprint for planned in plan_job(load_text(text=VARIANTS)).jobs}
-    whole = {planned.key.stage: planned.fingerprint for planned in plan_job(load_text(text=by_hand)).jobs}
+    short = {planned.key.stage: planned.fingerprint for planned in plan_pipeline(load_text(text=VARIANTS)).jobs}
+    whole = {planned.key.stage: planned.fingerprint for planned in plan_pipeline(load_text(text=by_hand)).jobs}
     assert (short["teacher"], short["student.slow"]) == (whole["teacher"], whole["student"])
 
 

@@ -9,8 +9,8 @@ import pytest
 from torch import nn
 
 from kd import catalog
-from kd.jobfile import teaching
-from kd.jobfile.schema import Job
+from kd.jobfile.kinds import distill
+from kd.jobfile.stage import Pipeline
 from kd.jobfile.taps import declares_taps, sets_taps
 
 FEATURES = ("loss: {ce: 0.5, kd: {weight: 0.5, temperature: 4}}", "loss: {ce: 1, at: {weight: 1000, stages: [1]}}")
@@ -50,7 +50,7 @@ def test_a_declaration_is_a_value_given_to_the_attribute(source: str, expected: 
     assert sets_taps(ast.parse(source)) is expected
 
 
-def test_networks_with_features_may_be_compared_by_them(load_text: Callable[..., Job]) -> None:
+def test_networks_with_features_may_be_compared_by_them(load_text: Callable[..., Pipeline]) -> None:
     job = load_text("stages.student.loss={ce: 1, at: {weight: 1000, stages: [1]}}")
     assert set(job.stages["student"].loss) == {"ce", "at"}
 
@@ -60,13 +60,13 @@ def test_a_student_or_a_teacher_without_features_is_named(
     faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
     """The student is a convnet, its teacher a ResNet-8."""
-    monkeypatch.setattr(teaching, "declares_taps", lambda model: model != silent)
+    monkeypatch.setattr(distill, "declares_taps", lambda model: model != silent)
     lines = faults_of("stages.teacher.model=resnet8", replaced=FEATURES)
     (line,) = lines
     assert line.endswith(f": loss 'at' compares features, and model '{silent}' declares no feature_taps")
     assert line.startswith("job.yaml:19:19: ")
 
 
-def test_losses_on_logits_need_no_features(load_text: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teaching, "declares_taps", lambda model: False)
+def test_losses_on_logits_need_no_features(load_text: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distill, "declares_taps", lambda model: False)
     assert load_text()

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from kd.jobfile import tiny
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
-from kd.jobfile.schema import CacheStage, Job, TrainStage
+from kd.jobfile.kinds.cache import CacheStage
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.jobfile.shapes import image_shape
+from kd.jobfile.stage import Pipeline
 
-LoadText = Callable[..., Job]
+LoadText = Callable[..., Pipeline]
 REPOSITORY = Path(__file__).resolve().parents[3]
 FILES = sorted([*(REPOSITORY / "tests/specs/good").glob("*.yaml"), *(REPOSITORY / "jobs").glob("*.yaml")])
 
@@ -26,8 +28,8 @@ def edges(plan: Plan) -> set[tuple[str, str]]:
 def test_every_job_file_keeps_its_graph_and_models(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    whole, small = load_job(str(path)), load_job(str(path), tiny=True)
-    assert edges(plan_job(small)) == edges(plan_job(whole))
+    whole, small = load_pipeline(str(path)), load_pipeline(str(path), tiny=True)
+    assert edges(plan_pipeline(small)) == edges(plan_pipeline(whole))
     assert list(small.stages) == list(whole.stages)
     for name, stage in whole.stages.items():
         shrunk = small.stages[name]
@@ -90,25 +92,27 @@ def test_schedules_fit_the_few_epochs(schedule: str, arguments: dict[str, object
 
 def test_teachers_keep_the_seeds_their_students_keep(load_text: LoadText) -> None:
     own = ("stages.teacher.seeds=[1, 2, 3, 4, 5, 6]", "stages.student.seeds=[5, 6, 4]")
-    plan = plan_job(load_text(*own, seeds=[9], tiny=True))
+    plan = plan_pipeline(load_text(*own, seeds=[9], tiny=True))
     assert [str(job.key) for job in plan.jobs] == [
         "teacher/seed-5", "teacher/seed-6", "student/seed-5", "student/seed-6", "report",
     ]  # fmt: skip
 
 
 def test_tiny_jobs_ask_for_minutes(load_text: LoadText) -> None:
-    plan = plan_job(load_text("stages.student.resources={time: 24h, memory: 3G}", tiny=True))
+    plan = plan_pipeline(load_text("stages.student.resources={time: 24h, memory: 3G}", tiny=True))
     assert {job.needs.minutes for job in plan.jobs if job.kind != "report"} == {tiny.MINUTES}
     assert {job.needs.memory_mb for job in plan.jobs if job.key.stage == "student"} == {3072}
 
 
 def test_caches_hold_two_views_made_as_their_students_are() -> None:
-    job = load_job(str(REPOSITORY / "tests/specs/good/teachers.yaml"), overrides=["stages.big.seeds=[2]"], tiny=True)
+    job = load_pipeline(
+        str(REPOSITORY / "tests/specs/good/teachers.yaml"), overrides=["stages.big.seeds=[2]"], tiny=True
+    )
     cache, student = job.stages["small_views"], job.stages["from_views"]
     assert isinstance(cache, CacheStage)
     assert isinstance(student, TrainStage)
     assert cache.views == tiny.VIEWS
     assert cache.augment == student.augment
-    plan = plan_job(job)
+    plan = plan_pipeline(job)
     assert [str(job.key) for job in plan.by_stage()["big_views"]] == ["big_views/seed-2"]
     assert [str(job.key) for job in plan.by_stage()["small_views"]] == ["small_views/seed-1", "small_views/seed-2"]

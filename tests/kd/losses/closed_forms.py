@@ -38,6 +38,32 @@ def ce(given: Given, weights: Given, label_smoothing: float = 0.0) -> float:
     return total / len(given["labels_B"])
 
 
+def balance(counts: Any, beta: float) -> list[float]:
+    """Weights by Cui et al.'s effective number (inverse frequency at beta = 1), with mean 1 over the images."""
+    raw = [1 / n if beta == 1 else (1 - beta) / (1 - beta**n) for n in map(int, counts)]
+    mean = sum(weight * n for weight, n in zip(raw, counts, strict=True)) / sum(counts)
+    return [weight / mean for weight in raw]
+
+
+def balanced_ce(given: Given, weights: Given, beta: float = 1.0, label_smoothing: float = 0.0) -> float:
+    total, classes = 0.0, given["student_logits_BC"].shape[1]
+    each = balance(given["class_counts_C"], beta)
+    for row, label in zip(given["student_logits_BC"], given["labels_B"], strict=True):
+        wanted = np.full(classes, label_smoothing / classes)
+        wanted[label] += 1 - label_smoothing
+        total -= each[label] * (wanted * np.log(softmax(row))).sum()
+    return total / len(given["labels_B"])
+
+
+def balanced_bce(given: Given, weights: Given, beta: float = 1.0) -> float:
+    total = 0.0
+    each = [balance(counts, beta) for counts in given["label_counts_K2"]]
+    for row, labels in zip(given["student_logits_BK"], given["labels_BK"], strict=True):
+        for number, (z, label) in enumerate(zip(row, labels, strict=True)):
+            total -= each[number][label] * math.log(yes(z) if label else 1 - yes(z))
+    return total / given["labels_BK"].size
+
+
 def kd(given: Given, weights: Given, temperature: float = 4.0) -> float:
     rows = [divergence(softmax(t, temperature), softmax(s, temperature)) for s, t in logit_rows(given)]
     return temperature**2 * float(np.mean(rows))

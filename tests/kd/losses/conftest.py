@@ -41,6 +41,8 @@ def outputs(
         "epoch": 3,
         "student_logits_BK": draw(ours, classes).requires_grad_(),
         "teacher_logits_BK": draw(theirs, classes),
+        "class_counts_C": torch.arange(classes) ** 2 + 1,
+        "label_counts_K2": torch.stack([torch.arange(classes) + 5, torch.arange(classes) ** 2 + 1], 1),
         "labels_BK": (torch.arange(batch)[:, None] >> torch.arange(classes)[None]) & 1,
     }
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kd import catalog
 from kd.losses.adapters import BUILDERS
-from kd.losses.inputs import DATA, INPUTS
+from kd.losses.inputs import COUNTS, DATA, INPUTS
 from tests.kd.losses import closed_forms
 
 # the arguments each loss is tried with: the defaults, and something else
@@ -31,6 +31,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "rkd": [{}, {"distance": 3.0, "angle": 0.5}],
     "pkt": [{}],
     "bce": [{}],
+    "balanced_ce": [{}, {"beta": 0.9, "label_smoothing": 0.1}, {"beta": 0.0}],
+    "balanced_bce": [{}, {"beta": 0.9}],
     "binary_kd": [{}, {"temperature": 1.0}],
 }
 LOSSES = sorted(VARIANTS)
@@ -38,8 +40,20 @@ CASES = [pytest.param(name, arguments, id=f"{name}{arguments}") for name in LOSS
 # losses that compare each sample's output with the teacher's, and are 0 where the two are equal
 GAPS = ["at", "binary_kd", "dist", "dkd", "kd", "kd_standardised", "pkt", "rkd", "sp"]
 # losses that are a mean over samples, each by itself
-PER_SAMPLE = ["at", "bce", "binary_kd", "ce", "dkd", "kd", "kd_standardised", "nkd", "vid"]
-ON_LOGITS = ["bce", "binary_kd", "ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
+PER_SAMPLE = [
+    "at",
+    "balanced_bce",
+    "balanced_ce",
+    "bce",
+    "binary_kd",
+    "ce",
+    "dkd",
+    "kd",
+    "kd_standardised",
+    "nkd",
+    "vid",
+]
+ON_LOGITS = ["balanced_bce", "balanced_ce", "bce", "binary_kd", "ce", "dist", "dkd", "kd", "kd_standardised", "nkd"]
 
 
 def arrays(given: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def picked(given: dict[str, Any], order: Tensor) -> dict[str, Any]:
     def pick(name: str, value: Any) -> Any:
         if isinstance(value, list):
             return [each[order] for each in value]
-        return value[order] if isinstance(value, Tensor) and name != "labels_N" else value
+        return value[order] if isinstance(value, Tensor) and name not in ("labels_N", *COUNTS) else value
 
     return {name: pick(name, value) for name, value in given.items()}
 
@@ -160,6 +174,7 @@ def test_the_names_of_the_classes_do_not_matter(make_loss, given, name: str) -> 
             "labels_B": torch.argsort(order)[it["labels_B"]],
         }
         | {name: it[name][:, order] for name in ("student_logits_BK", "teacher_logits_BK", "labels_BK")}
+        | {name: it[name][order] for name in COUNTS}
     )
     loss = make_loss(name, it)
     torch.testing.assert_close(loss(renamed), loss(it))

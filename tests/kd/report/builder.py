@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.files import write_json
+from kd.report.collect import collect
+from kd.report.report_value import report_content
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 
 Seeds = Sequence[int | None]
@@ -33,6 +35,7 @@ class RunBuilder:
         teacher: str | None = None,
         parents: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        kind: str | None = None,
     ) -> RunBuilder:
         """Plan one job per seed, with its spec.json; ``parents`` are the stages it goes on from, besides a teacher."""
         stages = {**({} if teacher is None else {"teacher": teacher}), **(parents or {})}
@@ -41,27 +44,35 @@ class RunBuilder:
             job = {
                 "stage": name,
                 "seed": seed,
-                "kind": "distill" if teacher else "train",
+                "kind": kind or ("distill" if teacher else "train"),
                 "role": role,
                 "parents": {reference: {"stage": stage, "seed": seed} for reference, stage in stages.items()},
                 "fingerprint": hashlib.sha256(f"{self.pipeline} {key} {model} {epochs}".encode()).hexdigest()[:32],
-                "resources": {"gpus": 1},
+                "resources": NEEDS,
             }
-            loss = {"ce": {"weight": 1.0, "arguments": {}}}
             self.jobs[key] = job
+            own = training_settings(model, epochs) if job["kind"] in ("train", "distill") else {}
             spec = {
-                **{field: job[field] for field in ("stage", "seed", "kind", "role", "parents", "fingerprint")},
+                **job,
                 "format": 1,
-                "data": {"name": "digits", "root": str(self.run.path), "validation": 100},
-                "settings": {"model": {"name": model}, "epochs": epochs, "loss": loss, **(settings or {})},
-            }
+                "pipeline": self.pipeline,
+                "parents": {
+                    reference: {"stage": stage, "seed": seed, "fingerprint": "0"} for reference, stage in stages.items()
+                },
+                "data": {
+                    "name": "digits", "root": str(self.run.path), "arguments": {}, "validation": 100,
+                    "train_subset": None, "test_subset": None,
+                },
+                "settings": {**own, **(settings or {})},
+            }  # fmt: skip
             write_json(self.folder(name, seed).spec, spec)
         return self.write_plan()
 
     def report_job(self) -> RunBuilder:
         """Plan the report's own job."""
         key = JobKey("report", None)
-        self.jobs[key] = {"stage": "report", "seed": None, "kind": "report", "role": None, "parents": {}}
+        job = {"stage": "report", "seed": None, "kind": "report", "role": None, "parents": {}, "fingerprint": "report"}
+        self.jobs[key] = {**job, "resources": {**NEEDS, "gpus": 0}}
         return self.write_plan()
 
     def write_plan(self, **changes: Any) -> RunBuilder:
@@ -90,8 +101,7 @@ class RunBuilder:
             weights.write_bytes(f"{stage} {seed}".encode())
             write_metrics(folder.metrics, [accuracy - 0.05 * (epochs - e) / epochs for e in range(1, epochs + 1)])
             job = self.jobs[JobKey(stage, seed)]
-            identity = {key: job[key] for key in ("stage", "seed", "kind", "role", "fingerprint")}
-            result = identity | result_numbers(accuracy, epochs) | changes
+            result = identity(job, self.pipeline) | result_numbers(accuracy, epochs) | changes
             result["files"] = {"checkpoint/best.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest()}
             write_json(folder.result, result)
         return self
@@ -107,6 +117,37 @@ class RunBuilder:
         progress = {"epoch": epoch, "epochs": 3, "host": "node1", "updated": updated}
         write_json(self.folder(stage, seed).progress, progress)
         return self
+
+
+NEEDS = {"gpus": 1, "cpus": 4, "memory_mb": 16384, "minutes": 60, "gpu_type": None}
+
+
+def identity(job: Mapping[str, Any], pipeline: str = "cnn") -> dict[str, Any]:
+    """Return the part of a result.json that every stage kind writes."""
+    own = {key: job[key] for key in ("stage", "seed", "kind", "role", "fingerprint")}
+    return {"format": 1, **own, "pipeline": pipeline, "parents": {}, "files": {}, "job": {}, "finished": 2000.0}
+
+
+def training_settings(model: str, epochs: int) -> dict[str, Any]:
+    """Return the settings of a training, as spec.json has them."""
+    return {
+        "model": {"name": model, "arguments": {}},
+        "epochs": epochs,
+        "batch_size": 32,
+        "optimizer": {"name": "sgd", "arguments": {"lr": 0.1}},
+        "schedule": {"name": "constant", "arguments": {}},
+        "loss": {"ce": {"weight": 1.0, "arguments": {}}},
+        "augment": {"crop": 0, "flip": False},
+        "precision": "auto",
+        "deterministic": False,
+        "compile": False,
+        "checkpoint_every": 1,
+    }
+
+
+def collected(paths: Sequence[Path], base: Path) -> dict[str, Any]:
+    """Return the content of report.json."""
+    return report_content(collect(paths, base))
 
 
 def result_numbers(accuracy: float, epochs: int) -> dict[str, Any]:

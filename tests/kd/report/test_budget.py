@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from kd.report.budget import different_epochs, different_totals
-from kd.report.collect import collect
-from kd.rundir.folders import JobKey
-from tests.kd.report.builder import RunBuilder
+from kd.report.cells import Cell
+from kd.report.report_stages import StageSummary
+from kd.report.summary import summarise_stage
+from kd.rundir.folders import JobKey, RunFolder
+from tests.kd.report.builder import RunBuilder, collected
 
 
-def stage(epochs: Any, **preparation: float) -> dict[str, Any]:
-    return {"epochs": epochs, "preparation": preparation}
+def stage(epochs: int | list[int] | None, **preparation: float) -> StageSummary:
+    """Return the summary of a stage that trained for so many epochs, after those of ``preparation``."""
+    key = JobKey("student", None)
+    cell = Cell(
+        run=RunFolder(Path("run")), key=key, kind="train", role=None, fingerprint="f", parents={}, spec=None,
+        result=None, state="not started", reason="",
+    )  # fmt: skip
+    return replace(summarise_stage([cell], Path(), preparation), epochs=epochs)
 
 
 def test_a_stage_stands_on_its_parents_and_on_theirs_but_no_teacher_counts(tmp_path: Path) -> None:
@@ -23,7 +32,7 @@ def test_a_stage_stands_on_its_parents_and_on_theirs_but_no_teacher_counts(tmp_p
         run.jobs[JobKey("student", seed)]["parents"]["start"] = {"stage": "assistant", "seed": seed}
     run.write_plan().finish("teacher", {1: 0.9, 2: 0.9}, epochs=9)
     run.finish("assistant", {1: 0.8}, epochs=4).finish("assistant", {2: 0.8}, epochs=6).finish("student", {1: 0.8})
-    stages = collect([run.run.path], tmp_path)["cnn"]["stages"]
+    stages = collected([run.run.path], tmp_path)["cnn"]["stages"]
     assert stages["student"]["preparation"] == {"assistant": 5}, "the mean over the seeds, once"
     assert stages["assistant"]["preparation"] == stages["teacher"]["preparation"] == {}
 

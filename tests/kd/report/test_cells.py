@@ -27,7 +27,7 @@ def test_a_verified_result_is_done(tmp_path: Path) -> None:
     cell = cells(three_stages(tmp_path / "run", [1]).finish("teacher", {1: 0.9}))["teacher 1"]
     assert cell.done
     assert cell.result is not None
-    assert cell.result["test"]["best"]["accuracy"] == 0.9
+    assert cell.result.test_accuracy == 0.9
 
 
 def test_a_failed_job_says_why_in_one_line(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_heartbeat_older_than_the_failure_does_not_hide_it(tmp_path: Path) -> 
 def test_an_unfinished_job_says_how_far_it_came(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1]).run_until("teacher", 1, 2, updated=1_795_181_042)
     found = cells(run)
-    assert found["teacher 1"].reason == "epoch 2/3 on node1, last heard from 2026-11-20 13:24 UTC"
+    assert found["teacher 1"].reason == "epoch 2/3 on node1, last heartbeat 2026-11-20 13:24 UTC"
     assert found["distilled 1"].reason.startswith("waits for teacher seed 1, which has not finished: epoch 2/3")
 
 
@@ -76,7 +76,8 @@ def test_a_changed_artefact_makes_a_result_worthless(tmp_path: Path) -> None:
 def test_half_a_result_file_is_damage_not_absence(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1])
     run.folder("teacher", 1).result.write_text('{"test": {"best"')
-    assert cells(run)["teacher 1"].state == "damaged"
+    cell = cells(run)["teacher 1"]
+    assert (cell.state, cell.reason[:36]) == ("damaged", "its result.json cannot be read: Inpu")
 
 
 def test_a_result_of_another_job_is_stale(tmp_path: Path) -> None:
@@ -100,5 +101,5 @@ def test_a_folder_without_a_plan_is_no_run(tmp_path: Path) -> None:
 
 def test_a_plan_of_another_format_is_refused(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1]).write_plan(format=99)
-    with pytest.raises(RunError, match="not a plan of format 1"):
+    with pytest.raises(RunError, match=r"plan.json: another version of kd wrote it \(format 99; this one reads 1\)"):
         read_run(run.run.path)

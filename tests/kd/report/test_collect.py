@@ -11,8 +11,9 @@ import pytest
 from kd.errors import RunError
 from kd.files import write_json
 from kd.report.collect import collect, is_complete
+from kd.report.report_value import report_content
 from kd.rundir.folders import JobKey
-from tests.kd.report.builder import RunBuilder, three_stages
+from tests.kd.report.builder import RunBuilder, collected, identity, three_stages
 
 TEACHER = {1: 0.91, 2: 0.92, 3: 0.90}
 BASELINE = {1: 0.84, 2: 0.85, 3: 0.83}
@@ -28,7 +29,7 @@ def test_the_three_numbers_come_first_and_are_means_over_seeds(tmp_path: Path) -
     run = finished(tmp_path / "run")
     report = collect([run.run.path], run.run.path)
     assert list(report) == ["cnn"]
-    family = report["cnn"]
+    family = report_content(report)["cnn"]
     three = ["teacher_accuracy", "student_accuracy_without_kd", "student_accuracy_with_kd"]
     assert list(family)[:3] == three
     assert [family[key] for key in three] == pytest.approx([0.91, 0.84, fmean(DISTILLED.values())])
@@ -39,7 +40,7 @@ def test_the_three_numbers_come_first_and_are_means_over_seeds(tmp_path: Path) -
 
 def test_a_stage_holds_its_values_spread_and_circumstances(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
-    stage = collect([run.run.path], run.run.path)["cnn"]["stages"]["distilled"]
+    stage = collected([run.run.path], run.run.path)["cnn"]["stages"]["distilled"]
     assert stage["values"] == {"1": 0.87, "2": 0.86, "3": 0.86}
     assert stage["sd"] == pytest.approx(stdev(DISTILLED.values()))
     assert stage["last_epoch"]["mean"] == pytest.approx(fmean(DISTILLED.values()) - 0.01)
@@ -56,7 +57,7 @@ def test_a_stage_holds_its_values_spread_and_circumstances(tmp_path: Path) -> No
 def test_a_run_of_which_nothing_has_finished_reports_nulls_and_every_job(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1, 2])
     report = collect([run.run.path], run.run.path)
-    family = report["cnn"]
+    family = report_content(report)["cnn"]
     assert family["teacher_accuracy"] is None
     assert family["student_accuracy_with_kd"] is None
     assert len(family["missing"]) == 6
@@ -67,7 +68,7 @@ def test_a_run_of_which_nothing_has_finished_reports_nulls_and_every_job(tmp_pat
 def test_a_failed_seed_is_missing_with_its_descendants_and_the_others_count(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1, 2]).fail("teacher", 1, "no data")
     run.finish("teacher", {2: 0.92}).finish("baseline", {1: 0.84, 2: 0.85}).finish("distilled", {2: 0.86})
-    family = collect([run.run.path], run.run.path)["cnn"]
+    family = collected([run.run.path], run.run.path)["cnn"]
     assert family["teacher_accuracy"] == 0.92
     assert family["student_accuracy_with_kd"] == 0.86
     missing = {(m["stage"], m["seed"]): (m["state"], m["reason"]) for m in family["missing"]}
@@ -80,7 +81,7 @@ def test_a_failed_seed_is_missing_with_its_descendants_and_the_others_count(tmp_
 
 def test_of_several_distilled_stages_the_first_gives_the_number(tmp_path: Path) -> None:
     run = finished(tmp_path / "run").stage("dkd", "distilled", [1], teacher="teacher").finish("dkd", {1: 0.99})
-    family = collect([run.run.path], run.run.path)["cnn"]
+    family = collected([run.run.path], run.run.path)["cnn"]
     assert family["student_accuracy_with_kd"] == pytest.approx(fmean(DISTILLED.values()))
     assert family["stages"]["dkd"]["mean"] == 0.99
     assert [pair["stage"] for pair in family["comparisons"]] == ["distilled", "dkd"]
@@ -88,7 +89,7 @@ def test_of_several_distilled_stages_the_first_gives_the_number(tmp_path: Path) 
 
 def test_two_pipelines_make_two_keys(tmp_path: Path) -> None:
     cnn, vit = finished(tmp_path / "a"), finished(tmp_path / "b", pipeline="vit")
-    report = collect([cnn.run.path, vit.run.path], tmp_path)
+    report = collected([cnn.run.path, vit.run.path], tmp_path)
     assert list(report) == ["cnn", "vit"]
     assert report["vit"]["stages"]["teacher"]["jobs"]["1"]["folder"] == "b/stages/teacher/seed-1"
 
@@ -96,7 +97,7 @@ def test_two_pipelines_make_two_keys(tmp_path: Path) -> None:
 def test_two_runs_of_one_pipeline_pool_their_seeds(tmp_path: Path) -> None:
     one = three_stages(tmp_path / "one", [1]).finish("teacher", {1: 0.9})
     two = three_stages(tmp_path / "two", [2]).finish("teacher", {2: 0.8})
-    family = collect([one.run.path, two.run.path], tmp_path)["cnn"]
+    family = collected([one.run.path, two.run.path], tmp_path)["cnn"]
     assert family["teacher_accuracy"] == pytest.approx(0.85)
     assert family["seeds"] == [1, 2]
     assert [run["run"] for run in family["runs"]] == ["one", "two"]
@@ -104,32 +105,42 @@ def test_two_runs_of_one_pipeline_pool_their_seeds(tmp_path: Path) -> None:
 
 def test_the_same_run_twice_is_one_run(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
-    assert collect([run.run.path] * 2, tmp_path) == collect([run.run.path], tmp_path)
+    assert collected([run.run.path] * 2, tmp_path) == collected([run.run.path], tmp_path)
 
 
-def test_numbers_that_are_none_or_nan_are_left_out_and_the_report_stays_json(tmp_path: Path) -> None:
+def test_numbers_that_were_not_measured_are_left_out_of_the_means(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
-    write_result = run.folder("baseline", 1).result
-    text = write_result.read_text().replace('"images_per_second": 9000.0', '"images_per_second": NaN')
-    write_result.write_text(text.replace('"loss": 0.5', '"loss": NaN').replace("0.84,", "NaN,"))
-    family = collect([run.run.path], tmp_path)["cnn"]
-    json.dumps(family, allow_nan=False)
+    result = run.folder("baseline", 1).result
+    text = result.read_text().replace('"images_per_second": 9000.0', '"images_per_second": null')
+    result.write_text(text.replace("0.84,", "null,"))
+    family = collected([run.run.path], tmp_path)["cnn"]
     assert family["stages"]["baseline"]["values"] == {"2": 0.85, "3": 0.83}
     assert family["stages"]["baseline"]["images_per_second"]["n"] == 2
 
 
-def test_a_result_with_hardly_anything_in_it_is_still_reported(tmp_path: Path) -> None:
-    run = RunBuilder(tmp_path / "run").stage("cache", None, [1])
-    write_json(run.folder("cache", 1).result, {"fingerprint": next(iter(run.jobs.values()))["fingerprint"]})
-    family = collect([run.run.path], tmp_path)["cnn"]
+def test_a_result_that_is_no_json_is_named_with_its_place_and_the_report_stays_json(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    result = run.folder("baseline", 1).result
+    result.write_text(result.read_text().replace('"loss": 0.5', '"loss": NaN'))
+    family = collected([run.run.path], tmp_path)["cnn"]
+    json.dumps(family, allow_nan=False)
+    ((stage, state, reason),) = [(hole["stage"], hole["state"], hole["reason"]) for hole in family["missing"]]
+    assert (stage, state) == ("baseline", "damaged")
+    assert reason.startswith("its result.json cannot be read: JSON is malformed")
+
+
+def test_a_result_without_a_measurement_is_still_reported(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run").stage("student", None, [1])
+    write_json(run.folder("student", 1).result, identity(next(iter(run.jobs.values()))))
+    family = collected([run.run.path], tmp_path)["cnn"]
     assert family["missing"] == []
-    assert (family["stages"]["cache"]["n"], family["stages"]["cache"]["planned"]) == (0, 1)
+    assert (family["stages"]["student"]["n"], family["stages"]["student"]["planned"]) == (0, 1)
 
 
 def test_provenance_is_repeated_without_its_diff(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
     write_json(run.run.provenance, {"commit": "abc", "uncommitted": "+" * 1000, "versions": {"torch": "2.13.0"}})
-    found = collect([run.run.path], tmp_path)["cnn"]["runs"][0]
+    found = collected([run.run.path], tmp_path)["cnn"]["runs"][0]
     assert found["provenance"]["commit"] == "abc"
     assert found["provenance"]["versions"] == {"torch": "2.13.0"}
     assert found["provenance"]["uncommitted"] == "1000 characters, in provenance.json"
@@ -138,17 +149,15 @@ def test_provenance_is_repeated_without_its_diff(tmp_path: Path) -> None:
 
 def test_no_such_run_is_a_persons_mistake(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
-        collect([tmp_path / "nowhere"], tmp_path)
+        collected([tmp_path / "nowhere"], tmp_path)
 
 
 def test_a_cache_is_no_measurement_and_its_teacher_is_the_students(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1]).finish("teacher", {1: 0.9}).finish("baseline", {1: 0.8})
-    run.stage("views", None, [1], teacher="teacher").stage("cached", "distilled", [1], teacher="views")
-    run.jobs[JobKey("views", 1)]["kind"] = "cache"
-    run.write_plan()
-    write_json(run.folder("views", 1).result, run.jobs[JobKey("views", 1)] | {"files": {}})
+    run.stage("views", None, [1], teacher="teacher", kind="cache").stage("cached", "distilled", [1], teacher="views")
+    write_json(run.folder("views", 1).result, identity(run.jobs[JobKey("views", 1)]))
     run.finish("cached", {1: 0.85}, teacher={"stage": "teacher", "seed": 1, "cache": {"stage": "views", "seed": 1}})
-    family = collect([run.run.path], tmp_path)["cnn"]
+    family = collected([run.run.path], tmp_path)["cnn"]
     assert list(family["stages"]) == ["teacher", "baseline", "distilled", "cached"]
     assert family["stages"]["cached"]["teacher"] == "teacher"
     assert family["comparisons"][1]["gap_closed"] == pytest.approx(0.5)
@@ -156,18 +165,17 @@ def test_a_cache_is_no_measurement_and_its_teacher_is_the_students(tmp_path: Pat
 
 
 def test_a_cache_that_failed_is_named(tmp_path: Path) -> None:
-    run = three_stages(tmp_path / "run", [1]).stage("views", None, [1], teacher="teacher")
-    run.jobs[JobKey("views", 1)]["kind"] = "cache"
-    run.write_plan().fail("views", 1, "no data")
-    missing = collect([run.run.path], tmp_path)["cnn"]["missing"]
+    run = three_stages(tmp_path / "run", [1]).stage("views", None, [1], teacher="teacher", kind="cache")
+    run.fail("views", 1, "no data")
+    missing = collected([run.run.path], tmp_path)["cnn"]["missing"]
     assert {"stage": "views", "state": "failed", "reason": "no data"}.items() <= missing[-1].items()
 
 
 def test_a_stage_that_takes_another_s_model_is_told_by_its_results(tmp_path: Path) -> None:
     """An export names no model of its own; a selection may choose another one with each seed."""
-    run = RunBuilder(tmp_path / "run").stage("chosen", "chain", (1, 2, 3), settings={"model": None})
-    run.finish("chosen", {1: 0.8, 2: 0.7}, model={"name": "resnet18"}).finish(
-        "chosen", {3: 0.6}, model={"name": "vgg8"}
+    run = RunBuilder(tmp_path / "run").stage("chosen", "chain", (1, 2, 3), kind="select")
+    run.finish("chosen", {1: 0.8, 2: 0.7}, model={"name": "resnet18", "arguments": {}}).finish(
+        "chosen", {3: 0.6}, model={"name": "vgg8", "arguments": {}}
     )
-    stage = collect([run.run.path], tmp_path)["cnn"]["stages"]["chosen"]
+    stage = collected([run.run.path], tmp_path)["cnn"]["stages"]["chosen"]
     assert stage["model"] == "resnet18, vgg8"

@@ -58,7 +58,7 @@ def test_several_runs_go_where_asked_with_links_to_each(tmp_path: Path) -> None:
     ("arguments", "line"),
     [
         (["mind"], r"mind: no such run folder, nor a run in {results} (did you mean 'mine'?)"),
-        (["mine", "other"], "several runs make one report: say where with -o FILE.json"),
+        (["mine", "other"], "several runs make one report: name its file with -o FILE.json"),
         (["mine", "-o", "report"], "report: the report's name must end in .json"),
         (["."], "not a run folder"),
     ],
@@ -103,3 +103,13 @@ def test_collecting_loads_no_torch_and_starts_without_the_heavy_libraries(tmp_pa
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_collecting_loads_neither_torch_nor_the_schema_of_job_files(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1]).finish("teacher", {1: 0.9})
+    code = (
+        "import sys, pathlib; from kd.report.collect import collect; "
+        f"collect([pathlib.Path({str(run.run.path)!r})], pathlib.Path()); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"torch", "pydantic", "yaml", "pandas"}.isdisjoint(loaded)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from kd.report.collect import collect
-from tests.kd.report.builder import RunBuilder
+from tests.kd.report.builder import RunBuilder, collected
 
 SEEDS = (1, 2, 3, 4, 5)
 BASELINE = dict(zip(SEEDS, (0.840, 0.846, 0.838, 0.843, 0.845), strict=True))
@@ -25,7 +24,7 @@ def pairs(path: Path, distilled: dict[str, dict[int, float]], **changes: Any) ->
     for name, values in distilled.items():
         run.stage(name, "distilled", list(values), teacher="teacher", epochs=changes.get("epochs", 3))
         run.finish(name, values, **changes)
-    found: list[dict[str, Any]] = collect([path], path)["cnn"]["comparisons"]
+    found: list[dict[str, Any]] = collected([path], path)["cnn"]["comparisons"]
     return found
 
 
@@ -105,16 +104,22 @@ def test_another_device_is_noted_but_does_not_forbid_ranking(tmp_path: Path) -> 
 
 def test_settings_besides_the_loss_are_noted(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path / "run").stage("baseline", "baseline", SEEDS, settings={"batch_size": 64})
-    run.stage("distilled", "distilled", SEEDS, teacher="baseline", settings={"batch_size": 128, "loss": {"kd": 1}})
+    run.stage(
+        "distilled",
+        "distilled",
+        SEEDS,
+        teacher="baseline",
+        settings={"batch_size": 128, "loss": {"kd": {"weight": 1.0, "arguments": {}}}},
+    )
     run.finish("baseline", BASELINE).finish("distilled", BETTER)
-    (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
+    (pair,) = collected([run.run.path], tmp_path)["cnn"]["comparisons"]
     assert pair["notes"][-1] == "different settings besides the loss: settings.batch_size"
 
 
 def test_a_student_meets_the_baseline_of_its_own_model(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path / "run").stage("big", "baseline", [1], model="resnet18")
     run.stage("small", "baseline", [1], model="resnet8").stage("kd", "distilled", [1], teacher="big", model="resnet8")
-    (pair,) = collect([run.run.path], tmp_path)["cnn"]["comparisons"]
+    (pair,) = collected([run.run.path], tmp_path)["cnn"]["comparisons"]
     assert pair["against"] == "small"
 
 
@@ -132,7 +137,7 @@ def asked(path: Path, comparisons: dict[str, list[str]]) -> list[dict[str, Any]]
     run.write_plan(comparisons=comparisons)
     run.finish("teacher", TEACHER, epochs=9).finish("baseline", BASELINE).finish("assistant", SAME, epochs=4)
     run.finish("assisted", BETTER).finish("longer", SAME, epochs=7)
-    found: list[dict[str, Any]] = collect([path], path)["cnn"]["comparisons"]
+    found: list[dict[str, Any]] = collected([path], path)["cnn"]["comparisons"]
     return found
 
 

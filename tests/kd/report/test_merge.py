@@ -63,13 +63,14 @@ def test_different_fingerprints_of_one_job_are_refused(tmp_path: Path) -> None:
 
 
 def test_where_the_data_lies_and_how_often_is_saved_do_not_matter() -> None:
-    one = {"data": {"name": "digits", "root": "/a"}, "settings": {"epochs": 3, "checkpoint_every": 1}}
-    two = {"data": {"name": "digits", "root": "/b"}, "settings": {"epochs": 3, "checkpoint_every": 9}}
+    one, two = ({"epochs": 3, "checkpoint_every": every} for every in (1, 9))
     assert differing_settings(one, two) == []
+    here, there = ({"name": "digits", "root": root} for root in ("/a", "/b"))
+    assert differing_settings(here, there, part="data", ignored=("root",)) == []
 
 
 def test_differences_are_named_down_to_the_leaf() -> None:
-    one = {"settings": {"optimizer": {"name": "sgd", "arguments": {"lr": 0.1}}}, "data": {"name": "digits"}}
-    two = {"settings": {"optimizer": {"name": "sgd", "arguments": {"lr": 0.2}}}, "data": {"name": "mnist"}}
-    assert differing_settings(one, two) == ["data.name", "settings.optimizer.arguments.lr"]
-    assert differing_settings(one, two, ignored=("optimizer",), parts=("settings",)) == []
+    one, two = ({"optimizer": {"name": "sgd", "arguments": {"lr": lr}}} for lr in (0.1, 0.2))
+    assert differing_settings(one, two) == ["settings.optimizer.arguments.lr"]
+    assert differing_settings(one, two, ignored=("optimizer",)) == []
+    assert differing_settings({"name": "digits"}, {"name": "mnist"}, part="data") == ["data.name"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kd.search.halving import Rung, Trial, best, cost, promoted, rungs
+from kd.rundir.result_sections import Trial
+from kd.search.halving import Rung, best, promoted, rungs, total_epochs
 
 
 def trial(number: int, score: float | None, loss: float | None = 1.0) -> Trial:
@@ -34,7 +35,7 @@ def test_no_search_costs_more_than_its_trials_at_full_length() -> None:
             ladder = rungs(trials, epochs)
             assert ladder[0].configurations == trials
             assert ladder[-1].epochs == epochs
-            assert cost(ladder) <= trials * epochs
+            assert total_epochs(ladder) <= trials * epochs
             assert all(rung.epochs >= 1 for rung in ladder)
 
 

@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kd.search.proposals import FEATURES, Experience, filling, promising
+from kd.rundir.stage_spec import AxisSettings
+from kd.search.proposals import FEATURES, Experience, most_promising, next_sobol_point
 from kd.search.space import configuration_at, read_space, with_configuration
+from tests.kd.conftest import training_settings
 
 SPACE = read_space(
     {
-        "loss.kd.temperature": {"choices": [2.0, 4.0, 6.0, 8.0]},
-        "optimizer.lr": {"low": 0.001, "high": 1.0, "log": True},
+        "loss.kd.temperature": AxisSettings(choices=[2.0, 4.0, 6.0, 8.0]),
+        "optimizer.lr": AxisSettings(low=0.001, high=1.0, log=True),
     }
 )
-SETTINGS: Mapping[str, Any] = {
-    "optimizer": {"name": "sgd", "arguments": {"lr": 0.01}},
-    "loss": {"kd": {"weight": 1.0, "arguments": {"temperature": 4.0}}},
-}
+SETTINGS = training_settings(optimizer={"name": "sgd", "arguments": {"lr": 0.01}})
 SMALL_TASK = {**dict.fromkeys(FEATURES, 1.0), "log_images": 3.0}
 LARGE_TASK = {**SMALL_TASK, "log_images": 5.0}
 
@@ -51,39 +50,39 @@ def memory(task: Mapping[str, float], count: int) -> list[Experience]:
 def test_sobol_points_are_distinct_fill_the_space_and_follow_the_seed() -> None:
     tried: list = []
     for _ in range(16):
-        configuration = filling(SPACE, tried, seed=1)
+        configuration = next_sobol_point(SPACE, tried, seed=1)
         assert configuration is not None
         assert configuration not in tried
         tried.append(configuration)
     assert {each["loss.kd.temperature"] for each in tried} == {2.0, 4.0, 6.0, 8.0}
     decades = [math.floor(math.log10(each["optimizer.lr"])) for each in tried]
     assert all(4 <= decades.count(decade) <= 7 for decade in (-3, -2, -1)), decades
-    assert filling(SPACE, tried[:5], seed=1) == tried[5]
-    assert filling(SPACE, [], seed=2) != tried[0]
+    assert next_sobol_point(SPACE, tried[:5], seed=1) == tried[5]
+    assert next_sobol_point(SPACE, [], seed=2) != tried[0]
 
 
 def test_a_small_space_runs_out() -> None:
-    space = read_space({"optimizer.nesterov": {"choices": [False, True]}})
+    space = read_space({"optimizer.nesterov": AxisSettings(choices=[False, True])})
     tried = [{"optimizer.nesterov": False}]
-    assert filling(space, tried, seed=1) == {"optimizer.nesterov": True}
-    assert filling(space, [*tried, {"optimizer.nesterov": True}], seed=1) is None
-    assert promising(space, [*tried, {"optimizer.nesterov": True}], [], features={}, epochs=1, seed=1) is None
+    assert next_sobol_point(space, tried, seed=1) == {"optimizer.nesterov": True}
+    assert next_sobol_point(space, [*tried, {"optimizer.nesterov": True}], seed=1) is None
+    assert most_promising(space, [*tried, {"optimizer.nesterov": True}], [], features={}, epochs=1, seed=1) is None
 
 
 @pytest.mark.parametrize(("task", "best"), [(SMALL_TASK, 0.1), (LARGE_TASK, 0.01)])
 def test_memory_pulls_to_the_region_that_was_good_on_such_a_task(task: Mapping[str, float], best: float) -> None:
     known = [*memory(SMALL_TASK, 24), *memory(LARGE_TASK, 24)]
-    found = promising(SPACE, [], known, features=task, epochs=3, seed=1)
+    found = most_promising(SPACE, [], known, features=task, epochs=3, seed=1)
     assert found is not None
     assert 1 / 3 < found["optimizer.lr"] / best < 3
-    sobol = [filling(SPACE, [], seed=seed) for seed in range(5)]
+    sobol = [next_sobol_point(SPACE, [], seed=seed) for seed in range(5)]
     assert response(task, found) > max(response(task, each) for each in sobol if each)
 
 
 def test_own_trials_that_were_bad_are_not_repeated() -> None:
     known, tried = memory(SMALL_TASK, 12), []
     for _ in range(6):
-        found = promising(SPACE, tried, known, features=SMALL_TASK, epochs=3, seed=1)
+        found = most_promising(SPACE, tried, known, features=SMALL_TASK, epochs=3, seed=1)
         assert found is not None
         assert found not in tried
         tried.append(found)
@@ -95,6 +94,6 @@ def test_own_trials_that_were_bad_are_not_repeated() -> None:
 
 def test_a_proposal_is_a_function_of_what_is_known_and_of_the_seed() -> None:
     first, second = (
-        promising(SPACE, [], memory(SMALL_TASK, 8), features=SMALL_TASK, epochs=3, seed=seed) for seed in (1, 1)
+        most_promising(SPACE, [], memory(SMALL_TASK, 8), features=SMALL_TASK, epochs=3, seed=seed) for seed in (1, 1)
     )
     assert first == second

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kd.rundir.stage_spec import AxisSettings
 from kd.search.space import UNKNOWN, Dimension, configuration_at, keys_of, read_space, setting, with_configuration
+from tests.kd.conftest import training_settings
 
-AXES: Mapping[str, Mapping[str, Any]] = {
-    "loss.kd.temperature": {"choices": [2.0, 4.0, 8.0]},
-    "loss.kd.weight": {"low": 0.3, "high": 0.9, "log": False, "whole": False, "partner": "loss.ce.weight"},
-    "optimizer.lr": {"low": 0.001, "high": 0.1, "log": True, "whole": False},
-    "schedule.every": {"low": 1, "high": 5, "log": False, "whole": True},
-    "optimizer.nesterov": {"choices": [False, True]},
+AXES = {
+    "loss.kd.temperature": AxisSettings(choices=[2.0, 4.0, 8.0]),
+    "loss.kd.weight": AxisSettings(low=0.3, high=0.9, log=False, whole=False, partner="loss.ce.weight"),
+    "optimizer.lr": AxisSettings(low=0.001, high=0.1, log=True, whole=False),
+    "schedule.every": AxisSettings(low=1, high=5, log=False, whole=True),
+    "optimizer.nesterov": AxisSettings(choices=[False, True]),
 }
-SETTINGS = {
-    "epochs": 9,
-    "optimizer": {"name": "sgd", "arguments": {"lr": 0.05, "nesterov": False}},
-    "schedule": {"name": "step", "arguments": {"every": 3}},
-    "loss": {
-        "ce": {"weight": 0.5, "arguments": {}},
-        "kd": {"weight": 0.5, "arguments": {"temperature": 4.0}},
-    },
-}
+SETTINGS = training_settings(
+    epochs=9,
+    optimizer={"name": "sgd", "arguments": {"lr": 0.05, "nesterov": False}},
+    schedule={"name": "step", "arguments": {"every": 3}},
+)
 
 
 def test_the_corners_of_the_cube_are_the_bounds() -> None:

@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from kd.distill.cache import CACHE, CachedTeacher, open_cache
+from kd.distill.cache import CachedTeacher, open_cache
 from kd.distill.teacher import LiveTeacher
 from kd.errors import CheckpointError, SpecError
 from kd.files import sha256_file
+from kd.rundir.folders import CACHE
+from kd.rundir.stage_spec import spec_from_json
 from kd.stages.context import Interrupted
-from kd.stages.data import load_data
+from kd.stages.stage_data import load_data
 from kd.train.batches import AugmentedBatches
 from kd.train.weights import load_model
 from tests.kd.conftest import make_spec
-from tests.kd.stages.test_fit import outcome, stop_at
+from tests.kd.stages.training.test_fit_stage import outcome, stop_at
 
 VIEWS = 2
 
@@ -50,7 +52,8 @@ def cache(run, teacher: Path, shared: Path) -> Path:
 
 
 def loaded(spec: dict):
-    return load_data(spec["data"], spec["settings"]["augment"], staged=None, device=torch.device("cpu"))
+    typed = spec_from_json(spec)
+    return load_data(typed.data, augment=typed.settings.augment, staged=None, device=torch.device("cpu"))
 
 
 def test_what_is_cached_is_what_a_fresh_teacher_says_bit_for_bit(cache: Path, teacher: Path) -> None:
@@ -58,7 +61,7 @@ def test_what_is_cached_is_what_a_fresh_teacher_says_bit_for_bit(cache: Path, te
     data = loaded(spec)
     model, own = load_model(teacher / "checkpoint/best.safetensors")
     model = model.to(memory_format=torch.channels_last)
-    live = LiveTeacher(model, own=own, student=data.card(spec["settings"]["model"]))
+    live = LiveTeacher(model, own=own, student=data.card(spec_from_json(spec).settings.model))
     cached = CachedTeacher(open_cache(cache / CACHE)[0], device="cpu")
     seen = set()
     for seed in (1, 2):

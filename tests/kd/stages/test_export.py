@@ -8,7 +8,7 @@ import pytest
 
 from kd.errors import CheckpointError
 from kd.files import sha256_file
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import make_spec, result_of
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,7 @@ def export_spec(form: str) -> dict:
 @pytest.mark.parametrize("form", ["onnx", "pt2", "static_int8", "dynamic_int8"])
 def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, tmp_path: Path) -> None:
     folder = run(tmp_path / form, export_spec(form), parents={"of": student})
-    result = folder.read_result()
-    assert result is not None
+    result = result_of(folder)
     path = folder.path / result["file"]["name"]
     assert result["file"]["bytes"] == path.stat().st_size
     assert result["files"] == {result["file"]["name"]: sha256_file(path)}
@@ -53,8 +52,8 @@ def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, 
 
 def test_a_float32_file_has_the_accuracy_of_the_model(run, tmp_path: Path) -> None:
     spec = make_spec("student", epochs=1, precision="float32")
-    trained = run(tmp_path / "student", spec).read_result()
-    again = run(tmp_path / "again", export_spec("onnx"), parents={"of": tmp_path / "student"}).read_result()
+    trained = result_of(run(tmp_path / "student", spec))
+    again = result_of(run(tmp_path / "again", export_spec("onnx"), parents={"of": tmp_path / "student"}))
     assert again["test"]["best"] == pytest.approx(trained["test"]["best"], abs=1e-6)
     assert again["start"]["validation_accuracy"] == trained["validation"]["best"]["accuracy"]
 

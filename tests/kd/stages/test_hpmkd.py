@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from kd.files import write_json
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.run import run_stage
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.stages.context import in_place
 from tests.conftest import REPOSITORY
-from tests.kd.stages.test_fit import outcome
+from tests.kd.conftest import result_of
+from tests.kd.stages.training.test_fit_stage import outcome
 
 SEED = 7
 COMPONENTS = ("with_search", "with_chain", "with_gate", "with_temperature")
@@ -31,7 +32,7 @@ def run_whole(plan: Plan, path: Path) -> dict[str, Any]:
     write_json(folder.plan, {**plan.to_json(), "run": folder.name})
     for job in plan.jobs:
         stage = folder.stage(job.key)
-        write_json(stage.spec, job.spec)
+        write_json(stage.spec, job.spec.to_json())
         run_stage(in_place(stage, parents={name: folder.stage(key).path for name, key in job.parents.items()}))
     family: dict[str, Any] = json.loads(folder.report_json.read_text())[plan.pipeline]
     assert not family["missing"]
@@ -44,7 +45,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = RunFolder(tmp_path_factory.mktemp("hpmkd"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KD_THREADS", "1")
-        run_whole(plan_job(load_job(str(REPOSITORY / "tests/specs/good/hpmkd.yaml"))), folder.path)
+        run_whole(plan_pipeline(load_pipeline(str(REPOSITORY / "tests/specs/good/hpmkd.yaml"))), folder.path)
     return folder
 
 
@@ -59,12 +60,6 @@ def stage(pipeline: RunFolder):
 def losses(folder: StageFolder) -> list[str]:
     with open(folder.metrics, newline="", encoding="utf-8") as file:
         return [row["train_loss"] for row in csv.DictReader(file)]
-
-
-def result_of(folder: StageFolder) -> dict[str, Any]:
-    result = folder.read_result()
-    assert result is not None
-    return result
 
 
 def test_with_all_components_off_it_is_plain_distillation_bit_for_bit(stage) -> None:

@@ -18,7 +18,7 @@ from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted, in_place
 from kd.train.step import Batch
 from kd.train.weights import load_model, read_card
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import make_spec, result_of
 
 BCE = {"bce": {"weight": 1.0, "arguments": {}}}
 BOTH = {**BCE, "binary_kd": {"weight": 1.0, "arguments": {"temperature": 2.0}}}
@@ -58,12 +58,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             StageFolder(base / name).path.joinpath("spec.json").write_text(json.dumps(spec))
             run_stage(in_place(StageFolder(base / name), parents=parents))
     return {name: base / name for name in specs}
-
-
-def result_of(folder: Path) -> dict[str, Any]:
-    found = StageFolder(folder).read_result()
-    assert found is not None
-    return found
 
 
 def test_a_student_of_rgb_is_a_network_of_three_channels_with_a_teacher_of_four(trained: dict[str, Path]) -> None:

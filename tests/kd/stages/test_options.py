@@ -11,7 +11,7 @@ import torch
 
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
-from tests.kd.stages.test_fit import STEPS, outcome, stop_at
+from tests.kd.stages.training.test_fit_stage import STEPS, outcome, stop_at
 
 CONSTANT = {"name": "constant", "arguments": {}}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cutmix": {"cutmix": {"alpha": 1.0}},
     "mixup and cutmix": {"mixup": {"alpha": 0.4}, "cutmix": {"alpha": 1.0}},
     "cutout": {"augment": {"crop": 1, "flip": True, "cutout": 3}},
+    "sampling": {"sampling": "balanced"},
     "float16": {"precision": "float16"},
     "float16 and clip": {"precision": "float16", "clip": 0.05},
     "deterministic": {"deterministic": True},
@@ -101,7 +102,7 @@ def test_a_training_that_stopped_early_is_not_continued_after_a_kill(run, spec, 
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("kd.stages.outcome.save_weights", die)
+        patch.setattr("kd.stages.training.measure_and_publish.save_weights", die)
         with pytest.raises(Killed):
             run(tmp_path, stops)
 

@@ -9,18 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kd.errors import CheckpointError
 from kd.files import copy_hashed, sha256_file
 from kd.run import run_stage
 from kd.rundir.folders import StageFolder
+from kd.rundir.stage_spec import TrainSettings
 from kd.search.space import with_configuration
 from kd.stages.context import Interrupted, in_place
-from kd.stages.fit import train_model
+from kd.stages.training.fit_stage import train_model
 from kd.train.meter import TrainingDiverged
-from tests.kd.conftest import make_spec
-from tests.kd.stages.test_fit import Killed, outcome, stop_at
+from tests.kd.conftest import damaged, make_spec
+from tests.kd.stages.training.test_fit_stage import Killed, outcome, stop_at
 
 LEARNING_RATES = {"low": 0.005, "high": 0.2, "log": True, "whole": False}
 SHARED = {"low": 0.3, "high": 0.9, "log": False, "whole": False, "partner": "loss.ce.weight"}
@@ -43,9 +45,15 @@ def search_spec(kind: str = "distill", *, memory: int = 0, **changes: Any) -> di
         "for": "student", "kind": kind, "training": searched["settings"],
         "trials": TRIALS, "epochs": EPOCHS, "space": SPACES[kind], **changes,
     }  # fmt: skip
-    named = {f"memory_{number}": {} for number in range(1, memory + 1)}
+    named = {f"memory_{number}": {"stage": "other", "seed": 7, "fingerprint": "m"} for number in range(1, memory + 1)}
     parents = {**searched["parents"], **named}
     return {**searched, "stage": "its_search", "kind": "search", "role": None, "parents": parents, "settings": settings}
+
+
+def configured(settings: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a spec.json with a configuration's values in their places."""
+    changed: dict[str, Any] = msgspec.to_builtins(with_configuration(msgspec.convert(settings, TrainSettings), values))
+    return changed
 
 
 def chosen(folder: StageFolder) -> dict[str, Any]:
@@ -59,7 +67,7 @@ def chosen(folder: StageFolder) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def uncollected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare these tiny trials the collection of all garbage after each."""
-    monkeypatch.setattr("kd.stages.trial.free_memory", lambda: None)
+    monkeypatch.setattr("kd.stages.searching.short_training.free_memory", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +103,7 @@ def test_a_search_tries_the_default_first_and_keeps_its_budget(searched, kind: s
     assert sum(trial["seconds"] for trial in result["trials"]) < result["seconds"]["total"]
     tried = [trial["configuration"] for trial in result["trials"][:TRIALS]]
     assert len({json.dumps(configuration) for configuration in tried}) == TRIALS
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
     assert [path.name for path in folder.path.iterdir() if path.is_dir()] == ["checkpoint"], "no trial is left"
 
 
@@ -123,7 +131,7 @@ def test_the_test_part_is_never_read(run, tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(self: object) -> None:
         raise AssertionError("read")
 
-    monkeypatch.setattr("kd.stages.data.Data.test_store", refuse)
+    monkeypatch.setattr("kd.stages.stage_data.StageData.test_store", refuse)
     result = json.loads(run(tmp_path / "it", search_spec("train", trials=2, epochs=1)).result.read_text())
     assert "test" not in result
 
@@ -172,7 +180,7 @@ def test_a_search_goes_on_from_what_was_published(run, searched, teacher: Path, 
     attempt(tmp_path / "second", lambda: False)
     assert chosen(folder) == chosen(searched("distill"))
     assert not (folder.path / "trial").exists()
-    assert folder.damaged_artefacts() == []
+    assert damaged(folder) == []
 
 
 def test_a_stage_trains_with_what_its_search_chose(run, spec, searched, teacher: Path, tmp_path: Path) -> None:
@@ -183,7 +191,7 @@ def test_a_stage_trains_with_what_its_search_chose(run, spec, searched, teacher:
     (tmp_path / "search").mkdir()
     (tmp_path / "search/result.json").write_text(json.dumps(result))
     by_hand = spec("student", kind="distill")
-    by_hand["settings"] = with_configuration(by_hand["settings"], values)
+    by_hand["settings"] = configured(by_hand["settings"], values)
     expected = outcome(run(tmp_path / "by_hand", by_hand, parents={"teacher": teacher}))
 
     told = spec("student", kind="distill")
@@ -199,7 +207,7 @@ def test_a_stage_trains_with_what_its_search_chose(run, spec, searched, teacher:
 
 def test_a_stage_whose_search_has_not_finished_says_so(run, spec, tmp_path: Path) -> None:
     told = spec("student")
-    told["parents"] = {"configuration": {}}
+    told["parents"] = {"configuration": {"stage": "its_search", "seed": 7, "fingerprint": "s"}}
     with pytest.raises(CheckpointError, match=r"the search has no result\.json, so it has not finished"):
         run(tmp_path / "it", told, parents={"configuration": tmp_path / "nowhere"})
 
@@ -243,7 +251,7 @@ def test_a_trial_that_diverges_is_the_worst_and_not_the_end(run, tmp_path: Path)
 
 def test_a_search_in_which_all_diverge_says_so(run, tmp_path: Path) -> None:
     spec = search_spec("train", space={"optimizer.lr": {"choices": [1e29, 1e30]}}, trials=3, epochs=1)
-    spec["settings"]["training"] = with_configuration(spec["settings"]["training"], {"optimizer.lr": 1e31})
+    spec["settings"]["training"] = configured(spec["settings"]["training"], {"optimizer.lr": 1e31})
     with pytest.raises(TrainingDiverged, match="every trial diverged"):
         run(tmp_path / "it", spec)
 
@@ -256,7 +264,7 @@ def test_a_short_trial_goes_through_the_whole_schedule(run, tmp_path: Path, monk
         seen.append([row["learning_rate"] for row in trained.training.rows])
         return trained
 
-    monkeypatch.setattr("kd.stages.trial.train_model", note)
+    monkeypatch.setattr("kd.stages.searching.short_training.train_model", note)
     spec = search_spec("train", trials=3)
     spec["settings"]["training"] = {
         **spec["settings"]["training"],

@@ -11,14 +11,13 @@ from kd.data.store import DeviceStore
 from kd.errors import CheckpointError
 from kd.files import sha256_file, write_json
 from kd.run import run_stage
-from kd.rundir.folders import StageFolder
+from kd.rundir.folders import BEST, StageFolder
 from kd.stages.context import Interrupted, in_place
-from kd.stages.outcome import BEST
 from kd.train.weights import load_weights, save_weights
-from tests.kd.conftest import make_spec
+from tests.kd.conftest import make_spec, result_of
 from tests.kd.stages.test_cache import cache_spec, student_spec
 from tests.kd.stages.test_export import export_spec
-from tests.kd.stages.test_fit import outcome, stop_at
+from tests.kd.stages.training.test_fit_stage import outcome, stop_at
 
 STAGES = ("assistant", "student", "assisted")
 
@@ -65,7 +64,7 @@ def better(parents: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
 
 def test_the_chosen_candidate_is_there_as_it_is(run, better: dict[str, Path], tmp_path: Path) -> None:
     folder = run(tmp_path / "chain", select_spec(), parents=better)
-    result, candidate = folder.read_result(), StageFolder(better["of_2"]).read_result()
+    result, candidate = result_of(folder), result_of(StageFolder(better["of_2"]))
     assert (folder.path / BEST).read_bytes() == (better["of_2"] / BEST).read_bytes()
     assert result["selection"]["chosen"] == "assistant"
     assert result["files"] == {BEST: sha256_file(better["of_2"] / BEST)}
@@ -74,11 +73,11 @@ def test_the_chosen_candidate_is_there_as_it_is(run, better: dict[str, Path], tm
 
 
 def test_the_result_says_why_and_what_it_cost(run, parents: dict[str, Path], better, tmp_path: Path) -> None:
-    result = run(tmp_path / "chain", select_spec(), parents=better).read_result()
+    result = result_of(run(tmp_path / "chain", select_spec(), parents=better))
     first, second = result["selection"]["steps"]
     assert (first["candidate"], first["student"]) == ("teacher", "student")
     assert (second["candidate"], second["student"], second["accepted"]) == ("assistant", "assisted", True)
-    students = StageFolder(better["by_2"]).read_result()
+    students = result_of(StageFolder(better["by_2"]))
     assert second["error"] == pytest.approx(1 - students["validation"]["best"]["accuracy"], abs=1 / 30)
     assert second["fall"] == pytest.approx(first["error"] - second["error"])
     assert second["fall"] > second["needed"] >= second["standard_error"]
@@ -93,7 +92,7 @@ def test_the_result_says_why_and_what_it_cost(run, parents: dict[str, Path], bet
 def test_a_step_that_saves_too_little_is_refused(run, better: dict[str, Path], tmp_path: Path) -> None:
     swapped = {**better, "by_1": better["by_2"], "by_2": better["by_1"]}
     folder = run(tmp_path / "chain", select_spec(), parents=swapped)
-    assert folder.read_result()["selection"]["chosen"] == "teacher"
+    assert result_of(folder)["selection"]["chosen"] == "teacher"
     assert (folder.path / BEST).read_bytes() == (better["of_1"] / BEST).read_bytes()
 
 
@@ -106,7 +105,7 @@ def test_no_test_image_is_read(better: dict[str, Path], tmp_path: Path, write_sp
         return images(store, *arguments)
 
     monkeypatch.setattr(DeviceStore, "in_order", watched)
-    monkeypatch.setattr("kd.stages.data.Data.test_store", lambda data: pytest.fail("reads the test part"))
+    monkeypatch.setattr("kd.stages.stage_data.StageData.test_store", lambda data: pytest.fail("reads the test part"))
     run_stage(in_place(write_spec(tmp_path / "chain", select_spec()), parents=better))
     assert seen == [30, 30]
 
@@ -117,10 +116,10 @@ def test_what_was_chosen_teaches_is_cached_and_is_exported_like_any_model(run, b
     assert outcome(of_chain) == outcome(
         run(tmp_path / "b", student_spec(epochs=1), parents={"teacher": better["of_2"]})
     )
-    assert of_chain.read_result()["teacher"]["stage"] == "chain"
+    assert result_of(of_chain)["teacher"]["stage"] == "chain"
     views = run(tmp_path / "views", cache_spec(), parents={"teacher": chain})
-    assert views.read_result()["teacher"]["stage"] == "chain"
-    exported = run(tmp_path / "file", export_spec("pt2"), parents={"of": chain}).read_result()
+    assert result_of(views)["teacher"]["stage"] == "chain"
+    exported = result_of(run(tmp_path / "file", export_spec("pt2"), parents={"of": chain}))
     assert exported["start"]["stage"] == "chain"
 
 
@@ -128,7 +127,7 @@ def test_a_stopped_selection_begins_again(run, better: dict[str, Path], tmp_path
     with pytest.raises(Interrupted):
         run(tmp_path / "chain", select_spec(), parents=better, stop_requested=stop_at(2))
     assert not (tmp_path / "chain/result.json").exists()
-    assert run(tmp_path / "chain", select_spec(), parents=better).read_result()["selection"]["chosen"] == "assistant"
+    assert result_of(run(tmp_path / "chain", select_spec(), parents=better))["selection"]["chosen"] == "assistant"
 
 
 def test_an_unfinished_student_is_named(run, better: dict[str, Path], tmp_path: Path) -> None:

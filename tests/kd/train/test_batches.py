@@ -40,6 +40,19 @@ def test_an_epoch_can_be_entered_at_any_step() -> None:
             assert torch.equal(batch.indices, expected.indices)
 
 
+def test_rare_classes_are_drawn_as_often_and_an_epoch_can_still_be_entered_at_any_step() -> None:
+    images = torch.arange(24 * 3 * 4 * 4).reshape(24, 3, 4, 4).to(torch.uint8)
+    labels = torch.tensor([0] * 20 + [1] * 4)
+    store = DeviceStore(images, labels, mean=[0.5] * 3, std=[0.5] * 3, padding=1, flip=True)
+    it = AugmentedBatches(store, batch_size=6, seed=1, sampling="balanced")
+    whole = list(it.epoch(2))
+    assert torch.bincount(torch.cat([batch.labels for batch in whole])).tolist() == [12, 12]
+    for batch, expected in zip(it.epoch(2, first_step=2), whole[2:], strict=True):
+        assert torch.equal(batch.indices, expected.indices)
+        assert torch.equal(batch.images, expected.images)
+    assert not torch.equal(next(it.epoch(3)).indices, whole[0].indices)
+
+
 def test_order_and_views_change_with_the_epoch_and_with_the_seed() -> None:
     first = next(batches().epoch(0))
     for other in (next(batches().epoch(1)), next(batches(seed=2).epoch(0))):

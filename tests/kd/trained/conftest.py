@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import plan_job
+from kd.files import write_json
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.run import run_stage
 from kd.rundir.folders import RunFolder
-from kd.rundir.stage_spec import spec_from_json
 from kd.stages.context import in_place
 
 JOB = """\
@@ -30,17 +28,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     base = tmp_path_factory.mktemp("trained")
     (base / "small.yaml").write_text(JOB)
     run = RunFolder(base / "run")
-    for job in plan_job(load_job(str(base / "small.yaml"))).jobs:
+    for job in plan_pipeline(load_pipeline(str(base / "small.yaml"))).jobs:
         folder = run.stage(job.key)
         folder.path.mkdir(parents=True)
-        _write_spec(folder.spec, job.spec)
+        write_json(folder.spec, job.spec.to_json())
         run_stage(in_place(folder, parents={name: run.stage(parent).path for name, parent in job.parents.items()}))
     return run
-
-
-def _write_spec(path: Path, spec: object) -> None:
-    import json
-
-    content = spec.to_json() if hasattr(spec, "to_json") else spec
-    spec_from_json(content)
-    path.write_text(json.dumps(content))

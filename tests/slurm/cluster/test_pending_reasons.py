@@ -8,7 +8,7 @@ import pwd
 import pytest
 
 from slurm.cluster.job_states import Record, parse_squeue
-from slurm.cluster.pending_reasons import REASONS, duration, ended_words, waiting_words
+from slurm.cluster.pending_reasons import REASONS, ended_words, waiting_words
 from tests.slurm.made_runs import SAID
 
 NOW = 1_000_000.0
@@ -108,19 +108,3 @@ def test_who_cancelled_is_named() -> None:
     assert ended("CANCELLED", cancelled_by=str(os.getuid())) == f"cancelled by {me}"
     assert ended("CANCELLED", cancelled_by="4000000") == "cancelled by user 4000000"
     assert ended("CANCELLED") == "cancelled"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (-3, "0 s"),
-        (59.4, "59 s"),
-        (60, "1 min"),
-        (3599, "1 h 00 min"),
-        (7500, "2 h 05 min"),
-        (86399, "1 d 0 h"),
-        (100000, "1 d 3 h"),
-    ],
-)
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from kd.rundir.folders import JobKey
-from slurm.commands.cancel import main, scancel_ids
+from slurm.commands.cancel import main
 from slurm.state.job_status import snapshot
+from slurm.submission.executors import EXECUTORS
+from slurm.submission.slurm_executor import scancel_ids
 from tests.slurm.made_runs import REPORT, FakeSlurm, MadeRun, fake_slurm, make_run, squeue_line, student, teacher
 from tests.testbed import Testbed, wait_until
 
@@ -46,7 +48,7 @@ def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def phases(made: MadeRun) -> dict[JobKey, str]:
-    return {state.key: state.phase for state in snapshot(made.run)}
+    return {state.key: state.phase for state in snapshot(made.run, EXECUTORS)}
 
 
 def test_everything_alive_is_cancelled_with_one_call(

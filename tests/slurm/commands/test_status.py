@@ -12,7 +12,8 @@ import pytest
 
 from kd.files import write_json
 from slurm.commands import status
-from slurm.state.job_status import JobState, snapshot
+from slurm.state.job_status import JobStatus, snapshot
+from slurm.submission.executors import EXECUTORS
 from tests.slurm.made_runs import REPORT, FakeSlurm, MadeRun, fake_slurm, make_run, squeue_line, student, teacher
 
 __all__ = ["fake_slurm"]
@@ -142,7 +143,7 @@ def test_a_small_screen_shows_what_runs_and_what_failed_first(tmp_path: Path) ->
     made = make_run(tmp_path, range(40))
     made.fail(teacher(30), "no data")
     made.beat(teacher(35))
-    states: list[JobState] = snapshot(made.run)
+    states: list[JobStatus] = snapshot(made.run, EXECUTORS)
     screen = status._screen(made.run, states, "", (100, 12))
     lines = screen.plain.splitlines()
     assert len(lines) <= 12

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from slurm.commands.status_table import _HEADINGS, COLOURS, render, summary
-from slurm.state.job_status import PHASES, JobState
+from slurm.state.job_status import PHASES, JobStatus
 from tests.slurm.made_runs import REPORT, student, teacher
 
-RUNNING = JobState(
+RUNNING = JobStatus(
     key=teacher(1),
     phase="running",
     epoch=3,
@@ -23,8 +23,8 @@ RUNNING = JobState(
     restarts=2,
     job_id="7_0",
 )
-QUEUED = JobState(key=student(1), phase="queued", why="waits for teacher seed 1 (running)", job_id="8_0")
-LONG = JobState(key=REPORT, phase="failed", why="word " * 40)
+QUEUED = JobStatus(key=student(1), phase="queued", why="waits for teacher seed 1 (running)", job_id="8_0")
+LONG = JobStatus(key=REPORT, phase="failed", why="word " * 40)
 
 
 def test_a_row_shows_everything_known_of_a_job() -> None:
@@ -72,7 +72,7 @@ def test_in_a_pipe_nothing_is_wrapped() -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_phase_has_a_colour_that_does_not_shift_the_columns(phase: str) -> None:
-    state = JobState(key=teacher(1), phase=phase, job_id="7_0")  # type: ignore[arg-type]
+    state = JobStatus(key=teacher(1), phase=phase, job_id="7_0")  # type: ignore[arg-type]
     coloured = render([state], colour=True)
     assert f"\x1b[{COLOURS[phase]}m" in coloured
     assert re.sub(r"\x1b\[\d+m", "", coloured) == render([state])

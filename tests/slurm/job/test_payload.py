@@ -18,8 +18,8 @@ import pytest
 import kd.run
 from kd.errors import DataError, RunError
 from kd.files import read_json, write_json
-from kd.jobfile.plan import plan_job
-from kd.jobfile.schema import Job
+from kd.jobfile.plan import plan_pipeline
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder, StageFolder, read_object
 from kd.stages.context import StageContext
 from slurm.job.payload import StageJob
@@ -429,11 +429,11 @@ def test_a_real_training_that_is_preempted_ends_with_the_weights_of_one_that_was
     optimizer = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
     training = {"kind": "train", "model": "resnet8", "epochs": 2, "batch_size": 16, "optimizer": optimizer}
     data = {"name": "synthetic", "validation": 16, "train_subset": 64, "test_subset": 16}
-    job = Job.model_validate({"pipeline": "test", "data": data, "seeds": [1, 2], "stages": {"teacher": training}})
-    stages = [RunFolder(folder / "run").stage(planned.key) for planned in plan_job(job).jobs]
+    job = Pipeline.model_validate({"pipeline": "test", "data": data, "seeds": [1, 2], "stages": {"teacher": training}})
+    stages = [RunFolder(folder / "run").stage(planned.key) for planned in plan_pipeline(job).jobs]
     launch()
     for stage in stages:
-        write_json(stage.spec, plan_job(job).jobs[0].spec)
+        write_json(stage.spec, plan_pipeline(job).jobs[0].spec.to_json())
     monkeypatch.setenv("LOCAL", str(folder / "scratch"))
     monkeypatch.setenv("SLURM_JOB_ID", "15")
     StageJob(stages[0].path, "slurm")()

@@ -10,7 +10,7 @@ import pytest
 
 from kd.errors import CheckpointError
 from kd.rundir.folders import StageFolder
-from slurm.job.staging import Staging, state_entries
+from slurm.job.staging import Staging
 from tests.slurm.conftest import MakeStage
 
 WEIGHTS = "checkpoint/best.safetensors"
@@ -75,7 +75,7 @@ def test_an_earlier_attempt_is_continued_on_scratch(make_stage: MakeStage, scrat
     staging, _ = stage(child, scratch)
     found = [path for path in staging.work.rglob("*") if path.is_file()]
     assert {str(path.relative_to(staging.work)): path.read_text() for path in found} == state
-    assert {entry.name for entry in state_entries(child.path)} == {"checkpoint", "metrics.csv"}
+    assert {entry.name for entry in child.state_entries()} == {"checkpoint", "metrics.csv"}
     inode = (child.path / "metrics.csv").stat().st_ino
     staging.publish(["metrics.csv"])  # unchanged since it was staged in
     assert (child.path / "metrics.csv").stat().st_ino == inode

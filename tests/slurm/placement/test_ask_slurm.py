@@ -9,10 +9,10 @@ import pytest
 
 from kd.errors import ClusterError
 from slurm.cluster.capabilities import Capabilities
-from slurm.cluster.partitions_and_nodes import Start
+from slurm.cluster.partitions_and_nodes import ExpectedStart
 from slurm.cluster.profile import load_profile
-from slurm.placement.ask_slurm import read_start, survey
-from slurm.placement.choose_partition import choose
+from slurm.placement.ask_slurm import live_state, read_start
+from slurm.placement.choose_partition import choose_partition
 from tests.slurm.made_cluster import imitate_testbed, needs, profile
 from tests.slurm.made_runs import FakeSlurm, fake_slurm
 from tests.testbed import Testbed, wait_until
@@ -48,7 +48,7 @@ def imitated(fake_slurm: FakeSlurm) -> FakeSlurm:
     ],
 )
 def test_a_start_is_seconds_from_now_to_the_minute(text: str, seconds: float | None) -> None:
-    assert read_start(text, NOON) == Start(seconds)
+    assert read_start(text, NOON) == ExpectedStart(seconds)
 
 
 def test_a_start_in_local_time_is_understood() -> None:
@@ -68,12 +68,12 @@ def test_a_start_in_local_time_is_understood() -> None:
     ],
 )
 def test_a_refusal_is_quoted(text: str, words: str) -> None:
-    assert read_start(text, NOON) == Start(None, words)
+    assert read_start(text, NOON) == ExpectedStart(None, words)
 
 
 def test_only_busy_partitions_are_asked_about_one_by_one_with_all_that_the_job_asks_for(imitated: FakeSlurm) -> None:
     site = profile("v100", "a100", account="lab", omit=["memory"], sbatch={"reservation": "course"})
-    live = survey(site, [needs()])
+    live = live_state(site, [needs()])
     [call] = imitated.calls("sbatch")
     assert call == (
         "sbatch --test-only --partition=v100 --time=600 --account=lab --nodes=1 --ntasks-per-node=1 "
@@ -84,27 +84,27 @@ def test_only_busy_partitions_are_asked_about_one_by_one_with_all_that_the_job_a
 
 
 def test_a_type_among_others_is_asked_about_by_name(imitated: FakeSlurm) -> None:
-    survey(profile("markov_gpu"), [needs()])
+    live_state(profile("markov_gpu"), [needs()])
     assert [call.split()[-2:] for call in imitated.calls("sbatch")] == [["--mem=8000M", "--gres=gpu:v100:1"]]
 
 
 def test_calls_are_limited_by_the_profile_and_needs_take_turns(imitated: FakeSlurm) -> None:
     wanted = [needs(), needs(), needs(minutes=30), needs(gpus=0)]
     site = profile("v100", "markov_gpu")
-    assert set(survey(site, wanted).starts) == {
+    assert set(live_state(site, wanted).starts) == {
         (name, "v100", one) for name in ("v100", "markov_gpu") for one in (needs(), needs(minutes=30))
     }
     assert len(imitated.calls("sbatch")) == 4
-    few = survey(site.model_copy(update={"start_tests": 2}), wanted)
+    few = live_state(site.model_copy(update={"start_tests": 2}), wanted)
     assert {one.minutes for _, _, one in few.starts} == {600, 30}
-    assert survey(site.model_copy(update={"start_tests": 0}), wanted).starts == {}
+    assert live_state(site.model_copy(update={"start_tests": 0}), wanted).starts == {}
 
 
 def test_the_users_defaults_fill_what_the_profile_leaves_open(imitated: FakeSlurm) -> None:
     known = Capabilities(default_account="lab", default_qos="normal")
-    live = survey(profile("a100"), [], known=known)
+    live = live_state(profile("a100"), [], known=known)
     assert (live.account, live.qos) == ("lab", "normal")
-    live = survey(profile("a100", account="vip", qos="long"), [], known=known)
+    live = live_state(profile("a100", account="vip", qos="long"), [], known=known)
     assert (live.account, live.qos) == ("vip", "long")
 
 
@@ -112,12 +112,12 @@ def test_groups_are_those_of_the_user_and_root_is_kept_out_by_none(
     imitated: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    assert survey(profile("a100"), []).groups is None
+    assert live_state(profile("a100"), []).groups is None
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(os, "getgroups", lambda: [0])
-    assert survey(profile("a100"), []).groups == frozenset({"root"})
+    assert live_state(profile("a100"), []).groups == frozenset({"root"})
     monkeypatch.setattr(os, "getgroups", lambda: [0, 3999999999])
-    assert survey(profile("a100"), []).groups is None
+    assert live_state(profile("a100"), []).groups is None
 
 
 def test_a_controller_that_does_not_answer_is_one_line(fake_slurm: FakeSlurm) -> None:
@@ -125,7 +125,7 @@ def test_a_controller_that_does_not_answer_is_one_line(fake_slurm: FakeSlurm) ->
     with pytest.raises(
         ClusterError, match=r"^scontrol does not answer: slurm_load_partitions error: Unable to contact$"
     ):
-        survey(profile("a100"), [])
+        live_state(profile("a100"), [])
 
 
 @pytest.mark.slurm
@@ -135,7 +135,7 @@ def test_on_a_real_slurm_a_busy_a100_loses_short_work_and_wins_long_work(
     monkeypatch.setenv("SLURM_CONF", testbed.environment["SLURM_CONF"])
     _, site = load_profile("testbed")
     small = needs(cpus=1)
-    assert choose(site, survey(site, [small]), small).candidates[0].gpu_type == "a100"
+    assert choose_partition(site, live_state(site, [small]), small).candidates[0].gpu_type == "a100"
     whole_node = ("--partition=a100", "--gres=gpu:4", "--mem=100M", "--time=90")
     jobs = [testbed.submit("sleep 600", *whole_node) for _ in range(2)]
     try:
@@ -143,12 +143,12 @@ def test_on_a_real_slurm_a_busy_a100_loses_short_work_and_wins_long_work(
             testbed.wait_for(job, "RUNNING")
 
         def seen() -> bool:
-            return all(not node.free_gpus["a100"] for node in survey(site, []).partitions["a100"].nodes)
+            return all(not node.free_gpus["a100"] for node in live_state(site, []).partitions["a100"].nodes)
 
         wait_until(seen, "sinfo to count the GPUs")
         short, long = replace(small, minutes=60), replace(small, minutes=12 * 60)
-        live = survey(site, [short, long])
-        quick, patient = choose(site, live, short), choose(site, live, long)
+        live = live_state(site, [short, long])
+        quick, patient = choose_partition(site, live, short), choose_partition(site, live, long)
         assert quick.candidates[0].gpu_type == "v100"
         assert quick.candidates[0].start == 0
         assert patient.candidates[0].gpu_type == "a100"

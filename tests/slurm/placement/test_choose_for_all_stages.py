@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kd.jobfile.plan import Needs
+from kd.rundir.stage_spec import Needs
 from slurm.cluster.partitions_and_nodes import LiveState
 from slurm.placement.choice import Choice
-from slurm.placement.choose_for_all_stages import Asking, choose_together
+from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from tests.slurm.made_cluster import NEEDS, TWO_TYPES, live, node, partition, profile
 
 SITE = profile("fast", "slow", **TWO_TYPES)
@@ -32,14 +32,14 @@ def partitions(choices: dict[str, Choice]) -> dict[str, str | None]:
 
 def test_stages_that_start_together_do_not_count_the_same_gpus_twice() -> None:
     many = [asking(f"stage{number}") for number in range(3)]
-    chosen = choose_together(SITE, cluster(), many)
+    chosen = choose_partitions(SITE, cluster(), many)
     assert partitions(chosen) == {"stage0": "fast", "stage1": "fast", "stage2": "slow"}
     assert chosen["stage1"].candidates[0].finish == 2 * NEEDS.minutes * 60 / 2.5, "after the four of stage0"
     assert "shared with 4 more of this run" in chosen["stage1"].candidates[0].notes
 
 
 def test_a_stage_that_waits_for_others_finds_their_gpus_free_again() -> None:
-    chosen = choose_together(
+    chosen = choose_partitions(
         SITE, cluster(), [*(asking(f"stage{number}") for number in range(3)), asking("x", waits=True)]
     )
     assert chosen["x"].partition == "fast"
@@ -54,7 +54,7 @@ def test_stages_of_one_model_are_pinned_to_one_gpu_type() -> None:
         + node("n2", "gpu", gres="gpu:v100:40", used="gpu:v100:0(IDX:N/A)", cpus="0/640/0/640", memory=(999000, 0)),
     )
     site = profile("gpu", **TWO_TYPES)
-    same = choose_together(site, both, [asking("baseline", "resnet8"), asking("other", "resnet8", jobs=40)])
+    same = choose_partitions(site, both, [asking("baseline", "resnet8"), asking("other", "resnet8", jobs=40)])
     assert {choice.gpu_type for choice in same.values()} == {"a100"}
-    others = choose_together(site, both, [asking("baseline", "resnet8"), asking("other", "resnet18", jobs=40)])
+    others = choose_partitions(site, both, [asking("baseline", "resnet8"), asking("other", "resnet18", jobs=40)])
     assert others["other"].gpu_type == "v100"

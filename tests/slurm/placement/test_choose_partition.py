@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 
 from kd.errors import ClusterError
 from slurm.cluster.measured_throughput import Measurement, setup_of
-from slurm.cluster.partitions_and_nodes import LiveState, Start
+from slurm.cluster.partitions_and_nodes import ExpectedStart, LiveState
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
-from slurm.placement.choose_partition import choose, gpu_options
+from slurm.placement.choose_partition import choose_partition, gpu_options
 from tests.slurm.made_cluster import NEEDS, TWO_TYPES, busy_testbed, live, needs, node, partition, profile
 
 A100_FULL = "gpu:a100:4(IDX:0-3)"
@@ -27,7 +27,7 @@ def two_partitions(*, a100_used: str = "gpu:a100:0(IDX:N/A)", **known: Any) -> L
 
 
 def started(seconds: float | None, where: str = "fast", gpu_type: str = "a100", **changes: Any) -> dict[str, Any]:
-    return {"starts": {(where, gpu_type, needs(**changes)): Start(seconds)}}
+    return {"starts": {(where, gpu_type, needs(**changes)): ExpectedStart(seconds)}}
 
 
 def refusals(choice: Choice) -> dict[str, str | None]:
@@ -36,14 +36,14 @@ def refusals(choice: Choice) -> dict[str, str | None]:
 
 def one_refusal(profile_: Profile, state: LiveState, **changes: Any) -> str:
     """Return why the only partition of a cluster refuses."""
-    (candidate,) = choose(profile_, state, needs(**changes)).candidates
+    (candidate,) = choose_partition(profile_, state, needs(**changes)).candidates
     assert candidate.refusal is not None
     return candidate.refusal
 
 
 class TestWithoutSlurm:
     def test_the_first_partition_that_fits_wins_and_the_rest_keep_their_order(self) -> None:
-        found = choose(profile({"name": "short", "max_time": "1h"}, "long", "other"), None, NEEDS)
+        found = choose_partition(profile({"name": "short", "max_time": "1h"}, "long", "other"), None, NEEDS)
         assert found.partition == "long"
         assert [candidate.partition for candidate in found.candidates] == ["long", "other", "short"]
         assert not found.live
@@ -61,26 +61,26 @@ class TestWithoutSlurm:
     def test_what_the_profile_declares_is_a_hard_limit(
         self, limits: dict[str, Any], changes: dict[str, Any], words: str
     ) -> None:
-        found = choose(profile({"name": "gpu", **limits}), None, needs(**changes))
+        found = choose_partition(profile({"name": "gpu", **limits}), None, needs(**changes))
         assert words in str(refusals(found)["gpu"])
         with pytest.raises(ClusterError, match="no partition fits: gpu: "):
             found.require()
 
     def test_a_profile_without_partitions_takes_the_sites_default(self) -> None:
-        found = choose(Profile(), None, NEEDS)
+        found = choose_partition(Profile(), None, NEEDS)
         assert found.require().partition is None
         assert found.candidates == ()
 
     @pytest.mark.parametrize("state", [None, busy_testbed()])
     def test_a_job_without_gpus_goes_to_the_cpu_partition(self, state: LiveState | None) -> None:
-        assert choose(profile("gpu", cpu_partition="cpu"), state, needs(gpus=0)).partition == "cpu"
-        assert choose(profile("gpu"), state, needs(gpus=0)).partition == "gpu"
-        assert choose(Profile(), state, needs(gpus=0)).partition is None
+        assert choose_partition(profile("gpu", cpu_partition="cpu"), state, needs(gpus=0)).partition == "cpu"
+        assert choose_partition(profile("gpu"), state, needs(gpus=0)).partition == "gpu"
+        assert choose_partition(Profile(), state, needs(gpus=0)).partition is None
 
 
 class TestWhoWins:
     def test_the_faster_gpu_wins_where_both_start_now(self) -> None:
-        found = choose(profile("slow", "fast", **TWO_TYPES), two_partitions(), NEEDS)
+        found = choose_partition(profile("slow", "fast", **TWO_TYPES), two_partitions(), NEEDS)
         assert found.partition == "fast"
         fast, slow = found.candidates
         assert (fast.start, slow.start) == (0.0, 0.0)
@@ -89,52 +89,52 @@ class TestWhoWins:
 
     def test_a_free_slow_gpu_beats_a_fast_one_that_frees_too_late(self) -> None:
         state = two_partitions(a100_used=A100_FULL, **started(7 * 3600))
-        assert choose(profile("fast", "slow", **TWO_TYPES), state, NEEDS).partition == "slow"
+        assert choose_partition(profile("fast", "slow", **TWO_TYPES), state, NEEDS).partition == "slow"
 
     def test_a_fast_gpu_that_frees_soon_enough_beats_a_free_slow_one(self) -> None:
         state = two_partitions(a100_used=A100_FULL, **started(5 * 3600))
-        found = choose(profile("fast", "slow", **TWO_TYPES), state, NEEDS)
+        found = choose_partition(profile("fast", "slow", **TWO_TYPES), state, NEEDS)
         assert found.partition == "fast"
         assert found.candidates[0].finish == pytest.approx(5 * 3600 + NEEDS.minutes * 60 / 2.5)
 
     def test_a_start_that_nobody_knows_stands_behind_every_known_one(self) -> None:
         for answer in ({}, started(None)):
             state = two_partitions(a100_used=A100_FULL, **answer)
-            found = choose(profile("fast", "slow", **TWO_TYPES), state, NEEDS)
+            found = choose_partition(profile("fast", "slow", **TWO_TYPES), state, NEEDS)
             assert found.partition == "slow"
             assert found.candidates[1].finish is None
 
     def test_many_jobs_go_where_more_of_them_run_at_once(self) -> None:
         state = two_partitions(a100_used="gpu:a100:3(IDX:0-2)")
         both = profile("fast", "slow", **TWO_TYPES)
-        assert choose(both, state, NEEDS, jobs=1).partition == "fast"
-        assert choose(both, state, NEEDS, jobs=4).partition == "slow"
+        assert choose_partition(both, state, NEEDS, jobs=1).partition == "fast"
+        assert choose_partition(both, state, NEEDS, jobs=4).partition == "slow"
 
     def test_a_profiles_own_limit_of_parallel_jobs_counts(self) -> None:
-        found = choose(profile("slow", parallel=2, **TWO_TYPES), two_partitions(), NEEDS, jobs=4)
+        found = choose_partition(profile("slow", parallel=2, **TWO_TYPES), two_partitions(), NEEDS, jobs=4)
         assert found.candidates[0].finish == 2 * NEEDS.minutes * 60
 
     def test_equal_partitions_keep_the_profiles_order(self) -> None:
         text = partition("b") + partition("a")
         state = live(text, node("n1", "a", gres="gpu:2", used="gpu:0") + node("n2", "b", gres="gpu:2", used="gpu:0"))
-        assert choose(profile("b", "a"), state, NEEDS).partition == "b"
-        assert choose(profile("a", "b"), state, NEEDS).partition == "a"
+        assert choose_partition(profile("b", "a"), state, NEEDS).partition == "b"
+        assert choose_partition(profile("a", "b"), state, NEEDS).partition == "a"
 
     def test_what_may_be_preempted_loses_a_tie(self) -> None:
         text = partition("low", PreemptMode="REQUEUE") + partition("high", PriorityTier="9")
         state = live(text, node("n1", "low") + node("n1", "high"))
-        found = choose(profile("low", "high"), state, NEEDS)
+        found = choose_partition(profile("low", "high"), state, NEEDS)
         assert found.partition == "high", "and the two are no equals"
 
     def test_without_a_list_in_the_profile_all_partitions_compete_the_default_one_first(self) -> None:
         text = partition("a") + partition("z", Default="YES") + partition("cpu")
         nodes = "".join(node("n1", name) for name in "az") + node("c1", "cpu", gres="(null)", used="gpu:0")
-        found = choose(profile(several_partitions=False), live(text, nodes), NEEDS)
+        found = choose_partition(profile(several_partitions=False), live(text, nodes), NEEDS)
         assert found.partition == "z"
         assert refusals(found)["cpu"] == "has no GPUs"
 
     def test_partitions_that_the_profile_does_not_list_are_shown_but_never_taken(self) -> None:
-        found = choose(profile("slow"), two_partitions(), NEEDS)
+        found = choose_partition(profile("slow"), two_partitions(), NEEDS)
         assert found.partition == "slow"
         assert refusals(found) == {"slow": None, "fast": "not in the cluster profile's list"}
 
@@ -143,26 +143,26 @@ class TestEquals:
     state = live(partition("a") + partition("b") + partition("c"), "".join(node("n1", name) for name in "abc"))
 
     def test_partitions_with_the_same_gpus_are_named_together(self) -> None:
-        found = choose(profile("b", "a", "c"), self.state, NEEDS)
+        found = choose_partition(profile("b", "a", "c"), self.state, NEEDS)
         assert found.partition == "b,a,c"
         assert found.winners == 3
 
     def test_not_where_the_site_takes_one_only(self) -> None:
-        assert choose(profile("b", "a", several_partitions=False), self.state, NEEDS).partition == "b"
+        assert choose_partition(profile("b", "a", several_partitions=False), self.state, NEEDS).partition == "b"
 
     def test_not_with_other_gpus_of_the_same_speed(self) -> None:
         speeds = {"gpu_speed": {"a100": 1.0, "v100": 1.0}}
-        assert choose(profile("fast", "slow", **speeds), two_partitions(), NEEDS).partition == "fast"
+        assert choose_partition(profile("fast", "slow", **speeds), two_partitions(), NEEDS).partition == "fast"
 
     def test_not_where_the_type_is_unknown(self) -> None:
         nodes = "".join(node("n1", name, gres="gpu:4", used="gpu:0") for name in "ab")
-        assert choose(profile("a", "b"), live(partition("a") + partition("b"), nodes), NEEDS).partition == "a"
+        assert choose_partition(profile("a", "b"), live(partition("a") + partition("b"), nodes), NEEDS).partition == "a"
 
     def test_not_where_one_finishes_much_later(self) -> None:
         nodes = node("n1", "a") + node("n2", "b", used=A100_FULL)
-        known = {"starts": {("b", "a100", NEEDS): Start(2 * 3600)}}
+        known = {"starts": {("b", "a100", NEEDS): ExpectedStart(2 * 3600)}}
         state = live(partition("a") + partition("b"), nodes, **known)
-        assert choose(profile("b", "a"), state, NEEDS).partition == "a"
+        assert choose_partition(profile("b", "a"), state, NEEDS).partition == "a"
 
 
 class TestHardLimits:
@@ -188,7 +188,7 @@ class TestHardLimits:
 
     def test_an_account_that_is_not_known_is_given_the_benefit(self) -> None:
         state = live(partition("p", AllowAccounts="vip", AllowQos="long", AllowGroups="staff"), node("n1", "p"))
-        assert choose(profile("p"), state, NEEDS).partition == "p"
+        assert choose_partition(profile("p"), state, NEEDS).partition == "p"
 
     @pytest.mark.parametrize(
         ("line", "changes", "words"),
@@ -222,12 +222,12 @@ class TestHardLimits:
         assert one_refusal(profile("gone"), live("", "")) == "Slurm shows you no such partition"
 
     def test_slurms_own_refusal(self) -> None:
-        known = {"starts": {("p", "a100", NEEDS): Start(None, "Invalid qos specification")}}
+        known = {"starts": {("p", "a100", NEEDS): ExpectedStart(None, "Invalid qos specification")}}
         state = live(partition("p"), node("n1", "p", used=A100_FULL), **known)
         assert one_refusal(profile("p"), state) == "Slurm refuses: Invalid qos specification"
 
     def test_every_reason_is_in_the_error_but_for_partitions_that_are_not_listed(self) -> None:
-        found = choose(profile("slow", "gone"), two_partitions(), needs(gpus=8))
+        found = choose_partition(profile("slow", "gone"), two_partitions(), needs(gpus=8))
         with pytest.raises(ClusterError) as error:
             found.require()
         assert str(error.value) == (
@@ -239,7 +239,7 @@ class TestHardLimits:
 class TestRoomNow:
     def slots(self, *nodes: str, profile_: Profile | None = None, **changes: Any) -> int | None:
         state = live(partition("p"), "".join(nodes))
-        (candidate,) = choose(profile_ or profile("p"), state, needs(**changes)).candidates
+        (candidate,) = choose_partition(profile_ or profile("p"), state, needs(**changes)).candidates
         return candidate.slots
 
     def test_counts_jobs_node_by_node(self) -> None:
@@ -250,7 +250,10 @@ class TestRoomNow:
         assert self.slots(node("n1", "p", cpus="13/3/0/16")) == 0
         assert self.slots(node("n1", "p", memory=(64000, 60000))) == 0
         state = live(partition("p"), node("n1", "p", cpus="13/3/0/16"))
-        assert "of its free GPUs (4) no node has enough" in choose(profile("p"), state, NEEDS).candidates[0].notes[0]
+        assert (
+            "of its free GPUs (4) no node has enough"
+            in choose_partition(profile("p"), state, NEEDS).candidates[0].notes[0]
+        )
 
     def test_what_the_profile_does_not_ask_for_does_not_limit(self) -> None:
         lean = profile("p", omit=["memory", "cpus"])
@@ -273,40 +276,42 @@ class TestGpuTypes:
     )
 
     def test_a_partition_with_several_types_is_ranked_type_by_type_and_the_winner_is_pinned(self) -> None:
-        found = choose(profile("p", **TWO_TYPES), self.mixed, NEEDS)
+        found = choose_partition(profile("p", **TWO_TYPES), self.mixed, NEEDS)
         assert [candidate.name for candidate in found.candidates] == ["p/a100", "p/v100"]
         assert (found.partition, found.gpu_type) == ("p", "a100")
-        assert gpu_options(replace(NEEDS, gpu_type=found.gpu_type), profile("p")) == {"gres": "gpu:a100:1"}
+        assert gpu_options(structs.replace(NEEDS, gpu_type=found.gpu_type), profile("p")) == {"gres": "gpu:a100:1"}
 
     def test_on_a_site_of_features_the_winner_is_pinned_by_a_constraint(self) -> None:
         site = profile("p", gpu_type_as="constraint")
-        found = choose(site, self.mixed, NEEDS)
+        found = choose_partition(site, self.mixed, NEEDS)
         assert found.gpu_type == "a100"
-        pinned = replace(NEEDS, gpu_type=found.gpu_type)
+        pinned = structs.replace(NEEDS, gpu_type=found.gpu_type)
         assert gpu_options(pinned, site) == {"gres": "gpu:1", "constraint": "a100"}
 
     def test_features_work_without_types_in_gres(self) -> None:
         nodes = node("n1", "p", gres="gpu:4", used="gpu:0", features="volta,v100") + node(
             "n2", "p", gres="gpu:4", used="gpu:(null):4(IDX:0-3)", features="a100"
         )
-        found = choose(profile("p", gpu_type_as="constraint"), live(partition("p"), nodes), needs(gpu_type="v100"))
+        found = choose_partition(
+            profile("p", gpu_type_as="constraint"), live(partition("p"), nodes), needs(gpu_type="v100")
+        )
         (candidate,) = found.candidates
         assert (candidate.gpu_type, candidate.gpus, candidate.slots) == ("v100", 4, 4)
 
     def test_a_feature_of_the_profiles_own_can_name_a_type(self) -> None:
         nodes = node("n1", "p", gres="gpu:4", used="gpu:0", features="fastgpu")
         site = profile("p", gpu_type_as="constraint", gpu_speed={"fastgpu": 3.0})
-        assert choose(site, live(partition("p"), nodes), NEEDS).candidates[0].gpu_type == "fastgpu"
+        assert choose_partition(site, live(partition("p"), nodes), NEEDS).candidates[0].gpu_type == "fastgpu"
         state = live(partition("p"), nodes)
         assert one_refusal(site, state, gpu_type="a100") == "has fastgpu, not a100"
 
     def test_a_single_type_is_not_pinned(self) -> None:
-        found = choose(profile("fast", **TWO_TYPES), two_partitions(), NEEDS)
+        found = choose_partition(profile("fast", **TWO_TYPES), two_partitions(), NEEDS)
         assert found.candidates[0].gpu_type == "a100"
         assert found.gpu_type is None
 
     def test_a_type_that_was_asked_for_stays(self) -> None:
-        found = choose(profile("p", **TWO_TYPES), self.mixed, needs(gpu_type="v100"))
+        found = choose_partition(profile("p", **TWO_TYPES), self.mixed, needs(gpu_type="v100"))
         assert (found.partition, found.gpu_type) == ("p", "v100")
 
     def test_where_partitions_tell_the_type_nothing_else_is_said(self) -> None:
@@ -314,23 +319,25 @@ class TestGpuTypes:
             {"name": "slow", "gpu_type": "v100"}, {"name": "fast", "gpu_type": "a100"}, gpu_type_as="partition"
         )
         nodes = "".join(node(name, name, gres="gpu:4", used="gpu:0") for name in ("fast", "slow"))
-        found = choose(site, live(partition("fast") + partition("slow"), nodes), needs(gpu_type="a100"))
+        found = choose_partition(site, live(partition("fast") + partition("slow"), nodes), needs(gpu_type="a100"))
         assert found.partition == "fast"
-        assert gpu_options(replace(NEEDS, gpu_type=found.gpu_type), site) == {"gres": "gpu:1"}
+        assert gpu_options(structs.replace(NEEDS, gpu_type=found.gpu_type), site) == {"gres": "gpu:1"}
         assert refusals(found)["slow"] == "has v100, not a100"
-        assert "gpu_type" in str(refusals(choose(profile("p", gpu_type_as="partition"), None, found.needs))["p"])
+        assert "gpu_type" in str(
+            refusals(choose_partition(profile("p", gpu_type_as="partition"), None, found.needs))["p"]
+        )
 
     def test_slices_are_taken_only_when_asked_for(self) -> None:
         mig = node("n1", "p", gres="gpu:a100:1,gpu:a100_3g.20gb:2", used="gpu:a100:0,gpu:a100_3g.20gb:0")
         state = live(partition("p"), mig)
-        found = choose(profile("p"), state, NEEDS)
+        found = choose_partition(profile("p"), state, NEEDS)
         assert (found.partition, found.gpu_type) == ("p", "a100"), "pinned, or Slurm might give a slice"
         assert "MIG" in str(refusals(found)["p/a100_3g.20gb"])
-        assert choose(profile("p"), state, needs(gpu_type="a100_3g.20gb")).gpu_type == "a100_3g.20gb"
+        assert choose_partition(profile("p"), state, needs(gpu_type="a100_3g.20gb")).gpu_type == "a100_3g.20gb"
 
     def test_an_unknown_type_counts_as_speed_one_and_says_so(self) -> None:
         state = live(partition("p"), node("n1", "p", gres="gpu:mi250:4", used="gpu:mi250:0"))
-        (candidate,) = choose(profile("p"), state, NEEDS).candidates
+        (candidate,) = choose_partition(profile("p"), state, NEEDS).candidates
         assert candidate.work == NEEDS.minutes * 60
         assert "speed of mi250 unknown" in candidate.notes[0]
 
@@ -350,20 +357,22 @@ class TestMeasuredSpeeds:
 
     def test_what_finished_stages_measured_turns_the_ranking_round(self) -> None:
         history = (self.measured("a100", 1000, 45.0), self.measured("v100", 1500, 30.0))
-        found = choose(profile("fast", "slow", **TWO_TYPES), two_partitions(history=history), NEEDS, spec=self.spec)
+        found = choose_partition(
+            profile("fast", "slow", **TWO_TYPES), two_partitions(history=history), NEEDS, spec=self.spec
+        )
         assert found.partition == "slow"
         assert found.measured
         assert [candidate.work for candidate in found.candidates] == pytest.approx([3000, 4500])
 
     def test_without_a_spec_only_the_speeds_are_corrected(self) -> None:
         history = (self.measured("a100", 1000, 45.0), self.measured("v100", 1500, 30.0))
-        found = choose(profile("fast", "slow", **TWO_TYPES), two_partitions(history=history), NEEDS)
+        found = choose_partition(profile("fast", "slow", **TWO_TYPES), two_partitions(history=history), NEEDS)
         assert (found.partition, found.measured) == ("slow", False)
         assert found.candidates[1].work == pytest.approx(NEEDS.minutes * 60)
 
 
 def test_a_real_cluster_is_ranked() -> None:
-    found = choose(TESTBED, busy_testbed(), NEEDS)
+    found = choose_partition(TESTBED, busy_testbed(), NEEDS)
     assert (found.partition, found.gpu_type) == ("a100,markov_gpu", "a100")
     free = {candidate.name: (candidate.free_gpus, candidate.slots) for candidate in found.candidates}
     assert free["a100"] == (5, 3)  # gpu1 has a free GPU, gpu2 has four, but CPUs for two jobs
@@ -373,7 +382,7 @@ def test_a_real_cluster_is_ranked() -> None:
 
 def test_the_choice_is_a_pure_function() -> None:
     state = busy_testbed()
-    assert choose(TESTBED, state, NEEDS) == choose(TESTBED, state, NEEDS)
+    assert choose_partition(TESTBED, state, NEEDS) == choose_partition(TESTBED, state, NEEDS)
 
 
 def test_a_candidate_names_its_type_only_where_its_partition_has_others() -> None:

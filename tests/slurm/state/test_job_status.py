@@ -11,8 +11,8 @@ import pytest
 
 from kd.errors import ClusterError
 from kd.rundir.folders import JobKey
-from slurm.cluster.profile import Profile
-from slurm.state.job_status import JobState, counts, snapshot, to_json
+from slurm.state.job_status import JobStatus, counts, snapshot, to_json
+from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE
 from tests.slurm.made_runs import (
     REPORT,
     FakeSlurm,
@@ -58,19 +58,19 @@ def queue(fake_slurm: FakeSlurm) -> Queue:
     return set_queue
 
 
-def states(made: MadeRun) -> dict[JobKey, JobState]:
-    return {state.key: state for state in snapshot(made.run)}
+def states(made: MadeRun) -> dict[JobKey, JobStatus]:
+    return {state.key: state for state in snapshot(made.run, EXECUTORS)}
 
 
 def test_every_planned_job_has_a_state_in_the_plans_order(made: MadeRun) -> None:
-    found = snapshot(made.run)
+    found = snapshot(made.run, EXECUTORS)
     assert [state.key for state in found] == [job.key for job in made.plan.jobs]
     assert {state.phase for state in found} == {"not submitted"}
     assert not any(state.alive for state in found)
 
 
 def test_slurm_is_not_asked_when_it_was_sent_nothing(made: MadeRun, fake_slurm: FakeSlurm) -> None:
-    snapshot(made.run)
+    snapshot(made.run, EXECUTORS)
     assert fake_slurm.calls("squeue") == []
 
 
@@ -236,7 +236,7 @@ def test_jobs_taken_back_by_kd_cancel_are_stopped_and_slurm_is_not_asked(
 ) -> None:
     submitted.fail(teacher(1), "stopped in epoch 3", error="Interrupted", job_id="7_0")
     submitted.journal.withdrawn(IDS.values(), "kd-cancel")
-    assert {state.phase for state in snapshot(submitted.run)} == {"stopped"}
+    assert {state.phase for state in snapshot(submitted.run, EXECUTORS)} == {"stopped"}
     assert states(submitted)[teacher(1)].why == "cancelled: run kd-submit again to go on"
     assert fake_slurm.calls("squeue") == []
 
@@ -253,19 +253,19 @@ def test_an_id_that_slurm_gave_to_somebody_else_is_not_ours(submitted: MadeRun, 
 def test_a_slurm_that_does_not_answer_is_no_proof_of_death(submitted: MadeRun, fake_slurm: FakeSlurm) -> None:
     fake_slurm.says("squeue", "", error="Unable to contact slurm controller\n", code=1)
     with pytest.raises(ClusterError):
-        snapshot(submitted.run)
+        snapshot(submitted.run, EXECUTORS)
     submitted.finish(teacher(1))
     submitted.beat(teacher(2))
     submitted.fail(student(1), "no data", job_id="8_0")
-    found = {state.key: state for state in snapshot(submitted.run, ask=False)}
+    found = {state.key: state for state in snapshot(submitted.run, ON_THIS_MACHINE)}
     assert [found[key].phase for key in IDS] == ["done", "running", "failed", "queued", "queued"]
     assert found[student(2)].alive
 
 
 def test_a_profile_without_accounting_spares_sacct(submitted: MadeRun, fake_slurm: FakeSlurm) -> None:
-    snapshot(submitted.run, Profile(accounting=False))
+    snapshot(submitted.run, EXECUTORS, accounting=False)
     assert fake_slurm.calls("sacct") == []
-    snapshot(submitted.run, Profile())
+    snapshot(submitted.run, EXECUTORS)
     assert len(fake_slurm.calls("sacct")) == 1
 
 
@@ -318,11 +318,11 @@ def test_a_stage_run_by_hand_is_seen_by_its_heartbeat(made: MadeRun) -> None:
 
 def test_states_are_counted_and_become_json(submitted: MadeRun, queue: Queue) -> None:
     queue(squeue_line("7_0", "RUNNING"))
-    found = snapshot(submitted.run)
+    found = snapshot(submitted.run, EXECUTORS)
     assert counts(found) == {"running": 1, "queued": 4}
     value = to_json(found[0])
     assert (value["job"], value["stage"], value["seed"], value["phase"]) == ("teacher/seed-1", "teacher", 1, "running")
-    assert set(value) == {"job", "stage", "seed"} | set(JobState.__dataclass_fields__) - {"key"}
+    assert set(value) == {"job", "stage", "seed"} | set(JobStatus.__dataclass_fields__) - {"key"}
 
 
 def test_a_thousand_seeds_cost_one_call_each_of_squeue_and_sacct(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
@@ -332,6 +332,6 @@ def test_a_thousand_seeds_cost_one_call_each_of_squeue_and_sacct(tmp_path: Path,
     made.submit({student(seed): f"8_{seed}" for seed in seeds})
     fake_slurm.says("squeue", "".join(squeue_line(f"8_{seed}", "PENDING", "Dependency") for seed in seeds))
     fake_slurm.says("sacct", "".join(sacct_line(f"7_{seed}", "TIMEOUT") for seed in seeds))
-    found = snapshot(made.run)
+    found = snapshot(made.run, EXECUTORS)
     assert counts(found) == {"failed": 2000, "not submitted": 1}
     assert [len(fake_slurm.calls(program)) for program in ("squeue", "sacct")] == [1, 1]

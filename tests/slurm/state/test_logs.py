@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm.state.logs import complaint, newest_logs, tail
-from slurm.state.submissions import Journal
+from kd.rundir.journal import Journal
+from slurm.state.logs import newest_logs, srun_error, tail
 from tests.slurm.made_runs import MadeRun, make_run, teacher
 
 
@@ -61,13 +61,13 @@ def test_a_local_job_has_a_log_folder_of_its_own(made: MadeRun) -> None:
 
 def test_what_srun_said_of_a_job_it_could_not_start_is_found(made: MadeRun) -> None:
     submission = Journal(made.run.journal).newest()[teacher(1)]
-    assert complaint(made.run, submission) == ""
+    assert srun_error(made.run, submission) == ""
     log = made.run.submitted("teacher") / "7_0_0_log.out"
     write(log, "attempt 1: ...\nan ordinary end\n", 1000)
-    assert complaint(made.run, submission) == ""
+    assert srun_error(made.run, submission) == ""
     said = "srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification"
     write(log, f"{said}\n", 1000)
-    assert complaint(made.run, submission) == said
+    assert srun_error(made.run, submission) == said
 
 
 def test_a_withdrawn_job_still_has_its_log(made: MadeRun) -> None:

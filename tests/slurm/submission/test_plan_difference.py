@@ -8,8 +8,8 @@ import pytest
 
 from kd.errors import RunError
 from kd.files import write_json
-from kd.jobfile.load import load_job
-from kd.jobfile.plan import Plan, plan_job
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.rundir.folders import RunFolder
 from slurm.submission.plan_difference import changed_jobs, refuse_other_plan
 
@@ -17,7 +17,7 @@ SMALL = Path(__file__).resolve().parents[2] / "jobs" / "small.yaml"
 
 
 def plan(*overrides: str) -> Plan:
-    return plan_job(load_job(str(SMALL), overrides=overrides))
+    return plan_pipeline(load_pipeline(str(SMALL), overrides=overrides))
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
     for job in plan().jobs:
         folder.stage(job.key).path.mkdir(parents=True)
-        write_json(folder.stage(job.key).spec, job.spec)
+        write_json(folder.stage(job.key).spec, job.spec.to_json())
     write_json(folder.plan, plan().to_json())
     return folder
 

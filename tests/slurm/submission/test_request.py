@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kd.errors import ClusterError
-from kd.jobfile.plan import Plan, plan_job
-from kd.jobfile.schema import Job
+from kd.jobfile.plan import Plan, plan_pipeline
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.cluster.profile import Profile
 from slurm.submission.request import Request, build_requests, in_slots, setup_lines
@@ -18,8 +18,8 @@ from slurm.submission.request import Request, build_requests, in_slots, setup_li
 
 def plan(seeds: int = 3, teacher_seeds: list[int] | None = None, **resources: Any) -> Plan:
     training = {"model": "resnet8", "epochs": 1, "optimizer": {"name": "sgd", "lr": 0.1}}
-    return plan_job(
-        Job.model_validate(
+    return plan_pipeline(
+        Pipeline.model_validate(
             {
                 "pipeline": "test",
                 "data": {"name": "synthetic", "validation": 10},

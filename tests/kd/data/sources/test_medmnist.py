@@ -8,7 +8,9 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import pytest
+import torch
 
+from kd.data import archive
 from kd.data.medmnist_flags import FLAGS
 from kd.data.sources.medmnist import medmnist
 from kd.errors import DataError
@@ -52,20 +54,25 @@ def test_the_official_parts_train_and_val_are_the_training_part(tmp_path: Path) 
 def test_every_flag_and_size_is_found_in_its_folder_and_has_its_declared_shape(
     tmp_path: Path, flag: Any, size: Any
 ) -> None:
-    classes, channels = FLAGS[flag]
+    facts = FLAGS[flag]
     name = f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz"
-    write(tmp_path, name, contents(classes, channels, size))
-    write(tmp_path, "chestmnist.npz", contents())
-    arrays = medmnist(tmp_path, flag=flag, size=size)
+    arrays = contents(facts.classes, facts.channels, size)
+    if facts.multi_label:
+        arrays |= {f"{part}_labels": np.eye(count, 14, dtype=np.uint8) for part, count in COUNTS.items()}
+    write(tmp_path, name, arrays)
+    write(tmp_path, "another.npz", contents())
+    found = medmnist(tmp_path, flag=flag, size=size)
     data = Data.model_validate({"name": "medmnist", "validation": 1, "flag": flag, "size": size})
-    assert image_shape(data) == Shape(classes=classes, channels=channels, size=size)
-    assert (arrays.num_classes, arrays.channels, arrays.image_size) == (classes, channels, size)
+    declared = Shape(classes=facts.classes, channels=facts.channels, size=size, multi_label=facts.multi_label)
+    assert image_shape(data) == declared
+    assert (found.classes, found.channels, found.image_size) == (facts.names, facts.channels, size)
+    assert found.multi_label == facts.multi_label
 
 
 def test_the_catalogue_knows_every_flag() -> None:
     annotation = get_type_hints(medmnist)["flag"]
     assert annotation == Literal[tuple(FLAGS)]
-    assert len(get_args(annotation)) == 11
+    assert len(get_args(annotation)) == 12
 
 
 def test_a_file_may_have_another_name_but_not_another_flag_s(tmp_path: Path) -> None:
@@ -78,12 +85,38 @@ def test_a_file_may_have_another_name_but_not_another_flag_s(tmp_path: Path) -> 
         path = other
 
 
-def test_several_labels_per_image_are_refused(tmp_path: Path) -> None:
+def test_chestmnist_has_fourteen_labels_per_image(tmp_path: Path) -> None:
     arrays = contents(channels=1)
-    arrays["train_labels"] = np.zeros((5, 14), dtype=np.uint8)
-    path = write(tmp_path, "chest.npz", arrays)
-    with pytest.raises(DataError, match="train_labels has 14 labels per image; only one can be learned here"):
-        medmnist(path, flag="octmnist")
+    for part, count in COUNTS.items():
+        arrays[f"{part}_labels"] = np.eye(count, 14, k=3, dtype=np.uint8)
+    read = medmnist(write(tmp_path, "chestmnist.npz", arrays), flag="chestmnist")
+    assert read.multi_label
+    assert read.train_labels.dtype == torch.uint8
+    assert read.train_labels[0].tolist() == [0, 0, 0, 1, *[0] * 10]
+    assert (read.classes[0], read.classes[13]) == ("atelectasis", "hernia")
+
+
+@pytest.mark.parametrize(("flag", "has"), [("octmnist", 1), ("chestmnist", 14)])
+def test_another_number_of_labels_per_image_is_refused(tmp_path: Path, flag: Any, has: int) -> None:
+    arrays = contents(channels=1)
+    arrays["train_labels"] = np.zeros((5, 3), dtype=np.uint8)
+    path = write(tmp_path, "mine.npz", arrays)
+    with pytest.raises(DataError, match=f"train_labels has 3 labels per image, but {flag} has {has}$"):
+        medmnist(path, flag=flag)
+
+
+def test_labels_of_chestmnist_are_0_or_1(tmp_path: Path) -> None:
+    arrays = contents(channels=1)
+    arrays |= {f"{part}_labels": np.full((count, 14), 2, np.uint8) for part, count in COUNTS.items()}
+    with pytest.raises(DataError, match="train_labels runs from 2 to 2, but chestmnist has labels of 0 and 1"):
+        medmnist(write(tmp_path, "chestmnist.npz", arrays), flag="chestmnist")
+
+
+def test_a_small_file_of_gigabytes_is_refused_before_they_are_read(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(archive, "FREE_BYTES", 0)
+    np.savez_compressed(tmp_path / "pathmnist.npz", **contents() | {"more": np.zeros(10_000_000, np.uint8)})
+    with pytest.raises(DataError, match="over 50 times as much; refused"):
+        medmnist(tmp_path, flag="pathmnist")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ IMAGES, LABELS = FILES["train-images-idx3-ubyte"], FILES["train-labels-idx1-ubyt
         (gzip.compress(IMAGES)[:15] + b"\xff" + gzip.compress(IMAGES)[16:], "damaged or unreadable"),
         (gzip.compress(LABELS), "magic number 2049 instead of 2051"),
         (gzip.compress(IMAGES[:-1]), "11 bytes of values, but its header promises 12"),
-        (gzip.compress(IMAGES + b"x"), "13 bytes of values, but its header promises 12"),
+        (gzip.compress(IMAGES + b"x"), "more than 12 bytes of values, but its header promises 12"),
         (gzip.compress(IMAGES[:10]), "cut off in its header"),
         (gzip.compress(b""), "cut off in its header"),
         (gzip.compress(idx(2051, (2**31, 2**31, 2**31), b"")), "promises 9,903,520,314,283,042"),

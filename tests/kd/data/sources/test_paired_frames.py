@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -71,7 +72,7 @@ def test_frames_are_decoded_once_and_again_when_a_file_or_the_store_changed(fold
     first = paired_frames(folder, size=SIZE)
     (store,) = (folder / ".kd").glob("*.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr("kd.data.sources.paired_frames.decode_image", None)  # would fail
+        patch.setattr("kd.data.table_images.decode_image", None)  # would fail
         assert same(paired_frames(folder, size=SIZE), first)
     store.write_bytes(store.read_bytes()[:-1] + b"\x01")
     assert same(paired_frames(folder, size=SIZE), first)
@@ -119,7 +120,7 @@ def test_every_faulty_row_is_named_in_one_go(folder: Path) -> None:
         f"{csv_file}: 9 faults on 9 lines, the first on line 2: image_path: 'rgb/none.png': no such file",
         f"{csv_file}:2: image_path: 'rgb/none.png': no such file",
         f"{csv_file}:3: ir_path: '../secret.png' points out of the data folder; refused",
-        f"{csv_file}:4: image_path: '/etc/passwd' points out of the data folder; refused",
+        f"{csv_file}:4: image_path: '/etc/passwd' lies outside of {folder}",
         f"{csv_file}:5: fire: expected 0 or 1, got ''",
         f"{csv_file}:6: smoke: expected 0 or 1, got '2'",
         f"{csv_file}:7: fire: expected 0 or 1, got 'nan'",
@@ -171,3 +172,93 @@ def test_the_command_writes_frames_but_not_over_others(tmp_path: Path, capsys) -
     assert len(rows(tmp_path)) == 3
     with pytest.raises(DataError, match="exists already"):
         main([str(tmp_path)])
+
+
+def in_other_words(folder: Path, change) -> list[dict[str, str]]:
+    table = rows(folder)
+    return [{**row, "image_path": change(row["image_path"]), "ir_path": change(row["ir_path"])} for row in table]
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda folder, path: f"./{path}",
+        lambda folder, path: f"rgb/../{path}",
+        lambda folder, path: f"{folder}/{path}",
+        lambda folder, path: f"/home/ana/frames/{path}",  # written on another machine
+        lambda folder, path: path.replace("/", "\\"),
+        lambda folder, path: "C:\\data\\" + path.replace("/", "\\"),
+        lambda folder, path: f" {path} ",
+    ],
+    ids=["dot", "dots", "absolute", "elsewhere", "backslash", "drive", "spaces"],
+)
+def test_paths_of_every_spelling_lead_to_the_same_frames(folder: Path, spelled) -> None:
+    plain = paired_frames(folder, size=SIZE)
+    rewrite(folder, in_other_words(folder, lambda path: spelled(folder, path)))
+    assert same(paired_frames(folder, size=SIZE), plain)
+
+
+@pytest.mark.parametrize("other", ["./rgb/000003.png", "rgb/./000003.png", "rgb\\000003.png", "link.png"])
+def test_one_frame_under_two_spellings_is_refused(folder: Path, other: str) -> None:
+    (folder / "link.png").symlink_to("rgb/000003.png")
+    table = rows(folder)
+    rewrite(folder, [*table, {**table[3], "image_path": other}])
+    (line,) = faults_of(folder)
+    assert line.endswith(f"image_path: {other!r} is the file 'rgb/000003.png', which stands on line 5 already")
+
+
+def test_an_absolute_path_outside_of_the_others_folder_is_named_as_such(folder: Path) -> None:
+    table = in_other_words(folder, lambda path: f"/data/frames/{path}")
+    table[4]["image_path"] = "/data/more/rgb/000004.png"
+    rewrite(folder, table)
+    (line,) = faults_of(folder)
+    assert "'/data/more/rgb/000004.png' lies outside of /data/frames/, which is the data folder in other rows" in line
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_columns_separated_otherwise_are_read_and_it_is_said(folder: Path, separator: str, capsys) -> None:
+    plain = paired_frames(folder, size=SIZE)
+    table = folder / "frame_labels.csv"
+    table.write_text(table.read_text().replace(",", separator), encoding="utf-8-sig")
+    assert same(paired_frames(folder, size=SIZE), plain)
+    assert f"its columns are separated by {separator!r}" in capsys.readouterr().err
+
+
+def test_a_missing_column_is_named_with_the_separator(folder: Path) -> None:
+    table = folder / "frame_labels.csv"
+    table.write_text(table.read_text().replace(",", ";"))
+    (line,) = faults_of(folder, labels=["fire", "steam"])
+    assert "has no column steam (it has image_path, ir_path, fire, smoke, separated by ';')" in line
+
+
+def test_a_comma_in_a_path_a_column_given_twice_and_another_encoding_are_named(folder: Path) -> None:
+    table, text = folder / "frame_labels.csv", (folder / "frame_labels.csv").read_text()
+    table.write_text(text.replace("rgb/000002.png", "rgb/00,0002.png"))
+    assert any("1 more cells than columns" in line for line in faults_of(folder))
+    table.write_text(text.replace("smoke", "fire", 1))
+    assert "has two columns 'fire'" in faults_of(folder, labels=["fire"])[0]
+    table.write_text(text, encoding="utf-16")
+    assert "save it as UTF-8" in faults_of(folder)[0]
+
+
+def test_a_fault_of_every_row_is_told_twenty_times(folder: Path) -> None:
+    table = [{**row, "image_path": f"gone/{number}.png", "ir_path": "x"} for number, row in enumerate(rows(folder))]
+    rewrite(folder, table)
+    lines = faults_of(folder)
+    assert len(lines) == 22
+    assert "40 faults on 20 lines" in lines[0]
+    assert lines[-1].endswith("and 20 more")
+
+
+def test_infrared_of_sixteen_bits_is_scaled(folder: Path) -> None:
+    plain = paired_frames(folder, size=SIZE)
+    for path in (folder / "ir").iterdir():
+        with Image.open(path) as image:
+            wide = np.asarray(image).astype(np.uint16)
+        Image.fromarray(wide * 257).save(path)
+    assert same(paired_frames(folder, size=SIZE), plain)
+    for path in (folder / "ir").iterdir():
+        with Image.open(path) as image:
+            narrow = np.asarray(image).astype(np.float64) / 257 * 16383 / 255
+        Image.fromarray(narrow.round().astype(np.uint16)).save(path)
+    assert same(paired_frames(folder, size=SIZE, bits=14), plain)

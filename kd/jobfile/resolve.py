@@ -1,0 +1,64 @@
+"""Parts of a job file as spec.json has them: the catalogue's defaults filled in, so that a spec.json says all."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from kd.catalog import resolve_arguments
+from kd.jobfile.schema import Augment, Component, Data, Resources, Strict, Term
+from kd.rundir import stage_spec
+from kd.rundir.stage_spec import Needs
+
+TRAINING_NEEDS = Needs(gpus=1, cpus=4, memory_mb=16 * 1024, minutes=24 * 60)
+MEASURING_NEEDS = Needs(gpus=0, cpus=4, memory_mb=16 * 1024, minutes=60)
+Part = TypeVar("Part", bound=msgspec.Struct)
+
+
+def resolved_component(kind: str, component: Component) -> stage_spec.Component:
+    """Return a component of a catalogue kind (``model``, ``optimizer``) with all its arguments."""
+    arguments = resolve_arguments(kind, component.name, component.arguments)
+    return stage_spec.Component(name=component.name, arguments=arguments)
+
+
+def resolved_term(name: str, term: Term) -> stage_spec.Term:
+    """Return a term of a loss with all arguments of the loss function."""
+    return stage_spec.Term(weight=term.weight, arguments=resolve_arguments("loss", name, term.arguments))
+
+
+def resolved_augment(augment: Augment) -> stage_spec.Augment:
+    """Return the augmentation."""
+    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, cutout=augment.cutout)
+
+
+def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:
+    """Return an option of a stage as its settings have it; None where it is off."""
+    return None if option is None else into(**option.model_dump())
+
+
+def resolved_data(data: Data) -> stage_spec.DataSpec:
+    """Return a data set with all its arguments."""
+    return stage_spec.DataSpec(
+        name=data.name,
+        root=data.root,
+        arguments=resolve_arguments("dataset", data.name, data.arguments),
+        validation=data.validation,
+        train_subset=data.train_subset,
+        test_subset=data.test_subset,
+    )
+
+
+def resolved_needs(defaults: Needs, *layers: Resources) -> Needs:
+    """Return the defaults overridden by each layer's given values, the last layer winning."""
+    needs = defaults
+    for layer in layers:
+        given = {
+            "gpus": layer.gpus,
+            "cpus": layer.cpus,
+            "memory_mb": layer.memory,
+            "minutes": layer.time,
+            "gpu_type": layer.gpu_type,
+        }
+        needs = msgspec.structs.replace(needs, **{name: value for name, value in given.items() if value is not None})
+    return needs

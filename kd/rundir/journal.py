@@ -1,0 +1,174 @@
+"""journal.jsonl: what was submitted, a line each, fsynced before the next step: the launcher's memory across crashes.
+
+intent     a token and the jobs it stands for, written before sbatch; the token travels in the job's comment
+submitted  the job ids that the executor gave; on Slurm the jobs are still held
+settled    a token that no job was ever sent under, or whose jobs were cancelled
+released   those ids may run
+withdrawn  those ids were cancelled again (roll-back, kd-cancel, or replaced by a newer submission)
+scheduler  the process that runs the local executor's job graph
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kd.errors import RunError
+from kd.files import append_line
+from kd.rundir.folders import JobKey
+from kd.rundir.process_identity import Process, describe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """The newest submission of one job."""
+
+    key: JobKey
+    job_id: str  # 123 or, for an array element, 123_4; a process id where the job is a process of this machine
+    token: str
+    executor: str  # its name
+    released: bool
+    time: float
+    process: Process | None = None  # which process it is, to tell it from a later one with the same id
+    withdrawn: str | None = None  # why it was cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The journal of one run."""
+
+    path: Path
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Write one line and make it durable. Raises RunError when it cannot be written."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
+        try:
+            append_line(self.path, f"\n{line}" if self._ends_torn() else line)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); nothing more is submitted") from error
+
+    def _ends_torn(self) -> bool:
+        """Whether a crash cut the last line short: the next one must not be glued to it, or it would be lost too."""
+        if not self.path.is_file() or not self.path.stat().st_size:
+            return False
+        with open(self.path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all whole lines; a last line cut by a crash is left out."""
+        if not self.path.is_file():
+            return []
+        found = []
+        for text in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(text))
+            except json.JSONDecodeError:
+                continue  # cut by a crash: what it would have recorded was not acted on
+        return found
+
+    def intend(self, token: str, keys: Iterable[JobKey]) -> None:
+        """Record what is about to be submitted under a token."""
+        self.append("intent", token=token, jobs=[str(key) for key in keys])
+
+    def submitted(self, token: str, executor: str, ids: Mapping[JobKey, str]) -> None:
+        """Record which ids held jobs were given."""
+        jobs = {str(key): job_id for key, job_id in ids.items()}
+        self.append("submitted", token=token, executor=executor, jobs=jobs)
+
+    def started(self, token: str, executor: str, pids: Mapping[JobKey, int]) -> None:
+        """Record which processes of this machine run the jobs: they are never held."""
+        jobs = {str(key): str(pid) for key, pid in pids.items()}
+        processes = {str(pid): _process_json(pid) for pid in pids.values()}
+        self.append("submitted", token=token, executor=executor, jobs=jobs, processes=processes)
+
+    def scheduling(self) -> None:
+        """Record that this process runs the job graph from now on."""
+        self.append("scheduler", process=_process_json(os.getpid()))
+
+    def released(self, ids: Iterable[str]) -> None:
+        """Record that held jobs may run."""
+        self.append("released", ids=list(ids))
+
+    def withdrawn(self, ids: Iterable[str], why: str) -> None:
+        """Record that jobs were cancelled, and why."""
+        self.append("withdrawn", ids=list(ids), why=why)
+
+    def settled(self, token: str) -> None:
+        """Record that nothing of an interrupted submission is left."""
+        self.append("settled", token=token)
+
+    def submissions(self) -> dict[JobKey, Submission]:
+        """Return the newest submission of each job, without those that were withdrawn."""
+        return {key: found for key, found in self.newest().items() if found.withdrawn is None}
+
+    def newest(self) -> dict[JobKey, Submission]:
+        """Return the newest submission of each job, also where it was withdrawn."""
+        newest: dict[JobKey, Submission] = {}
+        owner: dict[str, JobKey] = {}  # job id -> the job that it was last given to
+        for line in self.lines():
+            if line["event"] == "submitted":
+                for found in _submissions(line):
+                    newest[found.key] = found
+                    owner[found.job_id] = found.key
+            elif line["event"] in ("released", "withdrawn"):
+                change = {"released": True} if line["event"] == "released" else {"withdrawn": line["why"]}
+                for job_id in line["ids"]:
+                    key = owner.get(job_id)
+                    if key is not None and newest[key].job_id == job_id:
+                        newest[key] = replace(newest[key], **change)
+        return newest
+
+    def scheduler(self) -> Process | None:
+        """Return the process that last ran the local executor's job graph; it may have ended."""
+        lines = [line for line in self.lines() if line["event"] == "scheduler"]
+        return _process(lines[-1]["process"]) if lines else None
+
+    def known_ids(self) -> set[str]:
+        """Return every job id that was ever written down; of array elements, the array's."""
+        lines = [line for line in self.lines() if line["event"] == "submitted"]
+        return {job_id.partition("_")[0] for line in lines for job_id in line["jobs"].values()}
+
+    def open_intents(self) -> dict[str, list[JobKey]]:
+        """Return the tokens whose sbatch may have succeeded without its answer having been written down."""
+        intents: dict[str, list[JobKey]] = {}
+        for line in self.lines():
+            if line["event"] == "intent":
+                intents[line["token"]] = [parse_key(name) for name in line["jobs"]]
+            elif line["event"] in ("submitted", "settled"):
+                intents.pop(line["token"], None)
+        return intents
+
+
+def _submissions(line: Mapping[str, Any]) -> Iterator[Submission]:
+    processes = line.get("processes")
+    for name, job_id in line["jobs"].items():
+        yield Submission(
+            key=parse_key(name),
+            job_id=job_id,
+            token=line["token"],
+            executor=line["executor"],
+            released=processes is not None,
+            time=line["time"],
+            process=_process((processes or {}).get(job_id)),
+        )
+
+
+def _process_json(pid: int) -> dict[str, Any] | None:
+    process = describe(pid)
+    return None if process is None else asdict(process)  # None: it has ended already
+
+
+def _process(value: Mapping[str, Any] | None) -> Process | None:
+    return None if value is None else Process(**value)
+
+
+def parse_key(text: str) -> JobKey:
+    """Return the job of a name in the journal."""
+    stage, separator, seed = text.partition("/seed-")
+    return JobKey(stage, int(seed) if separator else None)

@@ -1,0 +1,1 @@
+"""What training, distillation and the trials of a search share: data and model in, measured weights out."""

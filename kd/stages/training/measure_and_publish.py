@@ -1,0 +1,183 @@
+"""The end of a training: its weights are written, the test part is read once, and the result is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency
+from kd.compress.fake_int8 import ordinary_weights
+from kd.data.arrays import channel_statistics
+from kd.data.store import DeviceStore
+from kd.evaluate.damage import damages
+from kd.evaluate.robustness import PixelScale, attacked_accuracy, fgsm, pgd
+from kd.rundir.folders import BEST, LAST, METRICS
+from kd.rundir.result_sections import (
+    BestAndLast,
+    Cost,
+    DeviceCost,
+    FoundSettings,
+    Latency,
+    Metrics,
+    ModelFile,
+    ModelOrigin,
+    Pruning,
+    Seconds,
+)
+from kd.rundir.stage_result import StageResult
+from kd.rundir.stage_spec import Attack, StageSpec, TrainSettings
+from kd.stages.context import StageContext
+from kd.stages.measurement import measure_store, measure_test, recorded
+from kd.stages.result_file import circumstances, identity
+from kd.stages.stage_data import StageData
+from kd.train.device import Runtime
+from kd.train.state import Stopwatch, Training
+from kd.train.weights import ModelCard, save_weights
+
+LATENCY_ROUNDS = 20  # of one image; a file to deploy is timed more often, in kd.stages.export
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """A training that is over, and what it was made of."""
+
+    training: Training
+    card: ModelCard
+    data: StageData
+    runtime: Runtime
+    origin: ModelOrigin | None = None  # the stage whose weights it started from
+    pruning: Pruning | None = None
+
+
+def measure_and_publish(
+    context: StageContext,
+    spec: StageSpec[TrainSettings],
+    trained: Trained,
+    *,
+    found: FoundSettings | None,
+    processes: int,
+) -> StageResult:
+    """Write the best and the last weights, measure both on the test part, and return the result.
+
+    ``found`` are the settings that a search chose for this stage.
+    """
+    training, data = trained.training, trained.data
+    save_weights(context.work / BEST, ordinary_weights(training.model, training.best_weights), trained.card)
+    save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), trained.card)
+    files = context.publish([BEST, LAST, METRICS])
+    watch = Stopwatch()
+    data.train.free()  # the test part takes its place on the device
+    store = data.test_store()
+    test = _measure_test(trained, store)
+    robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
+    cost = _cost(trained)
+    return StageResult(
+        **identity(context, spec, files),
+        **circumstances(trained.runtime, data),
+        model=spec.settings.model,
+        configuration=found,
+        **_training_facts(training),
+        test=test,
+        start=trained.origin,
+        pruning=trained.pruning,
+        robustness=robustness or None,
+        file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
+        cost=cost,
+        seconds=Seconds(
+            total=training.total_watch.seconds,
+            train=sum(row["epoch_time_sec"] for row in training.rows),
+            measure=watch.seconds,
+        ),
+        processes=processes,
+    )
+
+
+class _TrainingFacts(TypedDict):
+    """The entries of a StageResult that a training has by itself, before anything more is measured."""
+
+    parameters: int
+    trainable_parameters: int
+    epochs: int
+    best_epoch: int
+    attempts: int
+    metric: str
+    validation: BestAndLast
+    images_per_second: float
+    gpu_memory_mb: float
+
+
+def _training_facts(training: Training) -> _TrainingFacts:
+    assert training.best_epoch is not None
+    best, last = training.validation(training.best_epoch), training.validation(-1)
+    return _TrainingFacts(
+        parameters=count_parameters(training.model),
+        trainable_parameters=count_parameters(training.model, trainable=True),
+        epochs=training.epoch,
+        best_epoch=training.best_epoch + 1,
+        attempts=training.attempt,
+        metric=training.metric,
+        validation=BestAndLast(best=recorded(best), last=recorded(last)),
+        images_per_second=median(row["images_per_second"] for row in training.rows),
+        gpu_memory_mb=max(row["gpu_memory_mb"] for row in training.rows),
+    )
+
+
+def _cost(trained: Trained) -> Cost:
+    """Return the operations of one image, and its latency on the device and in the precision of the training."""
+    model, runtime, store = trained.training.model.eval(), trained.runtime, trained.data.validation
+    image_CHW = store.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
+    with runtime.autocast():
+        latency = measure_latency(model, image_CHW, rounds=LATENCY_ROUNDS, warm_up=LATENCY_ROUNDS // 4)
+    flops, measured = count_flops(model, image_CHW), DeviceCost(latency=Latency(**asdict(latency)))
+    return Cost(flops=flops, gpu=measured) if runtime.device.type == "cuda" else Cost(flops=flops, cpu=measured)
+
+
+def _measure_test(trained: Trained, store: DeviceStore) -> BestAndLast:
+    """Measure the last and the best weights on the test part, the only time it is read; the best stay loaded."""
+    training = trained.training
+
+    def measured(weights: Mapping[str, Tensor]) -> Metrics:
+        training.model.load_state_dict(weights)
+        return measure_test(training.model, store, trained.card, trained.runtime)
+
+    last = measured(training.weights())
+    return BestAndLast(best=measured(training.best_weights), last=last)
+
+
+def _damaged(trained: Trained, store: DeviceStore) -> dict[str, dict[str, float]]:
+    """Measure the best weights where one of several modalities is missing or noisy; nothing where there is one."""
+    arrays = trained.data.arrays
+    if len(arrays.modalities) == 1:
+        return {}
+    scales = list(zip(*channel_statistics(arrays.train_images), arrays.mean, arrays.std, strict=True))
+    means = [(mean - zero) / one for mean, _, zero, one in scales]
+    deviations = [deviation / one for _, deviation, _, one in scales]
+    model, card, runtime = trained.training.model, trained.card, trained.runtime
+    return {
+        name: measure_store(model, store=store, card=card, runtime=runtime, change=damage).as_dict()
+        for name, damage in damages(arrays.modalities, means, deviations).items()
+    }
+
+
+def _attacked(trained: Trained, store: DeviceStore, bound: Attack | None) -> dict[str, dict[str, float]]:
+    """Return the best weights' accuracy under attacks within a bound; nothing where none is asked for."""
+    if bound is None:
+        return {}
+    scale, epsilon = PixelScale(trained.card.mean, trained.card.std), bound.epsilon
+    attacks = {
+        "fgsm": fgsm(epsilon=epsilon, scale=scale),
+        "pgd": pgd(epsilon=epsilon, scale=scale, steps=bound.steps),
+    }
+    return {
+        name: {
+            "accuracy": attacked_accuracy(trained.training.model, store.in_order(), attack),
+            "epsilon": epsilon,
+            "steps": bound.steps,
+        }
+        for name, attack in attacks.items()
+    }

@@ -1,0 +1,58 @@
+"""The job graph as plan.json has it, read without the job file's schema: commands that only look must start fast."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from kd.errors import RunError, did_you_mean
+from kd.rundir import plan_file
+from kd.rundir.folders import JobKey, RunFolder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """One job. ``parents`` are all the jobs it waits for."""
+
+    key: JobKey
+    kind: str
+    fingerprint: str
+    parents: tuple[JobKey, ...]
+
+    @property
+    def waits_for_all_ended(self) -> bool:
+        """Whether it runs after all others, whatever became of them."""
+        return self.kind == plan_file.REPORT
+
+
+def read_plan(run: RunFolder) -> list[Planned]:
+    """Return the jobs of plan.json, parents before children. Raises RunError when there is no such plan."""
+    plan = plan_file.read_plan(run)
+    return [
+        Planned(key=job.key, kind=job.kind, fingerprint=job.fingerprint, parents=plan.parents_of(job))
+        for job in plan.jobs
+    ]
+
+
+def select(jobs: Sequence[Planned], names: Collection[str]) -> list[JobKey]:
+    """Return the jobs that ``STAGE`` or ``STAGE/seed-N`` name, in the plan's order.
+
+    Raises RunError, naming the nearest, when a name fits no job.
+    """
+    stages = list(dict.fromkeys(job.key.stage for job in jobs))
+    known = {*stages, *(str(job.key) for job in jobs)}
+    for name in names:
+        if name not in known:
+            stage = name.partition("/")[0]
+            near = [str(job.key) for job in jobs if job.key.stage == stage] if stage in stages else stages
+            raise RunError(f"{name}: the run has no such stage{did_you_mean(name, near)}")
+    return [job.key for job in jobs if job.key.stage in names or str(job.key) in names]
+
+
+def with_descendants(jobs: Sequence[Planned], keys: Collection[JobKey]) -> set[JobKey]:
+    """Return the jobs and all that need them. The report needs none: it names what is missing."""
+    found = set(keys)
+    for job in jobs:
+        if not job.waits_for_all_ended and found.intersection(job.parents):
+            found.add(job.key)
+    return found

@@ -1,0 +1,28 @@
+"""Everything that a submission needs, checked: what kd-submit makes of its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kd.rundir.folders import JobKey, RunFolder
+from slurm.cluster.profile import Profile
+
+if TYPE_CHECKING:
+    from kd.jobfile.plan import Plan
+    from kd.jobfile.stage import Pipeline
+    from slurm.submission.executors import Executor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What to submit, where, and how. ``workers``: local processes at a time, 0 for one per processor."""
+
+    pipeline: Pipeline
+    plan: Plan
+    run: RunFolder
+    executor: Executor
+    cluster: str
+    profile: Profile
+    chosen: frozenset[JobKey]
+    workers: int = 0
