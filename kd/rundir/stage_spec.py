@@ -90,6 +90,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cutmix: Mixing | None = None
     ema: Ema | None = None
     clip: float | None = None
+    accumulate: int | None = None
     early_stopping: EarlyStopping | None = None
     attack: Attack | None = None
     prune: float | None = None

@@ -19,6 +19,7 @@ from kd.errors import SpecError
 from kd.models.normalisation import Statistics, normalisation_of
 from kd.rundir.result_sections import DataFacts
 from kd.rundir.stage_spec import Augment, Component, DataSpec
+from kd.train.device import measured_part_fits
 from kd.train.weights import ModelCard
 
 PLAIN = Augment(crop=0, flip=False)  # images as they are
@@ -141,9 +142,9 @@ def _card(model: Component, arrays: ImageArrays) -> ModelCard:
     )
 
 
-def _part(arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Augment = PLAIN) -> DeviceStore:
-    """Return some of the training images on the device, to be seen under augmentation or as they are."""
-    return _store(arrays, arrays.train_images[indices], arrays.train_labels[indices], device, augment)
+def _part(arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Augment | None = None) -> DeviceStore:
+    """Return some of the training images on the device, to be trained on under augmentation or only measured."""
+    return _store(arrays, arrays.train_images, arrays.train_labels, device, augment, indices)
 
 
 def _store(
@@ -151,15 +152,19 @@ def _store(
     images: Tensor,
     labels: Tensor,
     device: torch.device,
-    augment: Augment = PLAIN,
+    augment: Augment | None = None,
+    indices: Tensor | None = None,
 ) -> DeviceStore:
+    views = augment or PLAIN
     return DeviceStore(
         images,
         labels,
         mean=arrays.mean,
         std=arrays.std,
         device=device,
-        padding=augment.crop,
-        flip=augment.flip,
-        cutout=augment.cutout,
+        indices=indices,
+        resident=augment is not None or measured_part_fits(images.nbytes, device),
+        padding=views.crop,
+        flip=views.flip,
+        cutout=views.cutout,
     )

@@ -79,6 +79,9 @@ class TrainStage(Stage):
     cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
+    accumulate: int | None = Field(
+        default=None, gt=1, le=10_000, description="Compute a batch in this many parts; batch norm sees one at a time"
+    )
     early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
     attack: Attack | None = Field(default=None, description="Measure the accuracy under attack too (FGSM and PGD)")
     start: str | None = Field(default=None, description="The stage whose model is trained on, instead of a fresh one")
@@ -162,6 +165,7 @@ class TrainStage(Stage):
             cutmix=resolved_option(self.cutmix, stage_spec.Mixing),
             ema=resolved_option(self.ema, stage_spec.Ema),
             clip=self.clip,
+            accumulate=self.accumulate,
             early_stopping=resolved_option(self.early_stopping, stage_spec.EarlyStopping),
             attack=resolved_option(self.attack, stage_spec.Attack),
             prune=self.prune,

@@ -73,10 +73,10 @@ def measure_and_publish(
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), trained.card)
     files = context.publish([BEST, LAST, METRICS])
     watch = Stopwatch()
+    data.train.free()  # the test part takes its place on the device
     store = data.test_store()
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
-    cost = cost_of(training.model, data, trained.runtime)
     return StageResult(
         **identity(context, spec, files),
         **circumstances(trained.runtime, data),
@@ -89,7 +89,7 @@ def measure_and_publish(
         pruning=trained.pruning,
         robustness=robustness or None,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
-        cost=cost,
+        cost=cost_of(training.model, data, trained.runtime),
         seconds=Seconds(
             total=training.total_watch.seconds,
             train=sum(row["epoch_time_sec"] for row in training.rows),
