@@ -48,6 +48,7 @@ def fused_resnet152(
             "stage4": "shared.layer4",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -77,6 +78,7 @@ def fused_efficientnet_b7(
             "stage4": "fusion",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -107,6 +109,7 @@ def fused_vit_b16(
         frozen_late=("stage1", "stage2"),
         taps={f"stage{number}": f"shared.stage{number}.maps" for number in range(1, 5)}
         | {"pooled": "shared.class_tokens"},
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -145,6 +148,7 @@ def fused_swin_t(
             "stage4": "shared.stage3",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -208,7 +212,7 @@ def _torchvision(
     pretrained: bool | str,
     parts: Parts,
     *,
-    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None,
     **arguments: Any,
 ) -> Any:
     """Return a network of torchvision for RGB images, with published weights where asked for."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kd.errors import SpecError
 from kd.models.backbone import Backbone
-from kd.models.pretrained import adapted
+from kd.models.trained_weights import adapted
 
 RGB = 3  # the first channels of an image; the rest are IR
 
@@ -26,7 +27,8 @@ class Cut:
 
     ``early`` maps images to what is fused, ``fusion`` two of these to one, ``late`` that to features [B, width], which
     ``classifier`` takes. ``first_convolution`` is a path in ``early``. ``frozen_early`` and ``frozen_late`` name the
-    children that keep published weights. ``taps`` are paths in the ``FusedModel``.
+    children that keep published weights. ``taps`` are paths in the ``FusedModel``. ``started_from`` tells which weights
+    were loaded.
     """
 
     early: nn.Sequential
@@ -37,6 +39,7 @@ class Cut:
     frozen_early: tuple[str, ...]
     frozen_late: tuple[str, ...] = ()
     taps: Mapping[str, str]
+    started_from: Mapping[str, Any] | None = None
 
 
 class FusedModel(Backbone):
@@ -57,6 +60,7 @@ class FusedModel(Backbone):
         self.shared = cut.late
         self.classifier = cut.classifier
         self.feature_taps = cut.taps
+        self.started_from = cut.started_from
         if frozen:
             self._freeze(cut)
 

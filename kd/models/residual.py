@@ -70,7 +70,7 @@ class ResNet(Backbone):
     ``stem_width`` says otherwise. Taps: ``stage1`` ... after the last activation of each stage, and ``pooled``.
     """
 
-    parts: ClassVar[Parts] = Parts(first_convolution="conv1", stem=("conv1", "bn1"), classifier="fc")
+    parts: Parts = Parts(first_convolution="conv1", stem=("conv1", "bn1"), classifier="fc")
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from pydantic import Field
 from kd import catalog
 from kd.jobfile.faults import component_faults, declared_shape, repeated_stage_faults, teacher_faults
 from kd.jobfile.kinds.cache import behind_a_cache, cache_at
-from kd.jobfile.kinds.train import TrainStage, takes_from_teacher, trainings_behind
+from kd.jobfile.kinds.train import TrainStage, takes_from_teacher
 from kd.jobfile.resolve import TRAINING_NEEDS, resolved_component
 from kd.jobfile.schema import Augment, Component, Data, Loss, Names, Temperature, Weighting
 from kd.jobfile.source import Address
@@ -111,8 +111,10 @@ class DistillStage(TrainStage):
                 yield "feature maps, which no cache holds; name the cache's teacher itself"
             elif wanted and not cache.pooled:
                 yield f"pooled features; set 'pooled: true' in stage '{teacher}'"
-        trainings = [self, *trainings_behind(pipeline, behind_a_cache(pipeline, teacher))]
-        if silent := [each.model.name for each in trainings if not declares_taps(each.model.name)]:
+        behind = pipeline.stages.get(behind_a_cache(pipeline, teacher))
+        taught = [pipeline.stages.get(name) for name in behind.candidates(teacher)] if behind else []
+        models = [stage.given_model() for stage in (self, behind, *taught) if stage]
+        if silent := [model.name for model in models if model and not declares_taps(model)]:
             yield f"features, and model '{silent[0]}' declares no feature_taps"
 
     def _weighting_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:

@@ -162,6 +162,7 @@ def load_stage_data(
             device=device,
             modalities=spec.settings.modalities,
             privileged=teachers is not None and teachers.any_live,
+            model=spec.settings.model,
         )
 
 
