@@ -14,7 +14,11 @@ from kd.jobfile.schema import Component, Data
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline, Stage
 
-_MEANING = {"root": "folder of your data sets", "pretrained": "folder of your weights"}
+_MEANING = {
+    "root": "folder of your data sets",
+    "pretrained": "folder of your weights",
+    "file": "folder of your weights",
+}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -36,6 +40,11 @@ def expand_paths(pipeline: Pipeline) -> tuple[Pipeline, list[Fault]]:
             return given.model_copy(update={"root": absolute(given.root, (*address, "root"))})
         if isinstance(given, Component) and isinstance(file := given.arguments.get("pretrained"), str):
             return given.model_copy(update={"pretrained": absolute(file, (*address, "pretrained"))})
+        if address[-1] == "file" and isinstance(given, str):
+            path = absolute(given, address)
+            if not faults and not Path(path).is_file():
+                faults.append((address, f"there is no file {path}"))
+            return path
         return given
 
     def stage(given: Stage, address: Address) -> Stage:

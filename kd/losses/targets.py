@@ -84,9 +84,13 @@ def mlkd(
     for temperature in temperatures or (2.0, 3.0, 4.0, 5.0, 6.0):
         soften = softening(temperature)
         s, t = soften(full(student_logits_BC)).softmax(1), taught(teacher_logits_BC, soften).softmax(1)
-        within_batch = (s @ s.T - t @ t.T).square().sum() / len(s)
-        within_classes = (s.T @ s - t.T @ t).square().sum() / s.shape[1]
+        within_batch, within_classes = _gram_gap(s, t), _gram_gap(s.T, t.T)
         soften = softening(temperature, standardise=standardise)
         of_images = divergence(soften(full(student_logits_BC)), taught(teacher_logits_BC, soften))
         total = total + images * temperature**2 * of_images + batch * within_batch + classes * within_classes
     return total
+
+
+def _gram_gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the squared difference of all rows' inner products, over the rows."""
+    return (student @ student.T - teacher @ teacher.T).square().sum() / len(student)

@@ -52,6 +52,7 @@ def fused_resnet152(
             stage: Preactivation(f"{block}.preactivation", f"{block}.bn3")
             for stage, block in (("stage1", "rgb.layer1.2"), ("stage2", "rgb.layer2.7"), ("stage4", "shared.layer4.2"))
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -81,6 +82,7 @@ def fused_efficientnet_b7(
             "stage4": "fusion",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -111,6 +113,7 @@ def fused_vit_b16(
         frozen_late=("stage1", "stage2"),
         taps={f"stage{number}": f"shared.stage{number}.maps" for number in range(1, 5)}
         | {"pooled": "shared.class_tokens"},
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -149,6 +152,7 @@ def fused_swin_t(
             "stage4": "shared.stage3",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -212,7 +216,7 @@ def _torchvision(
     pretrained: bool | str,
     parts: Parts,
     *,
-    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None,
     **arguments: Any,
 ) -> Any:
     """Return a network of torchvision for RGB images, with published weights where asked for."""

@@ -7,7 +7,7 @@ those of torchvision, so that its weights fit (at width 1).
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -95,7 +95,7 @@ class MobileNetV2(Backbone):
     Taps: ``stage1`` to ``stage3`` before the halvings that both kinds of strides have, ``stage4`` after the last block.
     """
 
-    parts: ClassVar[Parts] = Parts(first_convolution="features.0.0", stem=("features.0",), classifier="classifier.1")
+    parts: Parts = Parts(first_convolution="features.0.0", stem=("features.0",), classifier="classifier.1")
 
     def __init__(
         self, num_classes: int, in_channels: int, *, stem: Stem, width: float, dropout: float, enlarge: nn.Module

@@ -75,7 +75,7 @@ class ResNet(Backbone):
     ``pooled``.
     """
 
-    parts: ClassVar[Parts] = Parts(first_convolution="conv1", stem=("conv1", "bn1"), classifier="fc")
+    parts: Parts = Parts(first_convolution="conv1", stem=("conv1", "bn1"), classifier="fc")
 
     def __init__(
         self,

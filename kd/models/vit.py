@@ -79,9 +79,10 @@ class ViT(Backbone):
     ``pooled`` is the class token. Raises SpecError when the patches do not tile the images.
     """
 
-    parts: ClassVar[Parts] = Parts(
+    parts: Parts = Parts(
         first_convolution="network.patch_embed.proj", stem=("network.patch_embed",), classifier="network.head"
     )
+    inner: ClassVar[str] = "network."
 
     def __init__(
         self,
@@ -137,12 +138,11 @@ class ViT(Backbone):
         self.feature_taps = {**self.feature_taps, **weights}
 
     def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights of timm, or of this class, with patches and positions resampled to this network's."""
-        plain = {name.removeprefix("network."): value for name, value in weights.items()}
+        """Return weights of timm with patches and positions resampled to this network's."""
         fitted: Mapping[str, Any] = import_vision("timm.models.vision_transformer").checkpoint_filter_fn(
-            plain, self.network
+            dict(weights), self.network
         )
-        return {f"network.{name}": value for name, value in fitted.items()}
+        return super().adopt(fitted)
 
 
 def _patch(image_size: int, patch: int | None) -> int:

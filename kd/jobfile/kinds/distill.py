@@ -11,7 +11,7 @@ from pydantic import Field
 from kd import catalog
 from kd.jobfile.faults import component_faults, declared_shape, repeated_stage_faults, teacher_faults
 from kd.jobfile.kinds.cache import behind_a_cache, cache_at
-from kd.jobfile.kinds.train import TrainStage, takes_from_teacher, trainings_behind
+from kd.jobfile.kinds.train import TrainStage, takes_from_teacher
 from kd.jobfile.resolve import TRAINING_NEEDS, resolved_component
 from kd.jobfile.schema import Augment, Component, Data, Loss, Names, Temperature, Weighting
 from kd.jobfile.source import Address
@@ -111,12 +111,14 @@ class DistillStage(TrainStage):
                 yield "feature maps, which no cache holds; name the cache's teacher itself"
             elif wanted and not cache.pooled:
                 yield f"pooled features; set 'pooled: true' in stage '{teacher}'"
-        behind = trainings_behind(pipeline, behind_a_cache(pipeline, teacher))
-        models = [(self.model.name, STUDENT), *((each.model.name, TEACHER) for each in behind)]
-        for model, asked in models:
-            declaration = PREACTIVATIONS if needs_preactivations(set(inputs).intersection(asked)) else DECLARATION
-            if not declares_taps(model, declaration):
-                yield f"features, and model '{model}' declares no {declaration}"
+        behind = pipeline.stages.get(behind_a_cache(pipeline, teacher))
+        taught = [pipeline.stages.get(name) for name in behind.candidates(teacher)] if behind else []
+        asked = [(self, STUDENT), *((stage, TEACHER) for stage in (behind, *taught))]
+        for stage, part in asked:
+            model = stage.given_model() if stage else None
+            declaration = PREACTIVATIONS if needs_preactivations(set(inputs).intersection(part)) else DECLARATION
+            if model and not declares_taps(model, declaration):
+                yield f"features, and model '{model.name}' declares no {declaration}"
                 return
 
     def _weighting_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:

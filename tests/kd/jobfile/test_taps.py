@@ -10,6 +10,7 @@ from torch import nn
 
 from kd import catalog
 from kd.jobfile.kinds import distill
+from kd.jobfile.schema import Component
 from kd.jobfile.stage import Pipeline
 from kd.jobfile.taps import declares_taps, sets_taps
 
@@ -27,12 +28,12 @@ def built(model: str) -> nn.Module:
 
 @pytest.mark.parametrize("model", ["convnet", "resnet8"])
 def test_what_the_sources_say_is_what_the_networks_have(model: str) -> None:
-    assert declares_taps(model) == hasattr(built(model), "feature_taps")
-    assert declares_taps(model)
+    assert declares_taps(Component(name=model)) == hasattr(built(model), "feature_taps")
+    assert declares_taps(Component(name=model))
 
 
 def test_a_model_that_is_not_known_is_another_fault() -> None:
-    assert declares_taps("no_such_model")
+    assert declares_taps(Component(name="no_such_model"))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_student_or_a_teacher_without_features_is_named(
     faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
     """The student is a convnet, its teacher a ResNet-8."""
-    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: model != silent)
+    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: model.name != silent)
     lines = faults_of("stages.teacher.model=resnet8", replaced=FEATURES)
     (line,) = lines
     assert line.endswith(f": loss 'at' compares features, and model '{silent}' declares no feature_taps")
@@ -73,7 +74,9 @@ def test_a_student_or_a_teacher_without_features_is_named(
 def test_review_asks_for_the_teachers_maps_before_the_activation(
     faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str, asked: str
 ) -> None:
-    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: (model, declaration) != (silent, asked))
+    monkeypatch.setattr(
+        distill, "declares_taps", lambda model, declaration: (model.name, declaration) != (silent, asked)
+    )
     review = (FEATURES[0], "loss: {ce: 1, review: 5}")
     (line,) = faults_of("stages.teacher.model=resnet8", replaced=review)
     assert line.endswith(f": loss 'review' compares features, and model '{silent}' declares no {asked}")

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kd.catalog import entries, load
 from kd.distill.features import BEFORE, FeatureTaps, norms_before_activation
+from kd.jobfile.schema import Component
 from kd.jobfile.taps import PREACTIVATIONS, declares_taps
 
 # what makes a stage's map of the one before the activation
@@ -75,6 +76,6 @@ def test_what_the_sources_say_is_what_the_networks_have(name: str) -> None:
     channels, size = (4, 64) if name.startswith("fused") else (1, 28) if "mnist" in name else (3, 32)
     with torch.device("meta"):
         model = load("model", name)(10, channels, size)
-    assert declares_taps(name, PREACTIVATIONS) == hasattr(model, "preactivation_taps")
+    assert declares_taps(Component(name=name), PREACTIVATIONS) == hasattr(model, "preactivation_taps")
     assert [*model.preactivation_taps, "pooled"] == list(model.feature_taps)
     assert all(model.get_submodule(tap) for tap, _ in model.preactivation_taps.values())
