@@ -44,7 +44,7 @@ LONGEST = {
     "kd.drawing": (66, 24),
     "kd.evaluate": (103, 31),
     "kd.jobfile": (231, 32),
-    "kd.jobfile.kinds": (331, 26),
+    "kd.jobfile.kinds": (321, 27),
     "kd.losses": (214, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
