@@ -45,7 +45,7 @@ LONGEST = {
     "kd.evaluate": (103, 31),
     "kd.jobfile": (231, 32),
     "kd.jobfile.kinds": (321, 27),
-    "kd.losses": (214, 26),
+    "kd.losses": (236, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
     "kd.rundir": (314, 31),
