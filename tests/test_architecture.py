@@ -52,7 +52,7 @@ LONGEST = {
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
-    "kd.stages.training": (234, 41),
+    "kd.stages.training": (236, 41),
     "kd.train": (180, 31),
     "kd.trained": (147, 32),
     "slurm": (1, 0),

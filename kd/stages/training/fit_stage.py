@@ -191,8 +191,8 @@ def _new_training(
     watch: Stopwatch,
 ) -> Training:
     """Return a training that stands at its first step."""
-    decaying = decay_groups(model) if settings.no_decay else model.parameters()
-    optimizer = _from_catalogue("optimizer", settings.optimizer, decaying)
+    parameters = decay_groups(model) if settings.no_decay else model.parameters()
+    optimizer = _from_catalogue("optimizer", settings.optimizer, parameters)
     train_beside(optimizer, objective.adapters)
     return Training(
         model=model,
