@@ -25,8 +25,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def expand_paths(pipeline: Pipeline, *, unset: set[str] | None = None) -> tuple[Pipeline, list[Fault]]:
     """Return the pipeline with absolute paths, and the faults of those that cannot be expanded.
 
-    They are found by the types of a stage's parts, so that no kind of stage can leave one out. With ``unset`` (a preview
-    reads no data) a path with a variable that is not set stays as it stands, and the variable's name is added to it.
+    They are found by the types of a stage's parts, so that no kind of stage can leave one out. With ``unset`` (a
+    preview reads no data) a path with a variable that is not set stays as written, and its name is added to it.
     """
     faults: list[Fault] = []
 
