@@ -73,8 +73,7 @@ def measure_and_publish(
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), trained.card)
     files = context.publish([BEST, LAST, METRICS])
     watch = Stopwatch()
-    data.train.free()  # the test part takes its place on the device
-    store = data.test_store()
+    store = data.test_store(instead_of_training=True)
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
     return StageResult(
