@@ -43,13 +43,8 @@ LONGEST = {
     "kd.distill": (160, 31),
     "kd.drawing": (66, 24),
     "kd.evaluate": (103, 31),
-<<<<<<< HEAD
     "kd.jobfile": (231, 36),
     "kd.jobfile.kinds": (331, 26),
-=======
-    "kd.jobfile": (228, 32),
-    "kd.jobfile.kinds": (317, 26),
->>>>>>> d362464
     "kd.losses": (214, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
@@ -57,11 +52,7 @@ LONGEST = {
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
-<<<<<<< HEAD
-    "kd.stages.training": (234, 41),
-=======
-    "kd.stages.training": (233, 40),
->>>>>>> d362464
+    "kd.stages.training": (234, 40),
     "kd.train": (180, 31),
     "kd.trained": (147, 32),
     "slurm": (1, 0),
