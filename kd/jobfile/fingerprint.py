@@ -15,7 +15,7 @@ from typing import Any
 from kd.catalog import find
 from kd.data.folder_walk import walk
 from kd.errors import DataError
-from kd.jobfile.versions import Layer, versions_of
+from kd.jobfile.versions import Layer, version_of_loss, versions_of
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
@@ -43,6 +43,8 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         kept["file"] = data_identity(file)
     if "model" in kept:
         kept["model"] = _deciding_model(kept["model"])
+    if "loss" in kept:
+        kept["loss"] = {name: {**term, **version_of_loss(name)} for name, term in kept["loss"].items()}
     return kept
 
 
