@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import DataError
-from kd.jobfile.fingerprint import MOST_FILES_READ, SAMPLE_BYTES, SAMPLES, data_identity
+from kd.jobfile.fingerprint import MOST_FILES_READ, SAMPLE_BYTES, SAMPLES, data_identity, deciding
 
 
 @pytest.fixture
