@@ -21,14 +21,16 @@ from kd.errors import ClusterError
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
 from kd.rundir.folders import JobKey, RunFolder
-from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
-from slurm.placement.choose_partition import gpu_options
+from slurm.placement.job_options import job_options
 
 if TYPE_CHECKING:
     from slurm.cluster.partitions_and_nodes import LiveState
+
+# What submitit has parameters for. All else is passed through.
+_NAMED = ("account", "qos", "cpus-per-task", "mem", "mem-per-cpu", "mem-per-gpu", "gres", "gpus-per-node", "constraint")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,13 +193,13 @@ def _request(
         edge=edge,
         folder=run.submitted(jobs[0].key.stage),
         python="python" if profile.venv else shlex.quote(sys.executable),
-        parameters={**_parameters(name, jobs, run, profile, choice), "comment": token},
+        parameters=_parameters(name, token, jobs, run, profile, choice),
         choice=choice,
     )
 
 
 def _parameters(
-    name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
+    name: str, token: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
 ) -> dict[str, Any]:
     """Return submitit's parameters. Everything is set explicitly, so that no site default can surprise."""
     needs = structs.replace(jobs[0].needs, gpu_type=choice.gpu_type)
@@ -208,12 +210,8 @@ def _parameters(
     parameters: dict[str, Any] = {
         "job_name": f"{run.name}.{name}",
         "partition": choice.partition,
-        "account": profile.account,
-        "qos": profile.qos,
         "time": needs.minutes,
         "ntasks_per_node": 1,
-        "cpus_per_task": None if "cpus" in profile.omit else needs.cpus,
-        "mem": None if "memory" in profile.omit else f"{needs.memory_mb}M",
         "signal_delay_s": profile.signal_seconds,
         "stderr_to_stdout": True,
         "wckey": None,
@@ -222,18 +220,12 @@ def _parameters(
         "mail_type": profile.mail and ("END,FAIL" if jobs[0].waits_for_all_ended else "FAIL"),
         "setup": [*ownership_lines(run.submitted(jobs[0].key.stage)), *setup_lines(run, profile)],
         "srun_args": ["--kill-on-bad-exit=1"],
-        "additional_parameters": {**further, **profile.sbatch},
     }
-    parameters.update(_gpu_parameters(needs, profile, further=parameters["additional_parameters"]))
+    options = job_options(needs, profile, choice.partition, exclude=choice.exclude)
+    parameters["comment"] = " ".join(filter(None, (token, str(options.pop("comment", "")))))  # the site's behind ours
+    parameters |= {name.replace("-", "_"): options.pop(name) for name in _NAMED if name in options}
+    parameters["additional_parameters"] = {**further, **options}
     return {key: value for key, value in parameters.items() if value is not None or key == "wckey"}
-
-
-def _gpu_parameters(needs: Needs, profile: Profile, *, further: dict[str, Any]) -> dict[str, Any]:
-    """Return submitit's parameters for the GPUs; what it has no parameter for goes into ``further``."""
-    options = gpu_options(needs, profile)
-    if "gpus" in options:
-        further["gpus"] = options.pop("gpus")
-    return {name.replace("-", "_"): value for name, value in options.items()}
 
 
 def ownership_lines(folder: Path) -> list[str]:
@@ -255,7 +247,8 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     if profile.venv:
         lines.append(f"source {_with_variables(profile.venv)}/bin/activate")
     lines += [f"export {name}={_with_variables(value)}" for name, value in profile.environment.items()]
-    lines.append(f"export PYTHONPATH={shlex.quote(str(run.code))}")
+    # The frozen code first; behind it what the shell, the modules and the profile have put there.
+    lines.append(f'export PYTHONPATH={shlex.quote(str(run.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     # Slurm 22.05 and 23.02: srun does not take over --cpus-per-task from sbatch.
     lines.append("export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}")
     return lines

@@ -13,7 +13,8 @@ from slurm.cluster.measured_throughput import Measurement, setup_of
 from slurm.cluster.partitions_and_nodes import ExpectedStart, LiveState
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
-from slurm.placement.choose_partition import choose_partition, gpu_options
+from slurm.placement.choose_partition import choose_partition
+from slurm.placement.job_options import gpu_options
 from tests.slurm.made_cluster import NEEDS, TWO_TYPES, busy_testbed, live, needs, node, partition, profile
 
 A100_FULL = "gpu:a100:4(IDX:0-3)"
