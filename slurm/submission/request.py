@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import structs
 
@@ -29,6 +29,7 @@ from slurm.placement.job_options import job_options
 if TYPE_CHECKING:
     from slurm.cluster.partitions_and_nodes import LiveState
 
+Waits: TypeAlias = Mapping[JobKey, tuple[JobKey, ...]]  # what each job waits for
 # What submitit has parameters for. All else is passed through.
 _NAMED = ("account", "qos", "cpus-per-task", "mem", "mem-per-cpu", "mem-per-gpu", "gres", "gpus-per-node", "constraint")
 
@@ -97,26 +98,29 @@ def build_requests(
     *,
     pending: Iterable[JobKey] | None = None,
     finished: Iterable[JobKey] = (),
+    queued: Iterable[JobKey] = (),
     attempt: int = 1,
     live: LiveState | None = None,
 ) -> list[Request]:
     """Return the sbatch calls for the pending jobs (default: all), in an order in which parents come first.
 
-    ``finished`` jobs are verified and need no edge. Every other parent must be pending or already live; its id is
-    looked up when the request is sent. ``attempt`` counts the submissions of this run, so that every sbatch carries a
-    comment of its own. With the cluster's ``live`` state each stage goes where it is expected to finish first, else to
-    the first partition of the profile that fits. Raises ClusterError when a stage fits no partition.
+    ``finished`` jobs are verified and need no edge. Every other parent must be pending or ``queued`` already; its id is
+    looked up when the request is sent. A report waits for those of its parents that are either. ``attempt`` counts the
+    submissions of this run, so that every sbatch carries a comment of its own. With the cluster's ``live`` state each
+    stage goes where it is expected to finish first, else to the first partition of the profile that fits.
+    Raises ClusterError when a stage fits no partition.
     """
     wanted = {job.key for job in plan.jobs} if pending is None else set(pending)
-    done = set(finished)
+    coming = wanted.union(queued)
+    waits = {job.key: tuple(_awaited(plan, job, set(finished), coming)) for job in plan.jobs if job.key in wanted}
     element: dict[JobKey, tuple[int, int]] = {}  # job -> (request, position in its array)
     requests: list[Request] = []
     by_stage = ((stage, [job for job in jobs if job.key in wanted]) for stage, jobs in plan.by_stage().items())
     stages = {stage: chosen for stage, chosen in by_stage if chosen}
-    choices = choose_partitions(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
+    choices = choose_partitions(profile, live, [_asking(chosen, waits) for chosen in stages.values()])
     for stage, chosen in stages.items():
         choice = choices[stage].require()
-        for group, edge in _groups(plan, chosen, done, element, profile.max_array):
+        for group, edge in _groups(chosen, waits, element, profile.max_array):
             index = len(requests)
             element.update({job.key: (index, position) for position, job in enumerate(group)})
             count = sum(request.stage == stage for request in requests)
@@ -125,17 +129,23 @@ def build_requests(
     return requests
 
 
-def _asking(plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey]) -> Asking:
+def _awaited(plan: Plan, job: PlannedJob, done: set[JobKey], coming: set[JobKey]) -> Iterable[JobKey]:
+    """Yield the parents that a job has to wait for: a report passes over those that nobody makes now."""
+    for parent in plan.parents_of(job):
+        if parent not in done and (parent in coming or not job.waits_for_all_ended):
+            yield parent
+
+
+def _asking(jobs: Sequence[PlannedJob], waits: Waits) -> Asking:
     first = jobs[0]
-    waits = not done.issuperset(plan.parents_of(first))
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec.to_json(), waits=waits)
+    spec = first.spec.to_json()
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=spec, waits=bool(waits[first.key]))
 
 
 def _groups(
-    plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey], element: Mapping[JobKey, tuple[int, int]], largest: int
+    jobs: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey, tuple[int, int]], largest: int
 ) -> Iterable[tuple[tuple[PlannedJob, ...], Edge | None]]:
     """Split a stage's jobs into arrays whose elements can share one dependency."""
-    waits = {job.key: tuple(parent for parent in plan.parents_of(job) if parent not in done) for job in jobs}
     for waiting in (False, True):
         same = [job for job in jobs if bool(waits[job.key]) is waiting]
         for start in range(0, len(same), largest):
@@ -147,9 +157,7 @@ def _groups(
                 yield from (((job,), Edge(type="afterok", parents=waits[job.key])) for job in chunk)
 
 
-def _shared_edge(
-    chunk: Sequence[PlannedJob], waits: Mapping[JobKey, tuple[JobKey, ...]], element: Mapping[JobKey, tuple[int, int]]
-) -> Edge | None:
+def _shared_edge(chunk: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey, tuple[int, int]]) -> Edge | None:
     """Return an edge that is right for every element of an array, or None when each needs its own."""
     first = waits[chunk[0].key]
     if not first:
@@ -163,9 +171,7 @@ def _shared_edge(
     return None
 
 
-def _pairs_up(
-    chunk: Sequence[PlannedJob], waits: Mapping[JobKey, tuple[JobKey, ...]], element: Mapping[JobKey, tuple[int, int]]
-) -> bool:
+def _pairs_up(chunk: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey, tuple[int, int]]) -> bool:
     """Whether element k of the chunk waits for exactly element k of one and the same new array."""
     places = [element.get(waits[job.key][0]) if len(waits[job.key]) == 1 else None for job in chunk]
     return places[0] is not None and places == [(places[0][0], position) for position in range(len(chunk))]
