@@ -79,6 +79,7 @@ class Profile(JobOptions):
     venv: Line | None = Field(None, description="Virtual environment to activate; never copied to scratch")
     environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Line] = {}
     scratch: list[Line] = Field(["$SLURM_TMPDIR", "$TMPDIR"], description="Scratch folders, in order of preference")
+    require_gpus: bool = Field(True, description="Whether a job that sees fewer GPUs than it asked for fails")
     accounting: bool = Field(True, description="Whether sacct answers")
     requeue: bool = Field(True, description="Whether jobs may be requeued")
     max_restarts: int = Field(20, ge=0, description="Requeues of one job before it counts as failed")

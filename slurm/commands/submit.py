@@ -21,6 +21,7 @@ from kd.rundir.folders import RunFolder, results_folder
 from slurm.cluster.profile import load_profile
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
+from slurm.submission.installed_torch import without_cuda
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
 from slurm.submission.plan_difference import refuse_other_plan
@@ -89,7 +90,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
         _link(order.run, start)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
-        for line in start.lines():
+        for line in (*_warnings(order, start), *start.lines()):
             print(line)
         code = order.executor.send(order, start, _report if order.executor.is_cluster else _report_with_time)
     if order.executor.is_cluster:
@@ -108,7 +109,7 @@ def _show(order: Order, options: argparse.Namespace) -> int:
     start = preview_starting_point(order)
     now = cluster_now_if_here(order, start.pending) if order.executor.is_cluster and start.pending else None
     requests = placed_requests(order, now, start)
-    for line in (*missing_data(order.pipeline), *start.lines()):
+    for line in (*missing_data(order.pipeline), *_warnings(order, start), *start.lines()):
         print(line, file=sys.stderr)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
@@ -122,6 +123,13 @@ def _refuse_what_cannot_be(order: Order, *, again: bool) -> None:
         refuse_alive(order)
     else:
         refuse_other_plan(order.run, order.plan)
+
+
+def _warnings(order: Order, start: StartingPoint) -> list[str]:
+    """Return what will go wrong in the jobs, as far as that can be known here."""
+    on_gpus = any(job.needs.gpus for job in order.plan.jobs if job.key in start.pending)
+    line = without_cuda(order.profile) if order.executor.is_cluster and on_gpus else None
+    return [line] if line else []
 
 
 def _order(options: argparse.Namespace) -> Order:
