@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
+from kd.rundir.claim import Claimant
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobIdentity:
+class JobIdentity(Claimant):
     """One job as Slurm names it; all None and zero outside Slurm.
 
     ``job_id`` is what people and ``scontrol`` use (``123`` or, for an array task, ``123_4``); ``raw_id`` is
@@ -18,9 +20,7 @@ class JobIdentity:
     restarts of this job.
     """
 
-    job_id: str | None = None
     raw_id: str | None = None
-    restarts: int = 0
     partition: str | None = None
 
 

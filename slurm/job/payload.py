@@ -23,10 +23,10 @@ from typing import Any
 
 from kd.errors import ClusterError, RunError, UserError
 from kd.files import deny_others_to_write, write_json
+from kd.rundir.claim import Claim, Superseded, claim_stage
 from kd.rundir.folders import StageFolder, read_object
 from kd.rundir.journal import Journal
 from slurm.job.attempt_log import attempt_log
-from slurm.job.claim import Claim, Superseded, claim_stage
 from slurm.job.granted_gpus import require_gpus
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
 from slurm.job.preemption import StopSignals, requeue_job
