@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from kd.errors import SpecError, run_command
 from kd.files import deny_others_to_write
-from kd.jobfile.graph import data_of
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.quantities import parse_seeds
@@ -22,6 +21,7 @@ from slurm.cluster.profile import load_profile
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
+from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
 from slurm.submission.plan_difference import refuse_other_plan
@@ -29,7 +29,6 @@ from slurm.submission.request import in_slots
 from slurm.submission.run_folder import Launch, open_run, write_run
 
 if TYPE_CHECKING:
-    from kd.jobfile.stage import Pipeline
     from slurm.submission.resume import StartingPoint
 
 
@@ -78,7 +77,7 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.dry_run or options.check:
         return _show(order, options)
     deny_others_to_write()
-    if missing := missing_data(order.pipeline):
+    if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
     from slurm.submission.resume import find_starting_point, locked
 
@@ -109,7 +108,7 @@ def _show(order: Order, options: argparse.Namespace) -> int:
     start = preview_starting_point(order)
     now = cluster_now_if_here(order, start.pending) if order.executor.is_cluster and start.pending else None
     requests = placed_requests(order, now, start)
-    for line in (*missing_data(order.pipeline), *_warnings(order, start), *start.lines()):
+    for line in (*missing_inputs(order.plan, order.chosen), *_warnings(order, start), *start.lines()):
         print(line, file=sys.stderr)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
@@ -129,7 +128,7 @@ def _warnings(order: Order, start: StartingPoint) -> list[str]:
     """Return what will go wrong in the jobs, as far as that can be known here."""
     on_gpus = any(job.needs.gpus for job in order.plan.jobs if job.key in start.pending)
     line = without_cuda(order.profile) if order.executor.is_cluster and on_gpus else None
-    return [line] if line else []
+    return [*([line] if line else []), *missing_caches(order.plan, start.pending, order.profile)]
 
 
 def _order(options: argparse.Namespace) -> Order:
@@ -160,17 +159,6 @@ def _order(options: argparse.Namespace) -> Order:
 
 def _wants_slurm(options: argparse.Namespace) -> bool:
     return bool(options.cluster or options.dry_run or options.check or shutil.which("sbatch"))
-
-
-def missing_data(pipeline: Pipeline) -> list[str]:
-    """Return a line for every folder of data that is not there."""
-    given = [pipeline.data, *(data_of(pipeline, name) for name in pipeline.stages)]
-    roots = sorted({data.root for data in given if data.root})
-    return [
-        f"data.root: {root} does not exist (docs/data.md says what to put there)"
-        for root in roots
-        if not Path(root).exists()
-    ]
 
 
 def _store(order: Order) -> AbstractContextManager[None]:
