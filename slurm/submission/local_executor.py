@@ -69,9 +69,7 @@ def _after_survivors(order: Order, start: StartingPoint, report: Callable[[str],
     report(f"waiting for what an interrupted kd-submit left running: {', '.join(map(str, start.live))}")
     while start.live:
         time.sleep(POLL_SECONDS)
-        start = find_starting_point(
-            order.run, order.plan, order.profile, order.chosen, executor=LocalExecutor(), reuse=False
-        )
+        start = find_starting_point(order)
     return start
 
 
