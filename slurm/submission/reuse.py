@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import SoftFileLock, Timeout
-
-from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
 from kd.rundir.journal import Journal
@@ -24,6 +21,7 @@ from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS, Executor
+from slurm.submission.folder_lock import folder_locked
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
@@ -42,14 +40,9 @@ class Borrowed:
 def store_locked(results: Path) -> Iterator[None]:
     """Hold the results folder while jobs are compared and submitted, so that two runs never train one thing at once."""
     results.mkdir(parents=True, exist_ok=True)
-    lock = submission_lock(results)
-    try:
-        with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
-            yield
-    except Timeout:
-        raise RunError(
-            f"{results}: another kd-submit is submitting, for minutes now; if none is, delete {lock}"
-        ) from None
+    busy = f"{results}: another kd-submit is submitting, for minutes now"
+    with folder_locked(submission_lock(results), STORE_PATIENCE_SECONDS, busy):
+        yield
 
 
 def find_lenders(
