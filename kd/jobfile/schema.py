@@ -148,7 +148,20 @@ class Component(Open):
 
 Model = Annotated[Component, Field(json_schema_extra={"x-catalogue": "model"})]
 Optimizer = Annotated[Component, Field(json_schema_extra={"x-catalogue": "optimizer"})]
-Schedule = Annotated[Component, Field(json_schema_extra={"x-catalogue": "schedule"})]
+ALIASES = {"schedule": {"none": "constant"}}  # other words for names of the catalogue
+
+
+def _schedule_by_alias(value: Any) -> Any:
+    """Return a schedule under the name that the catalogue has for it."""
+    names = ALIASES["schedule"]
+    if isinstance(value, dict) and isinstance(name := value.get("name"), str):
+        return {**value, "name": names.get(name, name)}
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+Schedule = Annotated[
+    Component, Field(json_schema_extra={"x-catalogue": "schedule"}), BeforeValidator(_schedule_by_alias)
+]
 Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 

@@ -22,7 +22,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "dist": [{}, {"temperature": 1.0, "beta": 2.0, "gamma": 0.5}],
     "kd_standardised": [{}, {"temperature": 0.5}],
     "nkd": [{}, {"temperature": 3.0, "gamma": 0.7}],
-    "fitnet": [{}, {"stages": [3]}, {"stages": [1, 2]}],
+    "fitnet": [{}, {"stages": [3]}, {"stages": [1, 2]}, {"distance": "cosine"}],
     "at": [{}, {"stages": [2]}],
     "vid": [{}, {"stages": [1, 3]}],
     "review": [{}, {"stages": [1, 3], "warmup": 8}],
