@@ -57,7 +57,7 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (246, 28),
-    "slurm.commands": (229, 29),
+    "slurm.commands": (232, 29),
     "slurm.job": (278, 43),
     "slurm.placement": (190, 29),
     "slurm.state": (101, 23),
