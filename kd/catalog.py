@@ -50,9 +50,6 @@ SHARED: Mapping[str, Mapping[str, Argument]] = {
         "normalisation": Argument(annotation="Literal['data', 'imagenet', 'half', 'own']", default=UNSET),
     },
 }
-# Arguments that an entry has had from the start take their defaults into the settings. These came later: at their
-# defaults they are not in the settings, so that what was trained before them keeps its fingerprint.
-LATER: Mapping[tuple[str, str], frozenset[str]] = {("loss", "fitnet"): frozenset({"distance"})}
 _LIBRARY_MODULE = "kd.models.library"
 
 # where inside the arguments a fault lies (empty: in the whole of them), and what it is
@@ -151,10 +148,6 @@ def resolve_arguments(kind: str, name: str, given: Mapping[str, Any]) -> dict[st
     entry = find(kind, name)
     assert entry is not None, f"unknown {kind} '{name}'"
     known = {**entry.arguments, **SHARED.get(kind, {})}
-    for key in LATER.get((kind, name), frozenset()):
-        if given.get(key, known[key].default) == known[key].default:
-            del known[key]
-            given = {other: value for other, value in given.items() if other != key}
     resolved = {
         key: normalised(argument.annotation, given.get(key, argument.default))
         for key, argument in known.items()

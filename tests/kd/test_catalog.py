@@ -96,9 +96,3 @@ def test_two_modules_may_not_define_one_name(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(catalog.PLACES, "doubled", ("doubled_models", None))  # type: ignore[attr-defined]
     with pytest.raises(AssertionError, match=r"stands in doubled_models\.one and in doubled_models\.two"):
         catalog.entries("doubled")
-
-
-def test_an_argument_that_came_later_is_in_the_settings_only_where_it_changes_something() -> None:
-    before = catalog.resolve_arguments("loss", "fitnet", {})
-    assert before == {"stages": None} == catalog.resolve_arguments("loss", "fitnet", {"distance": "squared"})
-    assert catalog.resolve_arguments("loss", "fitnet", {"distance": "cosine"}) == {"stages": None, "distance": "cosine"}
