@@ -54,7 +54,10 @@ def find_lenders(
     executors: Mapping[str, Executor] = EXECUTORS,
 ) -> list[Borrowed]:
     """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
-    fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
+    fingerprints: dict[str, list[JobKey]] = {}  # stages that differ in name alone have one
+    for job in plan.jobs:
+        if job.key in wanted and job.kind != "report":
+            fingerprints.setdefault(job.fingerprint, []).append(job.key)
     found: dict[JobKey, Borrowed] = {}
     for lender in _other_runs(run):
         offered = _offers(lender, fingerprints, found)
@@ -96,18 +99,18 @@ def _other_runs(run: RunFolder) -> list[RunFolder]:
 
 
 def _offers(
-    lender: RunFolder, fingerprints: Mapping[str, JobKey], found: Mapping[JobKey, Borrowed]
+    lender: RunFolder, fingerprints: Mapping[str, Collection[JobKey]], found: Mapping[JobKey, Borrowed]
 ) -> dict[JobKey, StageFolder]:
     """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer."""
     offered: dict[JobKey, StageFolder] = {}
     for job in (read_object(lender.plan) or {"jobs": []})["jobs"]:
-        key = fingerprints.get(job["fingerprint"])
+        keys = [key for key in fingerprints.get(job["fingerprint"], ()) if key not in found]
         folder = lender.stage(JobKey(job["stage"], job["seed"]))
-        if key is None or key in found or folder.path.is_symlink():
+        if not keys or folder.path.is_symlink():
             continue
         result = folder.read_result()
         if result is None or result.get("fingerprint") == job["fingerprint"]:
-            offered[key] = folder
+            offered.update(dict.fromkeys(keys, folder))
     return offered
 
 
