@@ -14,6 +14,7 @@ Anything else is a bug in kd and keeps its traceback.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -85,7 +86,13 @@ def printable(text: str) -> str:
 
 
 def run_command(main: Callable[[], int]) -> int:
-    """Run a command line's ``main``: a UserError becomes its lines on stderr and exit code 2."""
+    """Run a command line's ``main``: a UserError becomes its lines on stderr and exit code 2.
+
+    What a terminal without UTF-8 cannot show is shown as ``?``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = main()
         sys.stdout.flush()
