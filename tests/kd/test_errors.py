@@ -105,4 +105,4 @@ def test_a_terminal_without_utf_8_is_no_mistake(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, b"")
-    assert answer.stdout.decode(encoding).replace("\u00fc", "?") == "Pr?fung ? teacher\n"
+    assert answer.stdout.decode(encoding).replace("\u00fc", r"\xfc") == "Pr\\xfcfung \\u2192 teacher\n"
