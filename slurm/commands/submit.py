@@ -19,6 +19,7 @@ from kd.jobfile.quantities import parse_seeds
 from kd.rundir.folders import RunFolder, results_folder
 from slurm.cluster.profile import cluster_of, load_profile
 from slurm.cluster.which_cluster import on_cluster
+from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
@@ -44,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="kd-submit", description="Plan a job file and submit what is not done yet.", allow_abbrev=False
     )
     parser.add_argument("spec", metavar="SPEC", help="job file, or the name of a shipped one (quickstart)")
+    parser.add_argument("--list", action=PrintShippedJobs, help="print the shipped job files and stop")
+    parser.add_argument("--version", action=PrintVersion, help="print the version of kd and stop")
     parser.add_argument("--executor", choices=tuple(EXECUTORS), help="default: slurm where sbatch exists")
     parser.add_argument("--cluster", metavar="NAME|FILE", help="cluster profile; default: found by this host's name")
     parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
