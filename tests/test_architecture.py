@@ -57,11 +57,11 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (272, 28),
-    "slurm.commands": (236, 29),
+    "slurm.commands": (236, 31),
     "slurm.job": (289, 43),
     "slurm.placement": (210, 32),
     "slurm.state": (101, 23),
-    "slurm.submission": (279, 36),
+    "slurm.submission": (297, 36),
 }
 # Files of a run and of its stage folders: kd.rundir alone knows their names.
 RUN_FILES = re.compile(

@@ -130,3 +130,12 @@ def test_unprintable_characters_become_escapes() -> None:
 def test_every_user_error_is_one_kind() -> None:
     assert issubclass(SpecError, UserError)
     assert issubclass(DataError, UserError)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_utf_8_is_no_mistake(encoding: str) -> None:
+    code = "from kd.errors import run_command; run_command(lambda: print('Pr\\u00fcfung \\u2192 teacher') or 0)"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert answer.stdout.decode(encoding).replace("\u00fc", r"\xfc") == "Pr\\xfcfung \\u2192 teacher\n"
