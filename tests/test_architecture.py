@@ -48,7 +48,7 @@ LONGEST = {
     "kd.losses": (236, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
-    "kd.rundir": (314, 31),
+    "kd.rundir": (314, 38),
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
@@ -57,11 +57,11 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (246, 28),
-    "slurm.commands": (232, 29),
-    "slurm.job": (278, 43),
-    "slurm.placement": (190, 29),
+    "slurm.commands": (207, 29),
+    "slurm.job": (281, 43),
+    "slurm.placement": (210, 32),
     "slurm.state": (101, 23),
-    "slurm.submission": (267, 38),
+    "slurm.submission": (266, 36),
 }
 # Files of a run and of its stage folders: kd.rundir alone knows their names.
 RUN_FILES = re.compile(
