@@ -16,6 +16,6 @@ def test_the_accuracy_under_attack_is_measured_where_it_is_asked_for(run, spec, 
     assert result["test"] == plain["test"]
     found = result["robustness"]
     assert set(found) == {"fgsm", "pgd"}
+    assert (found["fgsm"]["steps"], found["pgd"]["steps"]) == (1, 3)
     assert all(0 <= attacked["accuracy"] <= result["test"]["best"]["accuracy"] for attacked in found.values())
     assert found["pgd"]["epsilon"] == pytest.approx(0.1)
-    assert (found["fgsm"]["steps"], found["pgd"]["steps"]) == (1, 3)
