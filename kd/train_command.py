@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from kd.files import write_json
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
 from kd.rundir.folders import RunFolder, results_folder
+from kd.rundir.plan_file import write_plan
 from kd.rundir.stage_result import damaged_artefacts, read_result
 
 
@@ -45,7 +45,7 @@ def _train(options: argparse.Namespace) -> int:
     run = RunFolder(Path(options.results).absolute() / name)
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.is_file():
-        write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
+        write_plan(run, plan.to_file())
     for job in jobs:
         _train_one(run, job)
     return 0

@@ -126,7 +126,7 @@ def build_requests(
 def _asking(plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey]) -> Asking:
     first = jobs[0]
     waits = not done.issuperset(plan.parents_of(first))
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec.to_json(), waits=waits)
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec, waits=waits)
 
 
 def _groups(

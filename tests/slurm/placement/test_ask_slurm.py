@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from kd.errors import ClusterError
 from slurm.cluster.capabilities import Capabilities
@@ -146,7 +146,7 @@ def test_on_a_real_slurm_a_busy_a100_loses_short_work_and_wins_long_work(
             return all(not node.free_gpus["a100"] for node in live_state(site, []).partitions["a100"].nodes)
 
         wait_until(seen, "sinfo to count the GPUs")
-        short, long = replace(small, minutes=60), replace(small, minutes=12 * 60)
+        short, long = structs.replace(small, minutes=60), structs.replace(small, minutes=12 * 60)
         live = live_state(site, [short, long])
         quick, patient = choose_partition(site, live, short), choose_partition(site, live, long)
         assert quick.candidates[0].gpu_type == "v100"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
+from tests.kd.conftest import damaged
 from tests.slurm.launching import SMALL, Desk, weights
 from tests.slurm.test_on_slurm import CLUSTER, queued, wait_ended
 from tests.testbed import Testbed
@@ -49,7 +51,7 @@ def test_again_trains_in_spite_of_a_lender(desk: Desk) -> None:
     local(desk, "second", "--only", "teacher")
     said = local(desk, "second", "--only", "teacher", "--again")
     assert "teacher/seed-1: started" in said
-    assert desk.folder("first").stage(TEACHER).read_result() is not None, "the lender keeps what it has"
+    assert read_object(desk.folder("first").stage(TEACHER).result) is not None, "the lender keeps what it has"
 
 
 def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
@@ -58,7 +60,7 @@ def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
     desk.folder("first").path.rename(desk.results.parent / f"{desk.results.name}-gone")
     said = local(desk, "second", "--only", "teacher")
     assert "teacher/seed-1: started" in said
-    assert desk.folder("second").stage(TEACHER).damaged_artefacts() == []
+    assert damaged(desk.folder("second").stage(TEACHER)) == []
 
 
 @pytest.mark.slurm
