@@ -19,6 +19,7 @@ class LaunchFile(Struct, frozen=True, kw_only=True):
     executor: str | None = None
     cluster: str | None = None
     scratch: tuple[str, ...] = ()
+    require_gpus: bool = False  # a job that was granted fewer GPUs than it asked for ends at once
     max_restarts: int = DEFAULT_RESTARTS
     submit_tmpdir: str | None = None  # TMPDIR where kd-submit ran: on a node, the same name is not the job's own
 

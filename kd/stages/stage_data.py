@@ -81,8 +81,13 @@ class StageData:
             modalities=names if names != ["image"] else None,
         )
 
-    def test_store(self) -> DeviceStore:
-        """Return the test part on the device. For the measurement at the end, and nothing else."""
+    def test_store(self, *, instead_of_training: bool = False) -> DeviceStore:
+        """Return the test part on the device. For the measurement at the end, and nothing else.
+
+        ``instead_of_training``: the training images go from the device first, to make room.
+        """
+        if instead_of_training:
+            self.train.free()
         return _store(self.arrays, self.arrays.test_images, self.arrays.test_labels, self.device)
 
 

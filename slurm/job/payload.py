@@ -25,6 +25,7 @@ from msgspec import structs
 from kd.errors import ClusterError, RunError, UserError
 from kd.files import deny_others_to_write
 from kd.rundir import plan_file
+from kd.rundir.claim import Claim, Superseded, claim_stage
 from kd.rundir.failure import Failure, write_failure
 from kd.rundir.folders import StageFolder
 from kd.rundir.journal import Journal
@@ -32,7 +33,7 @@ from kd.rundir.launch import LaunchFile, read_launch
 from kd.rundir.result_sections import JobFacts
 from kd.rundir.stage_spec import AnySpec, read_spec
 from slurm.job.attempt_log import attempt_log
-from slurm.job.claim import Claim, Superseded, claim_stage
+from slurm.job.granted_gpus import require_gpus
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
 from slurm.job.preemption import StopSignals, requeue_job
 from slurm.job.publish import free_bytes, hit_full_disk, is_full
@@ -124,6 +125,8 @@ class _Attempt:
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
+        if SURROUNDINGS[self.executor].on_slurm and self.launch.require_gpus:
+            require_gpus(spec.resources.gpus, os.environ)
         parents = find_parents(self.folder, spec, PARENT_PAUSES if SURROUNDINGS[self.executor].on_slurm else ())
         candidates: Sequence[str] = () if spec.kind == plan_file.REPORT else self.launch.scratch
         while True:

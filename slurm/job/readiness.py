@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from kd.errors import RunError
 from kd.rundir import plan_file
+from kd.rundir.claim import Claim
 from kd.rundir.failure import read_failure
 from kd.rundir.folders import StageFolder
 from kd.rundir.stage_result import damaged_artefacts, read_result
 from kd.rundir.stage_spec import AnySpec
-from slurm.job.claim import Claim
 
 
 def already_done(folder: StageFolder, spec: AnySpec, claim: Claim, log: Callable[[str], None]) -> bool:

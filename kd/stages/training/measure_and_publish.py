@@ -73,8 +73,7 @@ def measure_and_publish(
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), trained.card)
     files = context.publish([BEST, LAST, METRICS])
     watch = Stopwatch()
-    data.train.free()  # the test part takes its place on the device
-    store = data.test_store()
+    store = data.test_store(instead_of_training=True)
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
     return StageResult(
@@ -178,14 +177,14 @@ def _attacked(trained: Trained, store: DeviceStore, bound: Attack | None) -> dic
         return {}
     scale, epsilon = PixelScale(trained.card.mean, trained.card.std), bound.epsilon
     attacks = {
-        "fgsm": fgsm(epsilon=epsilon, scale=scale),
-        "pgd": pgd(epsilon=epsilon, scale=scale, steps=bound.steps),
+        "fgsm": (fgsm(epsilon=epsilon, scale=scale), 1),
+        "pgd": (pgd(epsilon=epsilon, scale=scale, steps=bound.steps), bound.steps),
     }
     return {
         name: {
             "accuracy": attacked_accuracy(trained.training.model, store.in_order(), attack),
             "epsilon": epsilon,
-            "steps": bound.steps,
+            "steps": steps,
         }
-        for name, attack in attacks.items()
+        for name, (attack, steps) in attacks.items()
     }

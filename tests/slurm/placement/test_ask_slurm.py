@@ -76,8 +76,8 @@ def test_only_busy_partitions_are_asked_about_one_by_one_with_all_that_the_job_a
     live = live_state(site, [needs()])
     [call] = imitated.calls("sbatch")
     assert call == (
-        "sbatch --test-only --partition=v100 --time=600 --account=lab --nodes=1 --ntasks-per-node=1 "
-        "--cpus-per-task=4 --gres=gpu:1 --reservation=course"
+        "sbatch --test-only --partition=v100 --time=600 --nodes=1 --ntasks-per-node=1 "
+        "--account=lab --cpus-per-task=4 --gres=gpu:1 --reservation=course"
     )
     assert live.starts["v100", "v100", needs()].seconds is not None
     assert len(imitated.calls("scontrol")) == len(imitated.calls("sinfo")) == 1

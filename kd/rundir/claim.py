@@ -24,12 +24,19 @@ from dataclasses import dataclass
 from kd.errors import RunError
 from kd.rundir.attempt_record import AttemptRecord, read_attempt, write_attempt
 from kd.rundir.folders import StageFolder
-from slurm.job.job_environment import JobIdentity
 
 BUSY_SECONDS = 45.0  # Slurm lets a cancelled job live for KillWait (30 s by default)
 TAKEOVER_SECONDS = 180.0  # a file server frees a dead node's lock after its lease (90 s on NFS)
 CHECK_SECONDS = 5.0
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimant:
+    """The scheduler's job that an attempt belongs to, and how often that was restarted; None for a person's own."""
+
+    job_id: str | None = None
+    restarts: int = 0
 
 
 class Superseded(RunError):
@@ -68,7 +75,7 @@ class Claim:
 @contextmanager
 def claim_stage(
     folder: StageFolder,
-    job: JobIdentity,
+    job: Claimant,
     attempt: int,
     fingerprint: str | None,
     log: Callable[[str], None],
@@ -98,7 +105,7 @@ def claim_stage(
         if same_job:
             write_attempt(folder, record)  # the older self, should it live on, stops when it reads this
         if not _lock(handle, TAKEOVER_SECONDS if same_job else busy_seconds, log):
-            raise RunError(f"{folder.path}: busy: {previous or 'another process'} trains here")
+            raise RunError(f"{folder.path}: in use already: {previous or 'another process'} trains here")
         write_attempt(folder, record)
         yield claim
     finally:
