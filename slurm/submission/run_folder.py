@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import yaml
 from msgspec import structs
@@ -86,7 +85,7 @@ def _with_earlier_seeds(run: RunFolder, plan: Plan) -> PlanFile:
     return structs.replace(now, seeds=seeds, jobs=[*earlier, *now.jobs])
 
 
-def provenance(command: Sequence[str]) -> dict[str, Any]:
+def provenance(command: Sequence[str]) -> dict[str, object]:
     """Return where a run comes from: commit, uncommitted changes, command, versions, host.
 
     The environment is left out on purpose: it may hold secrets.
