@@ -1,4 +1,4 @@
-"""What this Slurm can do and what it allows this user: one probe of at most three calls, kept for a day.
+"""What this Slurm can do and what it allows this user: a probe of at most three calls, two of them kept for a day.
 
 The cache is a file of the user's own (~/.cache/kd), one per cluster. A run records the probe as provenance.
 """
@@ -22,6 +22,7 @@ from kd.files import write_json
 from kd.rundir.bounded_json import read_bounded_json
 from slurm.cluster.partitions_and_nodes import limit_minutes
 from slurm.cluster.slurm_commands import call
+from slurm.cluster.which_cluster import current_cluster
 
 FORMAT = 1
 KEPT_SECONDS = 24 * 3600.0
@@ -39,6 +40,21 @@ _ASSOCIATION_FIELDS = (
     "MaxWall",
 )
 _QOS_FIELDS = ("Name", "MaxWall", "MaxSubmitJobsPerUser", "MaxSubmitJobsPerAccount", "GrpSubmitJobs")
+_FROM_CONFIG = (  # what from_config finds: a change of it shows that the cluster is another, or was set up anew
+    "cluster",
+    "controller",
+    "version",
+    "accounting",
+    "max_array_size",
+    "max_job_count",
+    "min_job_age_seconds",
+    "requeue",
+    "preempt_type",
+    "preempt_mode",
+    "preemption_signal",
+    "kill_invalid_dependents",
+    "enforce_part_limits",
+)
 _CONFIG_FILES = ("/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf", "/etc/slurm-llnl/slurm.conf")
 
 
@@ -79,15 +95,24 @@ class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def capabilities(
     account: str | None = None, qos: str | None = None, *, refresh: bool = False, cache: Path | None = None
 ) -> Capabilities:
-    """Return what the cluster can do for this account and QOS (None: the user's default), asked at most once a day.
+    """Return what the cluster can do for this account and QOS (None: the user's default).
 
-    Raises ClusterError when the controller does not answer and nothing is kept.
+    The controller is asked each time; accounting, which is slow, once a day and whenever the controller's answer has
+    changed. Raises ClusterError when the controller does not answer and nothing is kept.
     """
     file = (cache or cache_folder()) / f"{_cluster_key(account, qos)}.json"
     kept = None if refresh else _read(file)
-    if kept is not None and 0 <= time.time() - kept.probed < KEPT_SECONDS:
+    if kept is not None and not 0 <= time.time() - kept.probed < KEPT_SECONDS:
+        kept = None
+    try:
+        config = from_config(_config())
+    except ClusterError:
+        if kept is None:
+            raise
         return kept
-    found = probe(account, qos)
+    if kept is not None and all(getattr(kept, name) == getattr(config, name) for name in _FROM_CONFIG):
+        return kept
+    found = _probed(config, account, qos)
     try:
         write_json(file, msgspec.to_builtins(found))
     except OSError:
@@ -118,7 +143,7 @@ def _cluster_key(account: str | None, qos: str | None) -> str:
         break
     else:
         place = [given or "", socket.getfqdn()]
-    return hashlib.sha256("\n".join([*place, account or "", qos or ""]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*place, current_cluster(), account or "", qos or ""]).encode()).hexdigest()[:16]
 
 
 def _read(file: Path) -> Capabilities | None:
@@ -134,10 +159,18 @@ def probe(account: str | None = None, qos: str | None = None) -> Capabilities:
 
     Raises ClusterError when the controller does not answer.
     """
+    return _probed(from_config(_config()), account, qos)
+
+
+def _config() -> dict[str, str]:
     answer = call(*CONFIG, seconds=SECONDS)
     if answer.returncode != 0:
         raise ClusterError(f"scontrol does not answer: {' '.join(answer.stderr.split())}")
-    found = structs.replace(from_config(parse_config(answer.stdout)), probed=time.time())
+    return parse_config(answer.stdout)
+
+
+def _probed(config: Capabilities, account: str | None, qos: str | None) -> Capabilities:
+    found = structs.replace(config, probed=time.time())
     return with_limits(found, account, qos) if found.accounting else found
 
 

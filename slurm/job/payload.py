@@ -23,7 +23,7 @@ from pathlib import Path
 from msgspec import structs
 
 from kd.errors import ClusterError, RunError, UserError
-from kd.files import deny_others_to_write
+from kd.files import deny_others_to_write, staying
 from kd.rundir import plan_file
 from kd.rundir.claim import Claim, Superseded, claim_stage
 from kd.rundir.failure import Failure, write_failure
@@ -78,7 +78,11 @@ class StageJob:
             set_thread_counts(os.environ)
         job = job_identity(os.environ) if around.on_slurm else JobIdentity()
         announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
-        with attempt_log(folder, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
+        with (
+            attempt_log(folder, announcement) as number,
+            StopSignals(on_slurm=around.on_slurm) as stop,
+            staying(folder.path),
+        ):
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_launch(folder.run)).run()
             except Exception as caught:
@@ -243,7 +247,11 @@ def _data_root(spec: AnySpec) -> Path | None:
 
 
 def _explained(error: Exception, folder: StageFolder) -> Exception:
-    """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
+    """Return the error as a person should see it: a full disk is no bug, nor is a run that was moved away."""
+    if not folder.path.is_dir():
+        gone = RunError(f"{folder.path} was moved or deleted while this job ran; kd-submit from its new place goes on")
+        gone.__cause__ = error
+        return gone
     if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
         return error
     explained = RunError(
