@@ -57,7 +57,15 @@ def make_stage(folder: Path) -> MakeStage:
             name: {"stage": parent, "seed": 1, "fingerprint": f"of {parent}"}
             for name, parent in (parents or {}).items()
         }
-        written = {**make_spec(stage), "seed": 1, "fingerprint": f"of {stage}", "parents": lineage, **spec}
+        data = {**make_spec(stage)["data"], **(spec.pop("data", None) or {})}
+        written = {
+            **make_spec(stage),
+            "data": data,
+            "seed": 1,
+            "fingerprint": f"of {stage}",
+            "parents": lineage,
+            **spec,
+        }
         write_json(made.spec, written)
         if files is not None:
             for name, content in files.items():

@@ -22,6 +22,7 @@ from kd.stages.context import Interrupted, StageContext
 from slurm.job.payload import StageJob
 from slurm.job.preemption import StopSignals
 
+IDENTITY = ("format", "pipeline", "stage", "seed", "kind", "role", "fingerprint", "parents")
 RESUME, BEST = "checkpoint/resume.pt", "checkpoint/best.safetensors"
 STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 20
 
@@ -43,8 +44,13 @@ def count(context: StageContext) -> dict[str, Any]:
         if stopping:
             raise Interrupted(f"stopped after step {step}")
     write_text(context.work / BEST, "\n".join(lines))
-    identity = {key: spec[key] for key in ("stage", "seed", "kind", "fingerprint")}
-    result = {**identity, "files": context.publish([BEST]), "first": first, "job": msgspec.to_builtins(context.facts())}
+    identity = {key: spec[key] for key in IDENTITY}
+    result = {
+        "finished": time.time(),
+        **identity,
+        "files": context.publish([BEST]),
+        "job": msgspec.to_builtins(context.facts()),
+    }
     write_json(context.folder.result, result)
     return result
 
