@@ -36,7 +36,7 @@ ROOMS = {
 }
 # The longest file and the longest function of each package. Numbers go down; one that must go up is a decision record.
 LONGEST = {
-    "kd": (276, 30),
+    "kd": (278, 30),
     "kd.compress": (147, 33),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 45),
@@ -48,7 +48,7 @@ LONGEST = {
     "kd.losses": (236, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
-    "kd.rundir": (314, 38),
+    "kd.rundir": (297, 37),
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
@@ -56,10 +56,10 @@ LONGEST = {
     "kd.train": (180, 31),
     "kd.trained": (147, 32),
     "slurm": (1, 0),
-    "slurm.cluster": (272, 28),
+    "slurm.cluster": (277, 29),
     "slurm.commands": (236, 31),
-    "slurm.job": (289, 43),
-    "slurm.placement": (210, 32),
+    "slurm.job": (283, 36),
+    "slurm.placement": (209, 32),
     "slurm.state": (101, 23),
     "slurm.submission": (297, 36),
 }

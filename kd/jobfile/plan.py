@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -19,8 +18,8 @@ from kd.jobfile.schema import Resources
 from kd.jobfile.stage import Pipeline, Stage, Traits
 from kd.jobfile.versions import version_of_data
 from kd.rundir.folders import JobKey
-from kd.rundir.plan_file import FORMAT
-from kd.rundir.stage_spec import AnySpec, DataSpec, Needs, Parent, Settings, StageSpec
+from kd.rundir.plan_file import FORMAT, PlanFile, PlannedEntry
+from kd.rundir.stage_spec import AnySpec, DataSpec, JobReference, Needs, Parent, Settings, StageSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,16 +79,16 @@ class Plan:
             return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
         return tuple(dict.fromkeys(job.parents.values()))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_file(self) -> PlanFile:
         """Return the content of plan.json, without the specs (each lies in its stage folder)."""
-        return {
-            "format": FORMAT,
-            "pipeline": self.pipeline,
-            "about": self.about,
-            "seeds": list(self.seeds),
-            "comparisons": {name: list(others) for name, others in self.comparisons.items()},
-            "jobs": [_job_to_json(job) for job in self.jobs],
-        }
+        return PlanFile(
+            format=FORMAT,
+            pipeline=self.pipeline,
+            about=self.about,
+            seeds=list(self.seeds),
+            comparisons={name: list(others) for name, others in self.comparisons.items()},
+            jobs=[_entry(job) for job in self.jobs],
+        )
 
 
 def plan_pipeline(pipeline: Pipeline) -> Plan:
@@ -196,13 +195,13 @@ def _parents(pipeline: Pipeline, name: str, seed: int) -> dict[str, JobKey]:
     return parents
 
 
-def _job_to_json(job: PlannedJob) -> dict[str, Any]:
-    return {
-        "stage": job.key.stage,
-        "seed": job.key.seed,
-        "kind": job.kind,
-        "role": job.role,
-        "fingerprint": job.fingerprint,
-        "parents": {name: parent._asdict() for name, parent in job.parents.items()},
-        "resources": msgspec.structs.asdict(job.needs),
-    }
+def _entry(job: PlannedJob) -> PlannedEntry:
+    return PlannedEntry(
+        stage=job.key.stage,
+        seed=job.key.seed,
+        kind=job.kind,
+        role=job.role,
+        fingerprint=job.fingerprint,
+        parents={name: JobReference(stage=parent.stage, seed=parent.seed) for name, parent in job.parents.items()},
+        resources=job.needs,
+    )

@@ -60,7 +60,7 @@ class Stage(Strict):
     traits: ClassVar[Traits]
     # A stage of the kind as a job file has it: for editors, and tried by the tests. It may name the stages
     # ``teacher``, ``assistant`` (taught by it), ``student`` and ``assisted`` (a student of either).
-    example: ClassVar[Mapping[str, Any]]
+    example: ClassVar[Mapping[str, object]]
 
     @abstractmethod
     def own(self, pipeline: Pipeline) -> Own:

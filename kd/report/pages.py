@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from posixpath import normpath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from kd.report import formatting
@@ -123,7 +123,7 @@ def _cell(value: object) -> str:
     return str(value).replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
 
 
-def _facts(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _facts(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield nested facts as dotted names and texts."""
     for name, item in value.items():
         if isinstance(item, Mapping):

@@ -5,13 +5,13 @@ Accuracies are fractions, times are seconds. Seeds are keys, as JSON has them: `
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from kd.rundir.result_sections import DataFacts, FoundSettings, Seconds, Selection, StagingFacts, Trial
 
-Settings: TypeAlias = dict[str, Any]  # a stage's settings or data, as its spec.json has them
+Settings: TypeAlias = dict[str, object]  # a stage's settings or data, as its spec.json has them
 
 
 class SampleSummary(Struct, frozen=True, kw_only=True):

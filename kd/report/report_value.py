@@ -57,7 +57,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     folder: str
     about: str | None
     files: list[str]
-    provenance: dict[str, Any]
+    provenance: dict[str, object]
 
 
 class Family(Struct, frozen=True, kw_only=True):
@@ -81,9 +81,9 @@ class Family(Struct, frozen=True, kw_only=True):
 Report: TypeAlias = dict[str, Family]
 
 
-def report_content(report: Report) -> dict[str, Any]:
+def report_content(report: Report) -> dict[str, object]:
     """Return the content of report.json, with null for every number that JSON cannot write."""
-    content: dict[str, Any] = _without_nan(msgspec.to_builtins(report))
+    content: dict[str, object] = _without_nan(msgspec.to_builtins(report))
     return content
 
 

@@ -1,4 +1,4 @@
-"""One class owns every path of a run folder, and reads a stage's state from its files. Never imports torch.
+"""Every path of a run folder, in one place. What the files hold is read by the other modules of this package.
 
 results/<run>/
     job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
@@ -15,14 +15,11 @@ results/<run>/
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kd.errors import RunError, did_you_mean
-from kd.files import sha256_file
-from kd.rundir.bounded_json import read_object as read_object
 
 # Files of a stage folder by their names in it: jobs write them on scratch under these names too.
 SPEC = "spec.json"
@@ -162,20 +159,6 @@ class StageFolder:
         """The job's name, as its folder is called."""
         seed = self.path.name.removeprefix(SEED_PREFIX)
         return JobKey(self.path.parent.name, None if self.path.name == SINGLE else int(seed))
-
-    def read_result(self) -> dict[str, Any] | None:
-        """Return result.json, or None when the job is not done."""
-        return read_object(self.result)
-
-    def damaged_artefacts(self, digest_of: Callable[[Path], str] = sha256_file) -> list[str]:
-        """Return the artefacts named in result.json that are missing or whose bytes changed."""
-        result = self.read_result() or {}
-        files: Mapping[str, str] = result.get("files", {})
-        return [
-            name
-            for name, digest in files.items()
-            if not (self.path / name).is_file() or digest_of(self.path / name) != digest
-        ]
 
 
 @dataclass(frozen=True, slots=True)

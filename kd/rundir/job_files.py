@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from kd.rundir.bounded_json import read_object
+from kd.rundir.attempt_record import read_attempt
 from kd.rundir.failure import read_failure
 from kd.rundir.folders import StageFolder
 from kd.rundir.journal import Submission
@@ -163,9 +163,8 @@ def _reached_by_result(result: StageResult) -> Reached:
 
 
 def _reached(folder: StageFolder, beats: Progress | None) -> Reached:
-    attempt = read_object(folder.attempt) or {}
-    restarts, host = attempt.get("restarts"), attempt.get("host")
-    where = Reached(host=host if isinstance(host, str) else None, restarts=restarts if type(restarts) is int else 0)
+    attempt = read_attempt(folder)
+    where = Reached(host=attempt.host, restarts=attempt.restarts) if attempt else Reached()
     if beats is None:
         return where
     return replace(

@@ -6,8 +6,6 @@ Sections with ``omit_defaults`` leave out what a stage did not measure; the othe
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from kd.rundir.stage_spec import JobReference
@@ -185,7 +183,7 @@ class FoundSettings(Struct, frozen=True, kw_only=True):
     stage: str
     seed: int | None
     epochs: int
-    values: dict[str, Any]
+    values: dict[str, object]
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -197,7 +195,7 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     number: int
     epochs: int
-    configuration: dict[str, Any]
+    configuration: dict[str, object]
     score: float | None
     loss: float | None
     seconds: float

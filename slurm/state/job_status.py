@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import Sent, gather, moment_of
@@ -95,7 +95,7 @@ def counts(states: Sequence[JobStatus]) -> dict[str, int]:
     return {phase: number for phase, number in numbers.items() if number}
 
 
-def to_json(state: JobStatus) -> dict[str, Any]:
+def to_json(state: JobStatus) -> dict[str, object]:
     """Return a state as plain data."""
     fields = {name: getattr(state, name) for name in JobStatus.__dataclass_fields__ if name != "key"}
     return {"job": str(state.key), "stage": state.key.stage, "seed": state.key.seed, **fields}

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kd.jobfile.plan import Plan, PlannedJob
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.failure import read_failure
+from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
+from kd.rundir.progress import read_progress
+from kd.rundir.stage_result import read_result
 from slurm.submission import submitit_calls
 from slurm.submission.gpu_pool import gpu_pool
 from slurm.submission.local_executor import LocalExecutor
@@ -175,7 +178,7 @@ class _Scheduler:
             del self.running[key]
             self.free_gpus += entry.gpus
             seconds = time.monotonic() - entry.started
-            if self.run.stage(key).read_result() is None:
+            if read_result(self.run.stage(key)) is None:
                 self.outcome.failed[key] = _why(self.run, key)
                 self.report(f"{key}: failed after {seconds:.0f} s: {self.outcome.failed[key]}")
             else:
@@ -186,12 +189,11 @@ class _Scheduler:
         if time.monotonic() - entry.reported < PROGRESS_SECONDS:
             return
         entry.reported = time.monotonic()
-        progress = read_object(self.run.stage(key).progress)
-        if progress and progress["epoch"] != entry.epoch:
-            entry.epoch = progress["epoch"]
-            metric = progress.get("metric") or {}
-            value = f", {metric['name']} {metric['value']:.4f}" if metric.get("value") is not None else ""
-            self.report(f"{key}: epoch {progress['epoch']}/{progress['epochs']}{value}")
+        progress = read_progress(self.run.stage(key))
+        if progress and progress.epoch != entry.epoch:
+            entry.epoch = progress.epoch
+            value = f", {progress.metric.name} {progress.metric.value:.4f}" if progress.metric else ""
+            self.report(f"{key}: epoch {progress.epoch}/{progress.epochs}{value}")
 
 
 def _blocker(plan: Plan, job: PlannedJob, outcome: Outcome) -> JobKey | None:
@@ -207,14 +209,16 @@ def _blocker(plan: Plan, job: PlannedJob, outcome: Outcome) -> JobKey | None:
 
 
 def _why(run: RunFolder, key: JobKey) -> str:
-    failure = read_object(run.stage(key).failure)
+    failure = read_failure(run.stage(key))
     if failure is not None:
-        return str(failure["message"])
+        return failure.message
     return f"it ended without a result; its log: {run.submitted_alone(key)}"
 
 
 def _accuracy(run: RunFolder, key: JobKey) -> str:
-    result = run.stage(key).read_result() or {}
-    best = (result.get("test") or {}).get("best") or {}
-    metric = result.get("metric", "accuracy")
-    return f", test {metric} {best[metric]:.4f}" if metric in best else ""
+    result = read_result(run.stage(key))
+    if result is None or result.test is None:
+        return ""
+    metric = result.metric or "accuracy"
+    value = getattr(result.test.best, metric, None)
+    return "" if value is None else f", test {metric} {value:.4f}"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from msgspec import to_builtins
 
 from kd.errors import RunError, shown
 from kd.jobfile.plan import Plan, PlannedJob
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.plan_file import read_plan
+from kd.rundir.stage_spec import read_spec
 
 MOST_NAMED = 4
 
 
 def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
     """Return the jobs that the run folder plans otherwise than this plan does; reports do not count."""
-    stored = read_object(run.plan) or {"jobs": []}
-    before = {JobKey(job["stage"], job["seed"]): job["fingerprint"] for job in stored["jobs"]}
+    before = {job.key: job.fingerprint for job in read_plan(run).jobs} if run.plan.is_file() else {}
     trained = [job for job in plan.jobs if not job.waits_for_all_ended]
     return [job.key for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint]
 
@@ -36,19 +38,20 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
 
 def _own(run: RunFolder, job: PlannedJob) -> list[str]:
     """Return what a job itself does otherwise; nothing where only its parents do."""
-    before = read_object(run.stage(job.key).spec)
-    if before is None:
+    try:
+        before = read_spec(run.stage(job.key))
+    except RunError:
         return ["differs"]
-    parts = ("settings", "data")
-    now = job.spec.to_json()
-    words = list(_differing({part: before.get(part) for part in parts}, {part: now[part] for part in parts}, ""))
+    now = job.spec
+    pairs = ((before.settings, now.settings, ".settings"), (before.data, now.data, ".data"))
+    words = [word for old, new, part in pairs for word in _differing(to_builtins(old), to_builtins(new), part)]
     if words:
         return [*words[:MOST_NAMED], *([f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else [])]
-    same_parents = before.get("parents") == now["parents"]
+    same_parents = before.parents == now.parents
     return ["the content of its data set, or kd itself, has changed"] if same_parents else []
 
 
-def _differing(before: Any, after: Any, key: str) -> Iterator[str]:
+def _differing(before: object, after: object, key: str) -> Iterator[str]:
     """Yield ``epochs was 3, is 5`` for every value that differs."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in dict.fromkeys((*before, *after)):

@@ -142,8 +142,8 @@ def _awaited(plan: Plan, job: PlannedJob, done: set[JobKey], coming: set[JobKey]
 
 def _asking(jobs: Sequence[PlannedJob], waits: Waits) -> Asking:
     first = jobs[0]
-    spec = first.spec.to_json()
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=spec, waits=bool(waits[first.key]))
+    waiting = bool(waits[first.key])
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec, waits=waiting)
 
 
 def _groups(

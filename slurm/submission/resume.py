@@ -14,6 +14,7 @@ from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
+from kd.rundir.stage_result import damaged_artefacts, read_result
 from slurm.cluster import slurm_commands
 from slurm.cluster.which_cluster import VARIABLE, current_cluster
 from slurm.state.checksum_cache import RememberedDigests
@@ -179,13 +180,13 @@ def _finished(
     damaged: dict[JobKey, tuple[str, ...]] = {}
     for job in plan.jobs:
         folder = run.stage(job.key)
-        result = folder.read_result()
-        if result is None or result.get("fingerprint") != job.fingerprint:
+        result = read_result(folder)
+        if result is None or result.fingerprint != job.fingerprint:
             continue
         state = states.get(job.key)
-        if state is not None and state.anew and (result.get("job") or {}).get("job_id") != state.job_id:
+        if state is not None and state.anew and result.job.job_id != state.job_id:
             continue
-        if bad := folder.damaged_artefacts(digests):
+        if bad := damaged_artefacts(folder, result, digests):
             damaged[job.key] = tuple(bad)
         else:
             finished.append(job.key)

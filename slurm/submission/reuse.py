@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kd.errors import RunError
 from kd.jobfile.plan import Plan
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, runs_in, submission_lock
 from kd.rundir.journal import Journal
+from kd.rundir.plan_file import REPORT, read_plan
+from kd.rundir.stage_result import damaged_artefacts, read_result
 from slurm.cluster.profile import Profile
 from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
@@ -56,17 +59,17 @@ def find_lenders(
     """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
     fingerprints: dict[str, list[JobKey]] = {}  # stages that differ in name alone have one
     for job in plan.jobs:
-        if job.key in wanted and job.kind != "report":
+        if job.key in wanted and job.kind != REPORT:
             fingerprints.setdefault(job.fingerprint, []).append(job.key)
     found: dict[JobKey, Borrowed] = {}
     for lender in _other_runs(run):
         offered = _offers(lender, fingerprints, found)
-        unfinished = any(not folder.result.is_file() for folder in offered.values())
-        alive = _alive(lender, profile, executors) if unfinished else {}
+        results = {key: read_result(folder) for key, folder in offered.items()}
+        alive = _alive(lender, profile, executors) if None in results.values() else {}
         for key, folder in offered.items():
-            if folder.result.is_file():
+            if result := results[key]:
                 job_id = None
-                usable = not folder.damaged_artefacts(digests)
+                usable = not damaged_artefacts(folder, result, digests)
             else:
                 job_id = alive.get(folder.path)
                 usable = job_id is not None
@@ -103,13 +106,17 @@ def _offers(
 ) -> dict[JobKey, StageFolder]:
     """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer."""
     offered: dict[JobKey, StageFolder] = {}
-    for job in (read_object(lender.plan) or {"jobs": []})["jobs"]:
-        keys = [key for key in fingerprints.get(job["fingerprint"], ()) if key not in found]
-        folder = lender.stage(JobKey(job["stage"], job["seed"]))
+    try:
+        planned = read_plan(lender).jobs
+    except RunError:
+        return {}  # of another version of kd, or damaged: it can still be looked at, but lends nothing
+    for job in planned:
+        keys = [key for key in fingerprints.get(job.fingerprint, ()) if key not in found]
+        folder = lender.stage(job.key)
         if not keys or folder.path.is_symlink():
             continue
-        result = folder.read_result()
-        if result is None or result.get("fingerprint") == job["fingerprint"]:
+        result = read_result(folder)
+        if result is None or result.fingerprint == job.fingerprint:
             offered.update(dict.fromkeys(keys, folder))
     return offered
 

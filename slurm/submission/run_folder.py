@@ -15,16 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import yaml
+from msgspec import structs
 
 from kd.errors import RunError
 from kd.files import atomic_path, write_json, write_text
 from kd.jobfile.plan import Plan
 from kd.jobfile.schema import NAME_PATTERN
 from kd.jobfile.stage import Pipeline
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.folders import RunFolder
+from kd.rundir.launch import LaunchFile, write_launch
+from kd.rundir.plan_file import PlanFile, read_plan, write_plan
 from slurm.cluster.profile import Profile
 from slurm.submission.executors import Executor
 from slurm.submission.fault_points import fault_point
@@ -57,7 +59,7 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
     """Write or complete the run folder. Files of stages that are already there keep their content."""
     run.path.mkdir(parents=True, exist_ok=True)
     write_text(run.job_file, yaml.safe_dump(pipeline.model_dump(mode="json", exclude_unset=True), sort_keys=False))
-    write_json(run.launch, _launch_json(launch))
+    write_launch(run, _launch_file(launch))
     write_json(run.provenance, provenance(command))
     freeze_code(run.code)
     fault_point("before-specs")
@@ -68,30 +70,27 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec.to_json())
     fault_point("before-plan")
-    write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
+    write_plan(run, _with_earlier_seeds(run, plan))
     fault_point("after-plan")
 
 
-def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
-    """Return plan.json with the other seeds that this run was submitted with before: a run may grow.
+def _with_earlier_seeds(run: RunFolder, plan: Plan) -> PlanFile:
+    """Return the plan with the other seeds that this run was submitted with before: a run may grow.
 
     Stages stand in the plan's order, and their seeds in order of number.
     """
-    value = plan.to_json()
-    planned = {job.key for job in plan.jobs}
+    now = plan.to_file()
+    planned = {job.key for job in now.jobs}
     stages = {key.stage for key in planned}
-    earlier = [
-        job
-        for job in (read_object(run.plan) or {"jobs": []})["jobs"]
-        if job["stage"] in stages and JobKey(job["stage"], job["seed"]) not in planned
-    ]
-    seeds = sorted({*plan.seeds, *(job["seed"] for job in earlier if job["seed"] is not None)})
+    before = read_plan(run).jobs if run.plan.is_file() else []
+    earlier = [job for job in before if job.stage in stages and job.key not in planned]
+    seeds = sorted({*plan.seeds, *(job.seed for job in earlier if job.seed is not None)})
     order = {stage: number for number, stage in enumerate(plan.by_stage())}
-    jobs = sorted([*earlier, *value["jobs"]], key=lambda job: (order[job["stage"]], job["seed"] or 0))
-    return {**value, "seeds": seeds, "jobs": jobs}
+    jobs = sorted([*earlier, *now.jobs], key=lambda job: (order[job.stage], job.seed or 0))
+    return structs.replace(now, seeds=seeds, jobs=jobs)
 
 
-def provenance(command: Sequence[str]) -> dict[str, Any]:
+def provenance(command: Sequence[str]) -> dict[str, object]:
     """Return where a run comes from: commit, uncommitted changes, command, versions, host.
 
     The environment is left out on purpose: it may hold secrets.
@@ -120,15 +119,15 @@ def freeze_code(target: Path) -> None:
                     archive.write(file, file.relative_to(root))
 
 
-def _launch_json(launch: Launch) -> dict[str, Any]:
-    return {
-        "executor": launch.executor.name,
-        "cluster": launch.cluster,
-        "scratch": list(launch.profile.scratch) if launch.executor.is_cluster else [],
-        "require_gpus": launch.profile.require_gpus,
-        "max_restarts": launch.profile.max_restarts,
-        "submit_tmpdir": os.environ.get("TMPDIR"),
-    }
+def _launch_file(launch: Launch) -> LaunchFile:
+    return LaunchFile(
+        executor=launch.executor.name,
+        cluster=launch.cluster,
+        scratch=tuple(launch.profile.scratch) if launch.executor.is_cluster else (),
+        require_gpus=launch.profile.require_gpus,
+        max_restarts=launch.profile.max_restarts,
+        submit_tmpdir=os.environ.get("TMPDIR"),
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:

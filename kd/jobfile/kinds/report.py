@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -35,7 +35,7 @@ class ReportStage(Stage):
         takes_pipeline_resources=False,
         waits_for_all_ended=True,
     )
-    example: ClassVar[Mapping[str, Any]] = {"kind": "report", "compare": {"assisted": "student"}}
+    example: ClassVar[Mapping[str, object]] = {"kind": "report", "compare": {"assisted": "student"}}
 
     def comparisons(self) -> Mapping[str, Sequence[str]]:
         """Return which stages are compared, each with those that it is compared with."""

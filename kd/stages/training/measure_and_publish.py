@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import msgspec
 import torch
@@ -130,7 +130,7 @@ def _training_facts(training: Training) -> _TrainingFacts:
 
 def loaded_weights(model: nn.Module) -> LoadedWeights | None:
     """Return what is recorded of the trained file that a model was built with; None where it began fresh."""
-    facts: Mapping[str, Any] | None = getattr(model, "started_from", None)
+    facts: Mapping[str, object] | None = getattr(model, "started_from", None)
     return msgspec.convert(dict(facts), LoadedWeights) if facts else None
 
 

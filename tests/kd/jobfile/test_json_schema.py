@@ -36,6 +36,7 @@ BEYOND_A_SCHEMA = {
     "searches_of_one_stage", "seed_without_teacher", "select_by_a_stranger", "select_by_another_model",
     "select_by_other_data", "select_cycle", "select_of_a_report", "select_of_a_selection", "select_seed_missing",
     "select_unequal_lengths", "select_unknown_student", "shares_all_zero", "shares_for_others",
+    "stage_called_like_a_variant",
     "start_of_another_model", "start_of_itself", "start_of_other_data", "start_of_other_modalities", "start_unknown",
     "start_without_the_seed", "teacher_cycle", "teacher_cycle_of_three", "teacher_is_a_report", "teacher_is_itself",
     "teacher_never_used", "teacher_of_other_images", "teachers_of_features", "temperature_given_twice",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kd.catalog import entries
@@ -86,7 +87,7 @@ def test_a_spec_says_all_that_a_job_does(load_text: LoadText) -> None:
 
 
 def test_plan_json_is_json(load_text: LoadText) -> None:
-    stored = plan_pipeline(load_text()).to_json()
+    stored = msgspec.to_builtins(plan_pipeline(load_text()).to_file())
     assert json.loads(json.dumps(stored)) == stored
     assert stored["jobs"][2]["parents"] == {"teacher": {"stage": "teacher", "seed": 1}}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
 from tests.slurm.launching import SMALL, Desk, kill, training_process, wait_until, weights
 
@@ -96,7 +97,7 @@ def test_a_killed_training_is_reported_and_continued_to_the_same_weights(desk: D
 
     desk.submit(*run)
     assert weights(desk.folder(), (1,)) == weights(undisturbed.folder(), (1,))
-    result = folder.read_result()
+    result = read_object(folder.result)
     assert result is not None
     assert result["attempts"] == 2
 
@@ -111,10 +112,10 @@ def test_ctrl_c_stops_the_children_and_leaves_a_run_that_continues(desk: Desk) -
     assert process.returncode == 130, output
     assert "the same command continues the run" in output
     assert training_process(folder.path) is None, "no child is left"
-    assert folder.read_result() is None
+    assert read_object(folder.result) is None
 
     desk.submit(*run)
-    result = folder.read_result()
+    result = read_object(folder.result)
     assert result is not None
     assert result["attempts"] == 2
 

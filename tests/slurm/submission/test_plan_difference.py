@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kd.errors import RunError
@@ -27,7 +28,7 @@ def run(tmp_path: Path) -> RunFolder:
     for job in plan().jobs:
         folder.stage(job.key).path.mkdir(parents=True)
         write_json(folder.stage(job.key).spec, job.spec.to_json())
-    write_json(folder.plan, plan().to_json())
+    write_json(folder.plan, msgspec.to_builtins(plan().to_file()))
     return folder
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.stage import Pipeline
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.submission.reuse import find_lenders
+from tests.kd.conftest import damaged
 from tests.slurm.launching import SMALL, Desk, weights
 from tests.slurm.made_cluster import profile
 from tests.slurm.made_runs import make_run, teacher
@@ -55,7 +57,7 @@ def test_again_trains_in_spite_of_a_lender(desk: Desk) -> None:
     local(desk, "second", "--only", "teacher")
     said = local(desk, "second", "--only", "teacher", "--again")
     assert "teacher/seed-1: started" in said
-    assert desk.folder("first").stage(TEACHER).read_result() is not None, "the lender keeps what it has"
+    assert read_object(desk.folder("first").stage(TEACHER).result) is not None, "the lender keeps what it has"
 
 
 def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
@@ -64,7 +66,7 @@ def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
     desk.folder("first").path.rename(desk.results.parent / f"{desk.results.name}-gone")
     said = local(desk, "second", "--only", "teacher")
     assert "teacher/seed-1: started" in said
-    assert desk.folder("second").stage(TEACHER).damaged_artefacts() == []
+    assert damaged(desk.folder("second").stage(TEACHER)) == []
 
 
 @pytest.mark.slurm
