@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
+
+from msgspec import structs
 
 from kd.errors import RunError
-from kd.files import write_json
-from kd.rundir.folders import JobKey, read_object
+from kd.rundir.plan_file import read_plan, write_plan
 from slurm.state.job_status import snapshot
 from slurm.submission.chosen_jobs import move_aside
 from slurm.submission.executors import EXECUTORS
@@ -19,22 +19,18 @@ def drop_seeds(order: Order, seeds: Collection[int]) -> list[str]:
 
     Raises RunError for a seed that the run has not, that this submission names, or whose jobs wait or run.
     """
-    run, plan = order.run, read_object(order.run.plan) or {"jobs": [], "seeds": []}
+    run, plan = order.run, read_plan(order.run)
     for seed in seeds:
-        if seed not in plan["seeds"]:
+        if seed not in plan.seeds:
             raise RunError(f"--drop-seeds {seed}: {run.path} has no such seed")
         if seed in order.plan.seeds:
             raise RunError(f"--drop-seeds {seed}: this submission names it; take it out of the job file or --seeds")
-    doomed = {_key(job) for job in plan["jobs"] if job["seed"] in seeds}
+    doomed = {job.key for job in plan.jobs if job.seed in seeds}
     alive = [str(state.key) for state in snapshot(run, EXECUTORS) if state.alive and state.lender is None]
     if living := [name for name in alive if name in set(map(str, doomed))]:
         raise RunError(f"--drop-seeds: {', '.join(living)} wait or run; kd-cancel {run.name} {' '.join(living)} first")
     move_aside(run, doomed)
-    kept = [job for job in plan["jobs"] if _key(job) not in doomed]
-    write_json(run.plan, {**plan, "jobs": kept, "seeds": [seed for seed in plan["seeds"] if seed not in seeds]})
+    kept = [job for job in plan.jobs if job.key not in doomed]
+    write_plan(run, structs.replace(plan, jobs=kept, seeds=[seed for seed in plan.seeds if seed not in seeds]))
     renewed = f"; kd-collect {run.name} renews the report" if run.report_json.is_file() else ""
     return [f"dropped seed {seed}: its folders are in {run.name}/replaced{renewed}" for seed in seeds]
-
-
-def _key(job: Mapping[str, Any]) -> JobKey:
-    return JobKey(job["stage"], job["seed"])

@@ -82,13 +82,13 @@ def give_up(context: StageContext) -> Callable[[str], None]:
     """Return what ends this process for good: it writes failure.json first, since nothing else will."""
 
     def end(message: str) -> None:
-        facts = context.facts
+        facts = context.facts()
         failure = Failure(
             error="RunError",
             message=message,
-            attempt=facts.get("attempt"),
+            attempt=facts.attempt,
             time=time.time(),
-            job_id=facts.get("job_id"),
+            job_id=facts.job_id,
             host=socket.gethostname(),
         )
         with suppress(OSError):  # a full disk: the line below is in the log all the same
