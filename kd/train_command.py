@@ -45,6 +45,7 @@ def _train(options: argparse.Namespace) -> int:
     run = RunFolder(Path(options.results).absolute() / name)
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.is_file():
+        write_json(run.counted, plan.counted())
         write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
     for job in jobs:
         _train_one(run, job)

@@ -48,7 +48,7 @@ LONGEST = {
     "kd.losses": (214, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
-    "kd.rundir": (314, 31),
+    "kd.rundir": (320, 31),
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),

@@ -7,16 +7,16 @@ in which every parent comes before its children.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from kd.jobfile.fingerprint import data_identity, deciding, fingerprint
+from kd.jobfile.data_content import DataContent, data_content
+from kd.jobfile.fingerprint import counted_by_content, fingerprint, stage_content
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs
 from kd.jobfile.stage import Pipeline, Stage
-from kd.jobfile.versions import version_of_data
 from kd.rundir.folders import JobKey
 from kd.rundir.plan_file import FORMAT
 from kd.rundir.stage_spec import AnySpec, DataSpec, Needs, Parent, Settings, StageSpec
@@ -29,6 +29,7 @@ class PlannedJob:
     spec: AnySpec
     needs: Needs  # as the spec has them, until a cluster's profile makes ``time: short`` its own
     waits_for_all_ended: bool  # the report: runs whatever became of the others
+    counted: Mapping[str, str] = field(default_factory=dict)  # what counts by its content, in words -> its digest
 
     @property
     def key(self) -> JobKey:
@@ -65,6 +66,7 @@ class Plan:
     seeds: tuple[int, ...]
     jobs: tuple[PlannedJob, ...]
     comparisons: Mapping[str, Sequence[str]]  # asked for by the report: a stage, and those it is compared with
+    images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # data folder -> file -> its digest
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -78,6 +80,13 @@ class Plan:
         if job.waits_for_all_ended:
             return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
         return tuple(dict.fromkeys(job.parents.values()))
+
+    def counted(self) -> dict[str, Any]:
+        """Return the content of counted.json: what counts by its content, by stage, and the files of data folders."""
+        return {
+            "stages": {stage: dict(jobs[0].counted) for stage, jobs in self.by_stage().items()},
+            "images": {root: dict(files) for root, files in self.images.items()},
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of plan.json, without the specs (each lies in its stage folder)."""
@@ -93,7 +102,7 @@ class Plan:
 
 def plan_pipeline(pipeline: Pipeline) -> Plan:
     """Expand a checked Pipeline into its job graph. Raises DataError when a data root cannot be read."""
-    identities: dict[str | None, str] = {}
+    contents: dict[str | None, DataContent] = {}
     jobs: dict[JobKey, PlannedJob] = {}
     for name in in_order(pipeline):
         stage = pipeline.stages[name]
@@ -101,9 +110,9 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
             expanded = [_last_job(pipeline, name, stage, jobs)]
         else:
             data = data_of(pipeline, name)
-            if data.root not in identities:
-                identities[data.root] = data_identity(data.root)
-            expanded = _jobs_of(pipeline, name, stage, identities[data.root], jobs)
+            if data.root not in contents:
+                contents[data.root] = data_content(data.root)
+            expanded = _jobs_of(pipeline, name, stage, contents[data.root].identity, jobs)
         jobs.update({job.key: job for job in expanded})
     return Plan(
         pipeline=pipeline.pipeline,
@@ -111,6 +120,7 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
         seeds=tuple(pipeline.seeds),
         jobs=tuple(jobs.values()),
         comparisons=_comparisons(pipeline),
+        images={root: content.files for root, content in contents.items() if root and content.files},
     )
 
 
@@ -119,8 +129,8 @@ def _jobs_of(
 ) -> list[PlannedJob]:
     """Return the jobs of a stage, one per seed; ``identity`` is that of its data, by which they count."""
     settings, data = stage.settings(pipeline), resolved_data(data_of(pipeline, name))
-    counted_data = {**msgspec.to_builtins(data), "root": identity, **version_of_data(data.name)}
-    content = {"settings": deciding(msgspec.to_builtins(settings)), "data": counted_data}
+    named = msgspec.to_builtins(settings), msgspec.to_builtins(data), identity
+    content, counted = stage_content(*named), counted_by_content(*named, stage.traits.layers)
     jobs = []
     for seed in seeds_of(pipeline, name):
         parents = {
@@ -129,7 +139,7 @@ def _jobs_of(
         }
         lineage = {reference: parent.fingerprint for reference, parent in parents.items()}
         digest = fingerprint(stage.kind, stage.traits.layers, {**content, "seed": seed, "parents": lineage})
-        jobs.append(_planned(pipeline, name, settings, digest, seed=seed, parents=parents, data=data))
+        jobs.append(_planned(pipeline, name, settings, digest, seed=seed, parents=parents, data=data, counted=counted))
     return jobs
 
 
@@ -150,6 +160,7 @@ def _planned(
     seed: int | None = None,
     parents: dict[str, Parent] | None = None,
     data: DataSpec | None = None,
+    counted: Mapping[str, str] | None = None,
 ) -> PlannedJob:
     stage = pipeline.stages[name]
     shared = (pipeline.resources,) if stage.traits.takes_pipeline_resources else ()
@@ -166,7 +177,8 @@ def _planned(
         settings=settings,
         resources=needs,
     )
-    return PlannedJob(spec=spec, needs=needs, waits_for_all_ended=stage.traits.waits_for_all_ended)
+    waits = stage.traits.waits_for_all_ended
+    return PlannedJob(spec=spec, needs=needs, waits_for_all_ended=waits, counted=counted or {})
 
 
 def _comparisons(pipeline: Pipeline) -> dict[str, list[str]]:
