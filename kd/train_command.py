@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
 from kd.jobfile.load import load_pipeline
@@ -45,8 +47,8 @@ def _train(options: argparse.Namespace) -> int:
     run = RunFolder(Path(options.results).absolute() / name)
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.is_file():
-        write_json(run.counted, plan.counted())
         write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
+    write_json(run.counted, msgspec.to_builtins(plan.counted()))
     for job in jobs:
         _train_one(run, job)
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from kd.data.folder_walk import walk
 from kd.errors import DataError
 
+ABSENT = "absent: "  # begins the identity of what is not there
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
 SAMPLE_BYTES = 1 << 18
 # A folder within both bounds is read whole. Reading this much from a file server takes a login node seconds.
@@ -49,9 +50,21 @@ def data_content(root: str | None) -> DataContent:
     try:
         if path.is_dir():
             return _folder_content(path)
-        return DataContent(identity=_file_identity(path) if path.is_file() else f"absent: {root}")
+        return DataContent(identity=_file_identity(path) if path.is_file() else f"{ABSENT}{root}")
     except OSError as error:
         raise DataError(f"{error.filename or root}: {error.strerror}") from None
+
+
+def file_changes(root: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Return ``43 of 300 files of /data/photos have changed``, with how many are new and gone."""
+    changed = sum(name in after and after[name] != digest for name, digest in before.items())
+    new, gone = len(after.keys() - before.keys()), len(before.keys() - after.keys())
+    counts = {
+        f"{changed} of {len(before)} files of {root} have changed": changed,
+        f"{new} of {len(after)} files of {root} are new": new,
+        f"{gone} of {len(before)} files of {root} are gone": gone,
+    }
+    return ", ".join(words for words, count in counts.items() if count)
 
 
 def _folder_content(folder: Path) -> DataContent:

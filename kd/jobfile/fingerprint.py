@@ -15,11 +15,11 @@ from kd.catalog import Entry, find
 from kd.jobfile.data_content import data_identity
 from kd.jobfile.source_digests import declared_digest, source_digest
 from kd.jobfile.versions import Layer, version_of_data, versions_of
+from kd.rundir.counted_file import CONTENT_OF
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 _COMPONENTS = ("model", "optimizer", "schedule", "weighting", "temperature")
 _WEIGHTS = ("file", "pretrained")
-CONTENT_OF = "the content of "  # begins the words for what lies at a path
 
 
 def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:

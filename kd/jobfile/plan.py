@@ -17,6 +17,7 @@ from kd.jobfile.fingerprint import counted_by_content, fingerprint, stage_conten
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs
 from kd.jobfile.stage import Pipeline, Stage
+from kd.rundir.counted_file import Counted
 from kd.rundir.folders import JobKey
 from kd.rundir.plan_file import FORMAT
 from kd.rundir.stage_spec import AnySpec, DataSpec, Needs, Parent, Settings, StageSpec
@@ -66,7 +67,7 @@ class Plan:
     seeds: tuple[int, ...]
     jobs: tuple[PlannedJob, ...]
     comparisons: Mapping[str, Sequence[str]]  # asked for by the report: a stage, and those it is compared with
-    images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # data folder -> file -> its digest
+    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of data -> file -> its digest
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -81,12 +82,10 @@ class Plan:
             return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
         return tuple(dict.fromkeys(job.parents.values()))
 
-    def counted(self) -> dict[str, Any]:
-        """Return the content of counted.json: what counts by its content, by stage, and the files of data folders."""
-        return {
-            "stages": {stage: dict(jobs[0].counted) for stage, jobs in self.by_stage().items()},
-            "images": {root: dict(files) for root, files in self.images.items()},
-        }
+    def counted(self) -> Counted:
+        """Return the content of counted.json."""
+        stages = {stage: dict(jobs[0].counted) for stage, jobs in self.by_stage().items()}
+        return Counted(stages=stages, folders={root: dict(files) for root, files in self.folders.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of plan.json, without the specs (each lies in its stage folder)."""
@@ -120,7 +119,7 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
         seeds=tuple(pipeline.seeds),
         jobs=tuple(jobs.values()),
         comparisons=_comparisons(pipeline),
-        images={root: content.files for root, content in contents.items() if root and content.files},
+        folders={root: content.files for root, content in contents.items() if root and content.files},
     )
 
 

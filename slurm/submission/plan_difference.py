@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd.errors import RunError, shown
-from kd.jobfile.fingerprint import CONTENT_OF
+from kd.jobfile.data_content import file_changes
 from kd.jobfile.plan import Plan, PlannedJob
+from kd.rundir.counted_file import CONTENT_OF, read_counted
 from kd.rundir.folders import JobKey, RunFolder, read_object
 
 MOST_NAMED = 4
-UNRECORDED = "what another version of kd counted has no record here"
+UNRECORDED = "planned by another version of kd, which left no record of what it counted"
 
 
 def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
@@ -29,7 +30,7 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
         return
     by_stage = {job.key.stage: job for job in plan.jobs if job.key in changed}
     differences = [
-        f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job, plan.images))
+        f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job, plan.folders))
     ]
     rest = "" if differences else "its parents differ"
     raise RunError(
@@ -38,7 +39,7 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
     )
 
 
-def _own(run: RunFolder, job: PlannedJob, images: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _own(run: RunFolder, job: PlannedJob, folders: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return what a job itself does otherwise; nothing where only its parents do."""
     before = read_object(run.stage(job.key).spec)
     if before is None:
@@ -50,30 +51,19 @@ def _own(run: RunFolder, job: PlannedJob, images: Mapping[str, Mapping[str, str]
         return [*words[:MOST_NAMED], *([f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else [])]
     if before.get("parents") != now["parents"]:
         return []
-    return list(_changed_contents(run, job, images)) or [UNRECORDED]
+    return list(_changed_contents(run, job, folders)) or [UNRECORDED]
 
 
-def _changed_contents(run: RunFolder, job: PlannedJob, images: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _changed_contents(run: RunFolder, job: PlannedJob, folders: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Yield ``the source of model 'x' has changed`` for all that counts by its content and is another now."""
-    kept = read_object(run.counted) or {}
-    before = kept.get("stages", {}).get(job.key.stage, {})
+    kept = read_counted(run)
+    before = kept.stages.get(job.key.stage, {})
     for words, digest in job.counted.items():
-        if words not in before or before[words] == digest:
+        if before.get(words, digest) == digest:
             continue
         root = words.removeprefix(CONTENT_OF)
-        files = kept.get("images", {}).get(root)
-        yield _changed_images(root, files, images[root]) if files and root in images else f"{words} has changed"
-
-
-def _changed_images(root: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return ``43 of 300 files of /data/photos have changed``, with those that came or went."""
-    changed = sum(name in after and after[name] != digest for name, digest in before.items())
-    counts = {
-        f"{changed} of {len(before)} files of {root} have changed": changed,
-        f"{len(after.keys() - before.keys())} files of {root} are new": len(after.keys() - before.keys()),
-        f"{len(before.keys() - after.keys())} files of {root} are gone": len(before.keys() - after.keys()),
-    }
-    return ", ".join(words for words, count in counts.items() if count)
+        counted = root in kept.folders and root in folders
+        yield file_changes(root, kept.folders[root], folders[root]) if counted else f"{words} has changed"
 
 
 def _differing(before: Any, after: Any, key: str) -> Iterator[str]:

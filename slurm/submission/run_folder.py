@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from kd.errors import RunError
@@ -68,7 +69,7 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec.to_json())
     fault_point("before-plan")
-    write_json(run.counted, plan.counted())
+    write_json(run.counted, msgspec.to_builtins(plan.counted()))
     write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
     fault_point("after-plan")
 
