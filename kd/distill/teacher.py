@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.modalities import channels_of
-from kd.distill.features import FeatureTaps
+from kd.distill.features import FeatureTaps, norms_before_activation
 from kd.errors import CheckpointError
 from kd.train.step import Batch
 from kd.train.weights import ModelCard, load_model
@@ -49,6 +49,7 @@ class LiveTeacher:
     """Runs the teacher on every batch: evaluation mode, no gradients, its own channels and normalisation.
 
     ``student`` is the card of the images that the batches bring: of their privileged images, where they have such.
+    ``constants`` is what the builders of adapters may ask of it (``kd.losses.inputs.DATA``).
     """
 
     def __init__(
@@ -58,11 +59,14 @@ class LiveTeacher:
         own: ModelCard,
         student: ModelCard,
         features: bool = False,
+        preactivations: bool = False,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._model = model.eval().requires_grad_(False)
         self._autocast = autocast
-        self._taps = FeatureTaps(model) if features else None
+        tapped = features or preactivations
+        self._taps = FeatureTaps(model, preactivations=preactivations) if tapped else None
+        self.constants = {"teacher_norms": norms_before_activation(model)} if preactivations else {}
         chosen = None if own.seen == student.seen else channels_of(student.seen, own.seen)
         device = next(model.parameters()).device
         self._channels = None if chosen is None else torch.tensor(chosen, device=device)

@@ -14,7 +14,7 @@ from typing import Any
 from kd.catalog import Entry, find
 from kd.jobfile.data_content import data_identity
 from kd.jobfile.source_digests import declared_digest, source_digest
-from kd.jobfile.versions import Layer, version_of_data, versions_of
+from kd.jobfile.versions import LATER_ARGUMENTS, Layer, version_of_data, version_of_loss, versions_of
 from kd.rundir.counted_file import CONTENT_OF
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
@@ -52,7 +52,10 @@ def counted_by_content(
     files = [*_named_files(settings), *filter(_is_absolute, data["arguments"].values())]
     counted |= {f"{CONTENT_OF}{file}": data_identity(os.path.expanduser(file)) for file in files}
     counted |= {f"the declared version of kd's {layer} code": str(n) for layer, n in versions_of(layers).items()}
-    counted |= {f"kd's reader of '{data['name']}'": str(version_of_data(data["name"]))}
+    counted |= {
+        f"the declared version of loss '{name}'": str(version_of_loss(name)) for name in settings.get("loss", ())
+    }
+    counted |= {f"the declared version of data set '{data['name']}'": str(version_of_data(data["name"]))}
     return counted if data["root"] is None else {**counted, f"{CONTENT_OF}{data['root']}": identity}
 
 
@@ -70,7 +73,19 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         kept["file"] = data_identity(file)
     if "model" in kept:
         kept["model"] = _deciding_model(settings["model"])
+    if "loss" in kept:
+        kept["loss"] = {name: _deciding_term(name, term) for name, term in kept["loss"].items()}
     return kept
+
+
+def _deciding_term(name: str, term: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides of a loss's term: its version, and no later argument that is as if it were not there."""
+    kept = {
+        key: value
+        for key, value in term["arguments"].items()
+        if key not in LATER_ARGUMENTS or value != LATER_ARGUMENTS[key]
+    }
+    return {**term, "arguments": kept, **version_of_loss(name)}
 
 
 def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:

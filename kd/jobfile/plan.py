@@ -16,7 +16,8 @@ from kd.jobfile.data_content import DataContent, data_content
 from kd.jobfile.fingerprint import counted_by_content, fingerprint, stage_content
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs
-from kd.jobfile.stage import Pipeline, Stage
+from kd.jobfile.schema import Resources
+from kd.jobfile.stage import Pipeline, Stage, Traits
 from kd.rundir.counted_file import Counted
 from kd.rundir.folders import JobKey
 from kd.rundir.plan_file import FORMAT
@@ -162,7 +163,7 @@ def _planned(
     counted: Mapping[str, str] | None = None,
 ) -> PlannedJob:
     stage = pipeline.stages[name]
-    shared = (pipeline.resources,) if stage.traits.takes_pipeline_resources else ()
+    shared = (_usable(pipeline.resources, stage.traits),) if stage.traits.takes_pipeline_resources else ()
     needs = resolved_needs(stage.traits.needs, *shared, stage.resources)
     spec = StageSpec(
         pipeline=pipeline.pipeline,
@@ -178,6 +179,13 @@ def _planned(
     )
     waits = stage.traits.waits_for_all_ended
     return PlannedJob(spec=spec, needs=needs, waits_for_all_ended=waits, counted=counted or {})
+
+
+def _usable(resources: Resources, traits: Traits) -> Resources:
+    """Return the pipeline's resources without the GPUs that a stage of this kind would leave idle."""
+    if resources.gpus is None or traits.most_gpus is None:
+        return resources
+    return resources.model_copy(update={"gpus": min(resources.gpus, traits.most_gpus)})
 
 
 def _comparisons(pipeline: Pipeline) -> dict[str, list[str]]:

@@ -39,6 +39,7 @@ class Traits:
     needs: Needs  # where neither the stage nor the pipeline says otherwise
     takes_pipeline_resources: bool  # the pipeline's ``resources`` are meant for such stages
     waits_for_all_ended: bool  # runs last, whatever became of the others
+    most_gpus: int | None = None  # that such a stage can use: the pipeline's ``resources`` ask for no more
 
 
 class Own(NamedTuple):

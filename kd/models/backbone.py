@@ -24,6 +24,16 @@ class Parts(NamedTuple):
     classifier: str
 
 
+class Preactivation(NamedTuple):
+    """Where a stage's map is before the activation: the path of the module whose output it is.
+
+    ``norm`` is the last batch norm before it, whose scales and offsets tell how the values are distributed.
+    """
+
+    tap: str
+    norm: str | None = None
+
+
 class Backbone(nn.Module):
     """A network that can start from published weights. Frozen parts stay as they are.
 

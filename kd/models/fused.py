@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.errors import SpecError
-from kd.models.backbone import Parts
+from kd.models.backbone import Parts, Preactivation
 from kd.models.fusion import RGB, Cut, FusedModel, MapFusion, TokenFusion
 from kd.models.pretrained import load_published, torchvision_file
 from kd.models.resnet import resnet152
@@ -47,6 +47,10 @@ def fused_resnet152(
             "stage3": "fusion",
             "stage4": "shared.layer4",
             "pooled": "shared.flatten",
+        },
+        preactivations={
+            stage: Preactivation(f"{block}.preactivation", f"{block}.bn3")
+            for stage, block in (("stage1", "rgb.layer1.2"), ("stage2", "rgb.layer2.7"), ("stage4", "shared.layer4.2"))
         },
         started_from=getattr(network, "started_from", None),
     )

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from kd.arguments import Fraction, PositiveFloat, PositiveInt
-from kd.models.backbone import Backbone, Parts, Stem, enlarger, initialise_convolutions
+from kd.models.backbone import Backbone, Parts, Preactivation, Stem, enlarger, initialise_convolutions
 from kd.models.pretrained import start_from, torchvision_file
 
 __all__ = ["mobilenet_v2"]
@@ -116,6 +116,9 @@ class MobileNetV2(Backbone):
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, num_classes))
         ends = {"stage1": 3, "stage2": 6, "stage3": 13, "stage4": 17}
         self.feature_taps = {name: f"features.{end}" for name, end in ends.items()} | {"pooled": "flatten"}
+        self.preactivation_taps = {  # blocks end without an activation
+            name: Preactivation(f"features.{end}", f"features.{end}.conv.3") for name, end in ends.items()
+        }
         initialise_convolutions(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kd.arguments import Fraction, PositiveInt
 from kd.errors import SpecError
-from kd.models.backbone import Backbone, Parts, enlarger
+from kd.models.backbone import Backbone, Parts, Preactivation, enlarger
 from kd.models.pretrained import start_from, timm_file
 from kd.vision_libraries import import_vision
 
@@ -114,6 +114,7 @@ class ViT(Backbone):
         self._ends = [-(-depth * number // STAGES) - 1 for number in range(1, STAGES + 1)]
         stages = {f"stage{number + 1}": f"stages.{number}" for number in range(STAGES)}
         self.feature_taps = {**stages, "pooled": "network.fc_norm"}
+        self.preactivation_taps = {stage: Preactivation(tap) for stage, tap in stages.items()}  # blocks end in sums
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits [B, classes]."""

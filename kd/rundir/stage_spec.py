@@ -96,6 +96,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prune: float | None = None
     modalities: tuple[str, ...] | None = None
     int8_aware: bool = False
+    no_decay: bool = False
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs

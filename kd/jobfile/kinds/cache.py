@@ -37,6 +37,7 @@ class CacheStage(Stage):
         needs=TRAINING_NEEDS,
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
+        most_gpus=1,
     )
     example: ClassVar[Mapping[str, Any]] = {"kind": "cache", "teacher": "teacher", "views": 4}
 
@@ -75,6 +76,8 @@ class CacheStage(Stage):
     def faults(self, pipeline: Pipeline, name: str) -> Iterator[Fault]:
         """Yield what is wrong with the teacher and the data."""
         address: Address = ("stages", name)
+        if (self.resources.gpus or 0) > 1:
+            yield (*address, "resources", "gpus"), f"a cache uses one GPU, not {self.resources.gpus}"
         if cache_at(pipeline, self.teacher):
             message = f"stage '{self.teacher}' is a cache itself; name the stage that trains the teacher"
             yield (*address, "teacher"), message

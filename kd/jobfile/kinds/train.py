@@ -28,6 +28,7 @@ from kd.jobfile.resolve import (
     resolved_option,
     resolved_term,
 )
+from kd.jobfile.schedule_faults import drop_faults
 from kd.jobfile.schema import (
     Attack,
     Augment,
@@ -68,6 +69,7 @@ class TrainStage(Stage):
     epochs: int = Field(ge=0, le=1_000_000, description="0: measure what 'pretrained' or 'start' gives, as it is")
     batch_size: int = Field(default=128, gt=0, le=1_000_000)
     optimizer: Optimizer
+    no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
     schedule: Schedule = Component(name="constant")
     loss: Loss = Field(default={"ce": Term(weight=1.0)})
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
@@ -171,6 +173,7 @@ class TrainStage(Stage):
             prune=self.prune,
             modalities=tuple(self.modalities) if self.modalities else None,
             int8_aware=self.int8_aware,
+            no_decay=self.no_decay,
             precision=self.precision,
             deterministic=self.deterministic,
             compile=self.compile,
@@ -203,7 +206,7 @@ class TrainStage(Stage):
         yield from component_faults("schedule", self.schedule, address)
         yield from self._epoch_faults(address)
         if self.epochs:
-            yield from self._schedule_faults((*address, "schedule"))
+            yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
         yield from self._loss_faults((*address, "loss"))
         yield from self._mixing_faults((*address, "loss"))
         if self.data is not None:
@@ -223,19 +226,6 @@ class TrainStage(Stage):
             yield (*address, "epochs"), "epochs: expected more than 0: a student that learns nothing needs no teacher"
         elif self.epochs == 0 and self.start is None and not self.model.arguments.get("pretrained"):
             yield (*address, "epochs"), "epochs: 0 measures a trained model as it is; name one: 'pretrained' or 'start'"
-
-    def _schedule_faults(self, address: Address) -> Iterator[Fault]:
-        arguments = self.schedule.arguments
-        milestones = arguments.get("milestones")
-        if isinstance(milestones, list) and all(type(milestone) is int for milestone in milestones):
-            if milestones != sorted(set(milestones)):
-                yield (*address, "milestones"), f"milestones must increase, got {milestones}"
-            elif milestones and milestones[-1] >= self.epochs:
-                last = (*address, "milestones", len(milestones) - 1)
-                yield last, f"milestone {milestones[-1]} lies past the end: {self.epochs} epochs"
-        warmup = arguments.get("warmup")
-        if isinstance(warmup, (int, float)) and warmup >= self.epochs:
-            yield (*address, "warmup"), f"a warm-up of {warmup:g} epochs fills all {self.epochs} epochs"
 
     def _loss_faults(self, address: Address) -> Iterator[Fault]:
         for name, term in self.loss.items():

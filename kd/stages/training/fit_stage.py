@@ -36,6 +36,7 @@ from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.memory import memory_for
 from kd.train.meter import Meter
+from kd.train.optimizers import decay_groups
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Stopwatch, Training
 
@@ -190,7 +191,8 @@ def _new_training(
     watch: Stopwatch,
 ) -> Training:
     """Return a training that stands at its first step."""
-    optimizer = _from_catalogue("optimizer", settings.optimizer, model.parameters())
+    parameters = decay_groups(model) if settings.no_decay else model.parameters()
+    optimizer = _from_catalogue("optimizer", settings.optimizer, parameters)
     train_beside(optimizer, objective.adapters)
     return Training(
         model=model,

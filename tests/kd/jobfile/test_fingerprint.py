@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kd.jobfile.fingerprint import counted_by_content, stage_content
+from kd.jobfile.fingerprint import counted_by_content, deciding, stage_content
 
 DATA: dict[str, Any] = {"name": "digits", "root": None, "arguments": {}}
 
@@ -73,3 +73,16 @@ def test_weights_of_any_name_are_named_when_they_change(
     after = stage_content(given, DATA, "none"), counted_by_content(given, DATA, "none", [])
     assert before[0] != after[0]
     assert "the content of weights.pth" in {key for key in before[1] if before[1][key] != after[1][key]}
+
+
+def test_a_later_argument_of_a_loss_counts_only_where_it_changes_something() -> None:
+    before = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0}}}}
+    as_before = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0, "standardise": False}}}}
+    changed = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0, "standardise": True}}}}
+    assert deciding(as_before) == deciding(before) == before
+    assert deciding(changed) == changed
+
+
+def test_a_loss_that_has_changed_retrains_only_the_stages_that_use_it() -> None:
+    review = {"loss": {"review": {"weight": 1.0, "arguments": {}}}}
+    assert deciding(review) == {"loss": {"review": {"weight": 1.0, "arguments": {}, "version": 2}}}

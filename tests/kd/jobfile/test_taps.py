@@ -61,13 +61,27 @@ def test_a_student_or_a_teacher_without_features_is_named(
     faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
     """The student is a convnet, its teacher a ResNet-8."""
-    monkeypatch.setattr(distill, "declares_taps", lambda model: model.name != silent)
+    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: model.name != silent)
     lines = faults_of("stages.teacher.model=resnet8", replaced=FEATURES)
     (line,) = lines
     assert line.endswith(f": loss 'at' compares features, and model '{silent}' declares no feature_taps")
     assert line.startswith("job.yaml:19:19: ")
 
 
+@pytest.mark.parametrize(
+    ("silent", "asked"), [("resnet8", "preactivation_taps"), ("convnet", "feature_taps")], ids=["teacher", "student"]
+)
+def test_review_asks_for_the_teachers_maps_before_the_activation(
+    faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str, asked: str
+) -> None:
+    monkeypatch.setattr(
+        distill, "declares_taps", lambda model, declaration: (model.name, declaration) != (silent, asked)
+    )
+    review = (FEATURES[0], "loss: {ce: 1, review: 5}")
+    (line,) = faults_of("stages.teacher.model=resnet8", replaced=review)
+    assert line.endswith(f": loss 'review' compares features, and model '{silent}' declares no {asked}")
+
+
 def test_losses_on_logits_need_no_features(load_text: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distill, "declares_taps", lambda model: False)
+    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: False)
     assert load_text()
