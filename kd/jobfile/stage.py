@@ -53,8 +53,8 @@ class Own(NamedTuple):
 class Stage(Strict):
     """A node of the job graph: what every kind may say, and what every kind must tell."""
 
-    about: str | None = None
-    resources: Resources = Resources()
+    about: str | None = Field(default=None, description="A line for people")
+    resources: Resources = Field(default=Resources(), description="What one job needs; the rest is the pipeline's")
     kind: str  # each kind narrows it to its own name
 
     traits: ClassVar[Traits]
@@ -147,8 +147,8 @@ class Pipeline(Strict):
     """A whole job file."""
 
     pipeline: Name = Field(description="The family's key in report.json")
-    about: str = ""
-    data: DataSet
-    seeds: Seeds
-    resources: Resources = Resources()
-    stages: dict[StageName, AnyStage] = Field(min_length=1)
+    about: str = Field(default="", description="A line for people")
+    data: DataSet = Field(description="The images that all stages learn from, unless a stage names its own")
+    seeds: Seeds = Field(description="Every stage runs once with each of them")
+    resources: Resources = Field(default=Resources(), description="What one job of a training stage needs")
+    stages: dict[StageName, AnyStage] = Field(min_length=1, description="The job graph, by name")

@@ -18,7 +18,9 @@ from filelock import SoftFileLock, Timeout
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
+from kd.rundir.journal import Journal
 from slurm.cluster.profile import Profile
+from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS, Executor
@@ -119,10 +121,16 @@ def _offers(
 def _alive(lender: RunFolder, profile: Profile, executors: Mapping[str, Executor]) -> dict[Path, str]:
     asked = lender.journal.is_file()
     states = snapshot(lender, executors, accounting=profile.accounting) if asked else []
+    sent = Journal(lender.journal).submissions()
     return {
         lender.stage(state.key).path: state.job_id
         for state in states
-        if state.phase in ("queued", "running") and state.alive and state.job_id and _outlives(state.executor)
+        if state.phase in ("queued", "running")
+        and state.alive
+        and state.job_id
+        and state.lender is None
+        and _outlives(state.executor)
+        and sent[state.key].cluster == current_cluster()  # no dependency reaches from one cluster to another
     }
 
 

@@ -24,9 +24,11 @@ class CacheStage(Stage):
     teacher: str = Field(description="The stage whose model is run")
     views: int = Field(default=8, gt=0, le=10_000, description="Epoch e of a student shows view e modulo this number")
     pooled: bool = Field(default=False, description="Keep the features in front of the classifier too")
-    augment: Augment = Augment()
+    augment: Augment = Field(default=Augment(), description="Of its views; that of the students")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
-    precision: Precision = "auto"
+    precision: Precision = Field(
+        default="auto", description="What the teacher multiplies in; auto: bfloat16 where it is fast"
+    )
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
 
     traits: ClassVar[Traits] = Traits(
