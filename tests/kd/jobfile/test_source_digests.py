@@ -23,6 +23,13 @@ print(json.dumps({job.key.stage: job.fingerprint for job in jobs}))
 """
 
 
+def scale_result(file: Path, function: str, by: str = "2") -> None:
+    """Multiply what a function returns, in its first return statement."""
+    head, name, rest = file.read_text(encoding="utf-8").partition(f"def {function}(")
+    assert "    return " in rest
+    file.write_text(head + name + rest.replace("    return ", f"    return {by} * ", 1), encoding="utf-8")
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the library beside a job file: a teacher, a student with it and one without."""
@@ -56,11 +63,7 @@ def test_an_edit_retrains_what_names_the_function_and_a_comment_nothing(copy: Pa
     edit(model, "\ndef ", "\n# A comment.\n\n\ndef ")
     edit(model, '"""', '"""Other words first. ')
     assert fingerprints(copy) == before
-    edit(
-        copy / "kd/losses/logit.py",
-        "target(teacher_logits_BC), temperature)",
-        "target(teacher_logits_BC), temperature + 1)",
-    )
+    scale_result(copy / "kd/losses/logit.py", "kd")
     assert retrained(copy, before) == {"distilled", "report"}
     edit(model, "nn.ReLU(inplace=True)", "nn.GELU()")
     assert retrained(copy, before) == {"teacher", "baseline", "distilled", "report"}
@@ -71,9 +74,7 @@ def test_what_a_function_calls_counts_across_modules(copy: Path) -> None:
     numerics = copy / "kd/losses/numerics.py"
     edit(numerics, "def target(", "SCALE = 2\n\n\ndef target(")
     assert fingerprints(copy) == before, "a definition that nothing uses"
-    body = "    return "
-    head, _, rest = numerics.read_text(encoding="utf-8").partition("def target(")
-    numerics.write_text(f"{head}def target({rest.replace(body, f'{body}SCALE * ', 1)}", encoding="utf-8")
+    scale_result(numerics, "target", by="SCALE")
     assert retrained(copy, before) == {"distilled", "report"}
 
 
