@@ -57,7 +57,7 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (272, 28),
-    "slurm.commands": (232, 29),
+    "slurm.commands": (236, 29),
     "slurm.job": (289, 43),
     "slurm.placement": (210, 32),
     "slurm.state": (101, 23),

@@ -10,8 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from filelock import SoftFileLock, Timeout
-
 from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder
@@ -21,6 +19,7 @@ from slurm.cluster.which_cluster import VARIABLE, current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE, Executor
+from slurm.submission.folder_lock import folder_locked
 from slurm.submission.order import Order
 from slurm.submission.reuse import Borrowed, find_lenders
 from slurm.submission.transaction import cancel_orphans
@@ -60,11 +59,8 @@ def locked(run: RunFolder) -> Iterator[None]:
     Raises RunError when another process holds it.
     """
     run.path.mkdir(parents=True, exist_ok=True)
-    try:
-        with SoftFileLock(run.lock, timeout=0):
-            yield
-    except Timeout:
-        raise RunError(f"{run.path}: another kd-submit is at work on this run; if none is, delete {run.lock}") from None
+    with folder_locked(run.lock, 0, f"{run.path}: another kd-submit is at work on this run"):
+        yield
 
 
 def find_starting_point(order: Order) -> StartingPoint:

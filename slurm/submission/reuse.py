@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import SoftFileLock, Timeout
-
-from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
 from kd.rundir.journal import Journal
@@ -24,6 +21,7 @@ from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS, Executor
+from slurm.submission.folder_lock import folder_locked
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
@@ -42,14 +40,9 @@ class Borrowed:
 def store_locked(results: Path) -> Iterator[None]:
     """Hold the results folder while jobs are compared and submitted, so that two runs never train one thing at once."""
     results.mkdir(parents=True, exist_ok=True)
-    lock = submission_lock(results)
-    try:
-        with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
-            yield
-    except Timeout:
-        raise RunError(
-            f"{results}: another kd-submit is submitting, for minutes now; if none is, delete {lock}"
-        ) from None
+    busy = f"{results}: another kd-submit is submitting, for minutes now"
+    with folder_locked(submission_lock(results), STORE_PATIENCE_SECONDS, busy):
+        yield
 
 
 def find_lenders(
@@ -61,7 +54,10 @@ def find_lenders(
     executors: Mapping[str, Executor] = EXECUTORS,
 ) -> list[Borrowed]:
     """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
-    fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
+    fingerprints: dict[str, list[JobKey]] = {}  # stages that differ in name alone have one
+    for job in plan.jobs:
+        if job.key in wanted and job.kind != "report":
+            fingerprints.setdefault(job.fingerprint, []).append(job.key)
     found: dict[JobKey, Borrowed] = {}
     for lender in _other_runs(run):
         offered = _offers(lender, fingerprints, found)
@@ -103,18 +99,18 @@ def _other_runs(run: RunFolder) -> list[RunFolder]:
 
 
 def _offers(
-    lender: RunFolder, fingerprints: Mapping[str, JobKey], found: Mapping[JobKey, Borrowed]
+    lender: RunFolder, fingerprints: Mapping[str, Collection[JobKey]], found: Mapping[JobKey, Borrowed]
 ) -> dict[JobKey, StageFolder]:
     """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer."""
     offered: dict[JobKey, StageFolder] = {}
     for job in (read_object(lender.plan) or {"jobs": []})["jobs"]:
-        key = fingerprints.get(job["fingerprint"])
+        keys = [key for key in fingerprints.get(job["fingerprint"], ()) if key not in found]
         folder = lender.stage(JobKey(job["stage"], job["seed"]))
-        if key is None or key in found or folder.path.is_symlink():
+        if not keys or folder.path.is_symlink():
             continue
         result = folder.read_result()
         if result is None or result.get("fingerprint") == job["fingerprint"]:
-            offered[key] = folder
+            offered.update(dict.fromkeys(keys, folder))
     return offered
 
 

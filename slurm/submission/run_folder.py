@@ -75,7 +75,10 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
 
 
 def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
-    """Return plan.json with the other seeds that this run was submitted with before: a run may grow."""
+    """Return plan.json with the other seeds that this run was submitted with before: a run may grow.
+
+    Stages stand in the plan's order, and their seeds in order of number.
+    """
     value = plan.to_json()
     planned = {job.key for job in plan.jobs}
     stages = {key.stage for key in planned}
@@ -85,7 +88,9 @@ def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
         if job["stage"] in stages and JobKey(job["stage"], job["seed"]) not in planned
     ]
     seeds = sorted({*plan.seeds, *(job["seed"] for job in earlier if job["seed"] is not None)})
-    return {**value, "seeds": seeds, "jobs": [*earlier, *value["jobs"]]}
+    order = {stage: number for number, stage in enumerate(plan.by_stage())}
+    jobs = sorted([*earlier, *value["jobs"]], key=lambda job: (order[job["stage"]], job["seed"] or 0))
+    return {**value, "seeds": seeds, "jobs": jobs}
 
 
 def provenance(command: Sequence[str]) -> dict[str, Any]:

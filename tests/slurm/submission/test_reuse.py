@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from kd.rundir.folders import JobKey
+from kd.jobfile.plan import plan_pipeline
+from kd.jobfile.stage import Pipeline
+from kd.rundir.folders import JobKey, RunFolder
+from slurm.state.checksum_cache import RememberedDigests
+from slurm.submission.reuse import find_lenders
 from tests.slurm.launching import SMALL, Desk, weights
+from tests.slurm.made_cluster import profile
+from tests.slurm.made_runs import make_run, teacher
 from tests.slurm.test_on_slurm import CLUSTER, queued, wait_ended
 from tests.testbed import Testbed
 
@@ -88,3 +94,16 @@ def test_four_pipelines_submitted_at_once_train_one_teacher_once(testbed: Testbe
     trained = [name for name in names if not person.folder(name).stage(TEACHER).path.is_symlink()]
     assert len(trained) == 1, said
     assert len({weights(person.folder(name), (1,))["teacher/1"] for name in names}) == 1
+
+
+def test_stages_that_differ_in_name_alone_all_take_a_finished_twin(tmp_path: Path) -> None:
+    lender = make_run(tmp_path, (1,), name="lender")
+    lender.finish(teacher(1))
+    training = {"model": "resnet8", "epochs": 10, "optimizer": {"name": "sgd", "lr": 0.1}}
+    stages = {name: {"kind": "train", **training} for name in ("first", "second")}
+    data = {"name": "synthetic", "validation": 10}
+    plan = plan_pipeline(Pipeline.model_validate({"pipeline": "p", "data": data, "seeds": [1], "stages": stages}))
+    run = RunFolder(lender.run.path.parent / "borrower")
+    wanted = [job.key for job in plan.jobs]
+    digests = RememberedDigests(run.digests)
+    assert [found.key for found in find_lenders(run, plan, wanted, profile("gpu"), digests)] == wanted
