@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
 from kd.jobfile.load import load_pipeline
@@ -48,6 +50,7 @@ def _train(options: argparse.Namespace) -> int:
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.is_file():
         write_plan(run, plan.to_file())
+    write_json(run.counted, msgspec.to_builtins(plan.counted()))
     for job in jobs:
         _train_one(run, job)
     return 0

@@ -48,7 +48,7 @@ LONGEST = {
     "kd.losses": (236, 26),
     "kd.models": (264, 40),
     "kd.report": (187, 41),
-    "kd.rundir": (297, 37),
+    "kd.rundir": (303, 37),
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),

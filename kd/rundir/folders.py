@@ -4,6 +4,7 @@ results/<run>/
     job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
     launch.json                                        what a job must know of the place it runs in
     capabilities.json                                  what the cluster could do at the last submission
+    counted.json                                       what counts by its content, and its digests
     code.zip                                           the code that runs, frozen at submission
     digests.json                                       checksums of finished artefacts, remembered
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
@@ -181,6 +182,11 @@ class RunFolder:
     def plan(self) -> Path:
         """The job graph."""
         return self.path / "plan.json"
+
+    @property
+    def counted(self) -> Path:
+        """Digests of what fingerprints count by content, so that what has changed can be named."""
+        return self.path / "counted.json"
 
     @property
     def provenance(self) -> Path:

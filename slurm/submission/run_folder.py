@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import yaml
 from msgspec import structs
 
@@ -70,6 +71,7 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec.to_json())
     fault_point("before-plan")
+    write_json(run.counted, msgspec.to_builtins(plan.counted()))
     write_plan(run, _with_earlier_seeds(run, plan))
     fault_point("after-plan")
 
