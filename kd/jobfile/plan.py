@@ -65,6 +65,8 @@ class Plan:
     seeds: tuple[int, ...]
     jobs: tuple[PlannedJob, ...]
     comparisons: Mapping[str, Sequence[str]]  # asked for by the report: a stage, and those it is compared with
+    headline: str | None  # the stage whose accuracy the report gives as that of the student
+    expect: Mapping[str, str]  # targets that the report checks, by stage
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -87,6 +89,8 @@ class Plan:
             "about": self.about,
             "seeds": list(self.seeds),
             "comparisons": {name: list(others) for name, others in self.comparisons.items()},
+            **({"headline": self.headline} if self.headline else {}),
+            **({"expect": dict(self.expect)} if self.expect else {}),
             "jobs": [_job_to_json(job) for job in self.jobs],
         }
 
@@ -111,6 +115,8 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
         seeds=tuple(pipeline.seeds),
         jobs=tuple(jobs.values()),
         comparisons=_comparisons(pipeline),
+        headline=next((chosen for stage in pipeline.stages.values() if (chosen := stage.headlined())), None),
+        expect={name: target for stage in pipeline.stages.values() for name, target in stage.expectations().items()},
     )
 
 

@@ -90,24 +90,38 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class DeviceCost(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Speed on one device: latency of one image, and throughput in batches of ``batch`` images."""
+    """Speed in one ``runtime``, named: latency of one image, and throughput in batches of ``batch`` images."""
 
+    runtime: str | None = None  # None: an older result, measured in the precision of its training
     latency: Latency | None = None
     images_per_second: float | None = None
     batch: int | None = None
 
 
 class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Floating-point operations of one image, and the speed on the devices it was measured on."""
+    """Floating-point operations of one image, and the speed on the devices it was measured on.
+
+    ``cpu`` is that of the stage's own file: PyTorch in float32, or the runtime of an exported file. Of an export,
+    ``network`` is that of the network it was made of, in PyTorch, so that every model has a speed in one runtime; and
+    ``float32_file`` that of the same network as a float32 file in the runtime of its int8 file.
+    """
 
     flops: int | None = None
     cpu: DeviceCost | None = None
     gpu: DeviceCost | None = None
+    network: DeviceCost | None = None
+    float32_file: DeviceCost | None = None
+
+    @property
+    def in_pytorch(self) -> DeviceCost | None:
+        """Return the speed in PyTorch in float32 on the CPU, the one runtime in which all models compare."""
+        return self.network or self.cpu
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
-    """How far confidences can be trusted: the expected calibration error, and the bins it is made of."""
+    """How far confidences can be trusted on a part of the data: the expected calibration error, and its bins."""
 
+    part: str = "validation"  # what older results measured; now it is the test part
     expected_error: float
     negative_log_likelihood: float
     counts: list[int]
@@ -115,8 +129,32 @@ class Calibration(Struct, frozen=True, kw_only=True):
     accuracy: list[float]
 
 
+class ClassScores(Struct, frozen=True, kw_only=True):
+    """How well one class (or label) is found; ``images`` counts the test images that truly are of it."""
+
+    precision: float
+    recall: float
+    f1_score: float
+    images: int
+
+
+class Detail(Struct, frozen=True, kw_only=True):
+    """What the means over the test images hide.
+
+    ``confusion`` counts images: a row for each true class, a column for each predicted one. Where images have several
+    labels, a row for each label: truly no and predicted no, no and yes, yes and no, yes and yes. It is None with more
+    than 200 classes.
+    """
+
+    classes: dict[str, ClassScores]
+    confusion: list[list[int]] | None = None
+
+
 class Agreement(Struct, frozen=True, kw_only=True):
-    """How far a file agrees with the model it was made of: share of equal predictions, KL divergence in nats."""
+    """How far a model agrees with the one it was made of or taught by, on the validation images.
+
+    ``top1`` is the share of equal predictions, ``kl`` the KL divergence in nats.
+    """
 
     top1: float
     kl: float

@@ -25,6 +25,7 @@ from kd.rundir.result_sections import (
     Charged,
     Cost,
     DataFacts,
+    Detail,
     FoundSettings,
     GateFit,
     JobFacts,
@@ -55,6 +56,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 
     device: str | None = None
     precision: str | None = None
+    measured_in: str | None = None  # precision of the test metrics; None: an older result, that of the training
     torch: str | None = None
     data: DataFacts | None = None
 
@@ -75,8 +77,10 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     robustness: dict[str, dict[str, float]] | None = None  # metrics by attack or damage
     file: ModelFile | None = None
     cost: Cost | None = None
+    detail: Detail | None = None
     calibration: Calibration | None = None
-    agreement: Agreement | None = None
+    agreement: Agreement | None = None  # of an export with its model
+    teacher_agreement: dict[str, Agreement] | None = None  # of a student with its teachers, by their stage
     seconds: Seconds | None = None
     processes: int | None = None
     gpu_memory_mb: float | None = None

@@ -40,7 +40,7 @@ def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, 
     assert 0 <= result["test"]["best"]["accuracy"] <= 1
     assert result["cost"]["flops"] > 0
     assert result["cost"]["cpu"]["latency"]["median"] > 0
-    assert sum(result["calibration"]["counts"]) == 30  # validation images
+    assert (result["calibration"]["part"], sum(result["calibration"]["counts"])) == ("test", 40)
     if "int8" in form:
         assert result["precision"] == "int8"
         assert result["file"]["int8"]["layers"] == 4
