@@ -66,7 +66,9 @@ def gigaflops(operations: float | None) -> str:
 
 def milliseconds(seconds: float | None) -> str:
     """Return seconds as ``1.25``, in ms."""
-    return DASH if seconds is None else f"{1e3 * seconds:.3g}"
+    if seconds is None:
+        return DASH
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
 def times(ratio: float | None) -> str:

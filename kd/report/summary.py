@@ -33,7 +33,7 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
     metric = next((job.metric for job in records), ACCURACY)
     main = _sample(jobs, lambda job: job.test.best.of(metric))
     test_images = agreed([job.data.test for job in records])
-    return StageSummary(
+    summary = StageSummary(
         role=cells[0].role,
         kind=cells[0].kind,
         model=_model(cells, results),
@@ -64,6 +64,15 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
         split_digest=unique([job.data.split_digest for job in records]),
         jobs=jobs,
         preparation=dict(preparation),
+    )
+    return _with_evidence(summary, cells)
+
+
+def _with_evidence(summary: StageSummary, cells: Sequence[Cell]) -> StageSummary:
+    """Return a summary with what was measured beside its main metric."""
+    jobs, results = summary.jobs, [cell.result for cell in cells if cell.result]
+    return msgspec.structs.replace(
+        summary,
         precision=_sample(jobs, lambda job: job.test.best.precision),
         recall=_sample(jobs, lambda job: job.test.best.recall),
         f1_score=_sample(jobs, lambda job: job.test.best.f1_score),
