@@ -28,6 +28,7 @@ from kd.jobfile.quantities import (
     parse_megabytes,
     parse_minutes,
 )
+from kd.library_networks import LIBRARIES, SEPARATOR
 
 
 class Strict(BaseModel):
@@ -42,6 +43,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 STAGE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_.-]+)?$"
 StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=100)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]  # a path, made absolute when the job file is loaded
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
@@ -127,13 +129,20 @@ class Open(BaseModel):
 
 
 class Component(Open):
-    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``."""
+    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``.
+
+    ``{name: timm, network: resnet18}`` is another way to write ``timm/resnet18``.
+    """
 
     name: str
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("network"), str):
+            library = next((library for library in LIBRARIES if value.get("name") == library), None)
+            rest = {key: each for key, each in value.items() if key != "network"}
+            return {**rest, "name": f"{library}{SEPARATOR}{value['network']}"} if library else value
         return {"name": value} if isinstance(value, str) else value
 
 

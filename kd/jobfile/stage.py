@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import Self
 
 from kd.jobfile import kinds
-from kd.jobfile.schema import Data, DataSet, Name, Resources, Seeds, StageName, Strict
+from kd.jobfile.schema import Component, Data, DataSet, Name, Resources, Seeds, StageName, Strict
 from kd.jobfile.source import Address
 from kd.jobfile.versions import Layer
 from kd.rundir.stage_spec import Needs, Settings
@@ -92,6 +92,10 @@ class Stage(Strict):
     def candidates(self, name: str) -> Sequence[str]:
         """Return the stages of which one trained the model that this stage, called ``name``, gives."""
         return [name]
+
+    def given_model(self) -> Component | None:
+        """Return the model that the stage itself names; None where it names none."""
+        return None
 
     def comparisons(self) -> Mapping[str, Sequence[str]]:
         """Return which stages a report is asked to compare: each with those that it is compared with."""

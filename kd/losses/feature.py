@@ -1,8 +1,9 @@
 """Losses on feature maps and pooled features. Functions to a scalar, in float32.
 
-Maps are the outputs of the networks' stages, after the activation. ``stages`` (counted from 1) chooses some; by
-default student and teacher are compared stage by stage where they have equally many, else at the last one. What a loss
-trains or remembers is in its ``adapter``, built by the function of the same name in ``kd.losses.adapters``.
+Maps are the outputs of the networks' stages, after the activation; preactivations are those before it. ``stages``
+(counted from 1) chooses some; by default student and teacher are compared stage by stage where they have equally many,
+else at the last one. What a loss trains or remembers is in its ``adapter``, built by the function of the same name in
+``kd.losses.builders``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from kd.losses.adapters import ContrastiveMemory, GaussianRegressors, Regressors, ReviewFusion
+from kd.losses.adapters import GaussianRegressors, Regressors, ReviewFusion
+from kd.losses.contrastive_memory import ContrastiveMemory
 from kd.losses.maps import middle, paired, pool, same_size
 from kd.losses.numerics import full, target, unit
-from kd.losses.warmup import ramp
+from kd.losses.warmup import ramp_from_zero
 
 __all__ = ["at", "crd", "fitnet", "review", "vid"]
 
@@ -74,7 +76,7 @@ def vid(
 
 def review(
     student_maps: Sequence[Tensor],
-    teacher_maps: Sequence[Tensor],
+    teacher_preactivations: Sequence[Tensor],
     student_pooled_BD: Tensor,
     teacher_pooled_BD: Tensor,
     adapter: ReviewFusion,
@@ -86,13 +88,17 @@ def review(
     """Knowledge review of Chen et al. 2021 (arXiv:2104.09044): fused stages of the student learn each of the teacher's.
 
     sum over ``stages`` and the pooled features of the hierarchical loss: squared differences of the maps and of their
-    averages over 4x4, 2x2 and 1x1 regions, weighted 1, 1/2, 1/4, 1/8. Over ``warmup`` epochs it grows to its full size.
+    averages over 4x4, 2x2 and 1x1 regions, weighted 1, 1/2, 1/4, 1/8. The student's maps are those after the
+    activation, the teacher's those before it. Over ``warmup`` epochs it grows from 0 to its full size.
     """
-    pairs = [*paired(student_maps, teacher_maps, stages), (_as_map(student_pooled_BD), _as_map(teacher_pooled_BD))]
+    pairs = [
+        *paired(student_maps, teacher_preactivations, stages),
+        (_as_map(student_pooled_BD), _as_map(teacher_pooled_BD)),
+    ]
     teachers = [target(teacher) for _, teacher in pairs]
     fused = adapter([full(student) for student, _ in pairs], [teacher.shape[-2:] for teacher in teachers])
     losses = [_hierarchical(student, teacher) for student, teacher in zip(fused, teachers, strict=True)]
-    return ramp(epoch, warmup) * torch.stack(losses).sum()
+    return ramp_from_zero(epoch, warmup) * torch.stack(losses).sum()
 
 
 def crd(

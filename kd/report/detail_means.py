@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from kd.report.report_stages import CalibrationMeans, ClassMeans
-from kd.rundir.result_sections import Calibration, ClassScores
+from kd.rundir.class_scores import ClassScores
+from kd.rundir.result_sections import Calibration
 from kd.rundir.stage_result import StageResult
 
 

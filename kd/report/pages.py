@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from posixpath import normpath
@@ -56,29 +56,7 @@ def _render(template: str, report: Report, drawings: Mapping[str, Sequence[Drawi
     # The template is read as a package resource, so that a zipped copy of the code renders it too.
     source = files("kd.report").joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        percent=formatting.percent,
-        points=formatting.points,
-        plain=formatting.plain,
-        p_value=formatting.p_value,
-        duration=formatting.duration,
-        megabytes=formatting.megabytes,
-        gigaflops=formatting.gigaflops,
-        milliseconds=formatting.milliseconds,
-        times=formatting.times,
-        count=formatting.count,
-        listed=formatting.listed,
-        assignments=formatting.assignments,
-        steps=formatting.steps,
-        utc=utc,
-        link=_link,
-        again=_again,
-        cell=_cell,
-        job_in_words=lambda hole: JobKey(hole.stage, hole.seed).words,
-        facts=_facts,
-        data_uri=_data_uri,
-        colour=colour,
-    )
+    environment.filters.update(_filters())
     context = {
         "mean_sd": formatting.mean_sd,
         "interval": formatting.interval,
@@ -96,6 +74,33 @@ def _render(template: str, report: Report, drawings: Mapping[str, Sequence[Drawi
         latest=_latest(report),
         **context,
     )
+
+
+def _filters() -> dict[str, Callable[..., object]]:
+    """Return the functions that the templates write values with, by the name they go by there."""
+    return {
+        "percent": formatting.percent,
+        "points": formatting.points,
+        "plain": formatting.plain,
+        "p_value": formatting.p_value,
+        "duration": formatting.duration,
+        "megabytes": formatting.megabytes,
+        "gigaflops": formatting.gigaflops,
+        "milliseconds": formatting.milliseconds,
+        "times": formatting.times,
+        "count": formatting.count,
+        "listed": formatting.listed,
+        "assignments": formatting.assignments,
+        "steps": formatting.steps,
+        "utc": utc,
+        "link": _link,
+        "again": _again,
+        "cell": _cell,
+        "job_in_words": lambda hole: JobKey(hole.stage, hole.seed).words,
+        "facts": _facts,
+        "data_uri": _data_uri,
+        "colour": colour,
+    }
 
 
 def _headline(family: Family) -> list[HeadlineNumber]:

@@ -70,6 +70,22 @@ class Seconds(Struct, frozen=True, kw_only=True, omit_defaults=True):
     measure: float | None = None
 
 
+class LoadedWeights(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The trained file that a model began from.
+
+    ``classifier`` and ``first_convolution`` were kept, or drawn anew and adapted. ``place`` are the keys that led to
+    the weights, ``prefix`` was taken off their names, which ``names`` calls otherwise; ``left_out`` are other heads'.
+    """
+
+    file: str
+    classifier: str
+    first_convolution: str
+    place: tuple[str, ...] = ()
+    prefix: str = ""
+    names: str = ""
+    left_out: tuple[str, ...] = ()
+
+
 class ModelFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file to deploy: its name in the stage folder and its size; what an export checked of it."""
 
@@ -101,9 +117,8 @@ class DeviceCost(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Floating-point operations of one image, and the speed on the devices it was measured on.
 
-    ``cpu`` is that of the stage's own file: PyTorch in float32, or the runtime of an exported file. Of an export,
-    ``network`` is that of the network it was made of, in PyTorch, so that every model has a speed in one runtime; and
-    ``float32_file`` that of the same network as a float32 file in the runtime of its int8 file.
+    ``cpu`` is of the stage's own file: PyTorch in float32, or an exported file's runtime. Of an export, ``network`` is
+    of its network in PyTorch, ``float32_file`` of the same network's float32 file in the runtime of its int8 file.
     """
 
     flops: int | None = None
@@ -129,32 +144,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     accuracy: list[float]
 
 
-class ClassScores(Struct, frozen=True, kw_only=True):
-    """How well one class (or label) is found; ``images`` counts the test images that truly are of it."""
-
-    precision: float
-    recall: float
-    f1_score: float
-    images: int
-
-
-class Detail(Struct, frozen=True, kw_only=True):
-    """What the means over the test images hide.
-
-    ``confusion`` counts images: a row for each true class, a column for each predicted one. Where images have several
-    labels, a row for each label: truly no and predicted no, no and yes, yes and no, yes and yes. It is None with more
-    than 200 classes.
-    """
-
-    classes: dict[str, ClassScores]
-    confusion: list[list[int]] | None = None
-
-
 class Agreement(Struct, frozen=True, kw_only=True):
-    """How far a model agrees with the one it was made of or taught by, on the validation images.
-
-    ``top1`` is the share of equal predictions, ``kl`` the KL divergence in nats.
-    """
+    """Agreement with another model on validation images: share of equal predictions, KL divergence in nats."""
 
     top1: float
     kl: float

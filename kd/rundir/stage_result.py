@@ -15,6 +15,7 @@ from msgspec import Struct
 from kd.errors import RunError
 from kd.files import sha256_file, write_json
 from kd.rundir.bounded_json import read_bounded_json, read_object
+from kd.rundir.class_scores import Detail
 from kd.rundir.folders import JobKey, StageFolder
 from kd.rundir.result_sections import (
     UNMEASURED,
@@ -25,10 +26,10 @@ from kd.rundir.result_sections import (
     Charged,
     Cost,
     DataFacts,
-    Detail,
     FoundSettings,
     GateFit,
     JobFacts,
+    LoadedWeights,
     MissingJob,
     ModelFile,
     ModelOrigin,
@@ -73,6 +74,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     test: BestAndLast | None = None
     images_per_second: float | None = None
     start: ModelOrigin | None = None
+    pretrained: LoadedWeights | None = None
     pruning: Pruning | None = None
     robustness: dict[str, dict[str, float]] | None = None  # metrics by attack or damage
     file: ModelFile | None = None

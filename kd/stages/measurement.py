@@ -16,7 +16,7 @@ from kd.evaluate import detail
 from kd.evaluate.measure import ignore, measure
 from kd.evaluate.metrics import Metrics
 from kd.evaluate.multi_label import LabelScores
-from kd.rundir import result_sections
+from kd.rundir import class_scores, result_sections
 from kd.train.device import Runtime
 from kd.train.distributed import ALONE, Processes
 from kd.train.weights import ModelCard
@@ -28,7 +28,7 @@ class TestMeasurement(NamedTuple):
     """What one reading of the test part gives."""
 
     metrics: result_sections.Metrics
-    detail: result_sections.Detail
+    detail: class_scores.Detail
     calibration: result_sections.Calibration
 
 
@@ -87,10 +87,10 @@ def logits_of(model: nn.Module, *, store: DeviceStore, card: ModelCard, runtime:
     return torch.cat(outputs)
 
 
-def _recorded_detail(found: detail.Detail) -> result_sections.Detail:
+def _recorded_detail(found: detail.Detail) -> class_scores.Detail:
     rows = torch.tensor(found.confusion).flatten(1).tolist() if len(found.classes) <= MOST_CLASSES else None
-    classes = {name: result_sections.ClassScores(**asdict(scores)) for name, scores in found.classes.items()}
-    return result_sections.Detail(classes=classes, confusion=rows)
+    classes = {name: class_scores.ClassScores(**asdict(scores)) for name, scores in found.classes.items()}
+    return class_scores.Detail(classes=classes, confusion=rows)
 
 
 def _recorded_calibration(found: detail.Detail, *, part: str) -> result_sections.Calibration:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from kd.compress.cost import Run, measure_latency, measure_throughput
+from kd.compress.cost import Run, count_flops, measure_latency, measure_throughput
 from kd.data.store import DeviceStore
-from kd.rundir.result_sections import DeviceCost, Latency
-from kd.train.device import cpu_in_words
+from kd.distill.teacher import load_trained_model
+from kd.rundir.result_sections import Cost, DeviceCost, Latency
+from kd.stages.stage_data import StageData
+from kd.train.device import Runtime, cpu_in_words
+from kd.train.weights import ModelCard
 
 BATCH = 32  # images; more would take a ResNet-152 minutes on a processor
 ROUNDS = 100  # of one image, two seconds at most
@@ -34,3 +38,19 @@ def speed(run: Run, images_BCHW: Tensor, runtime: str) -> DeviceCost:
 def speed_in_pytorch(model: nn.Module, images_BCHW: Tensor) -> DeviceCost:
     """Return the speed of a network in float32 on the CPU: the runtime in which every model of a run is timed."""
     return speed(model.cpu().eval(), images_BCHW.cpu(), f"PyTorch float32, {cpu_in_words()}")
+
+
+def cost_of(weights: Path, card: ModelCard, data: StageData, runtime: Runtime) -> Cost:
+    """Return the operations of one image and the speed of the network in a file of weights.
+
+    On the CPU in float32, and on a GPU in the precision of the stage.
+    """
+    images = timed_images(data.validation)
+    model, _ = load_trained_model(weights, student=card)
+    flops, on_cpu = count_flops(model, images[0]), speed_in_pytorch(model, images)
+    if runtime.device.type != "cuda":
+        return Cost(flops=flops, cpu=on_cpu)
+    with runtime.autocast():
+        name = f"PyTorch {runtime.precision}, {runtime.description}"
+        on_gpu = speed(runtime.place(model), images.to(runtime.device), name)
+    return Cost(flops=flops, cpu=on_cpu, gpu=on_gpu)

@@ -113,9 +113,12 @@ def _show(order: Order, options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> Order:
+    unset: set[str] | None = set() if options.dry_run or options.check else None
     pipeline = load_pipeline(
-        options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny
+        options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny, unset=unset
     )
+    for name in sorted(unset or ()):
+        print(f"{name} is not set: paths with ${{{name}}} stand as written; export it to submit", file=sys.stderr)
     plan = plan_pipeline(pipeline)
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from torch import Tensor
+import msgspec
+from torch import Tensor, nn
 
-from kd.compress.cost import count_flops, count_parameters, file_bytes
+from kd.compress.cost import count_parameters, file_bytes
 from kd.compress.fake_int8 import ordinary_weights
 from kd.data.arrays import channel_statistics
 from kd.data.store import DeviceStore
-from kd.distill.teacher import load_trained_model
 from kd.evaluate.agreement import agreement
 from kd.evaluate.damage import damages
 from kd.evaluate.robustness import PixelScale, attacked_accuracy, fgsm, pgd
+from kd.rundir.class_scores import Detail
 from kd.rundir.folders import BEST, LAST, METRICS
 from kd.rundir.result_sections import (
     Agreement,
     BestAndLast,
     Calibration,
-    Cost,
-    Detail,
     FoundSettings,
+    LoadedWeights,
     ModelFile,
     ModelOrigin,
     Pruning,
@@ -35,7 +35,7 @@ from kd.rundir.stage_spec import Attack, StageSpec, TrainSettings
 from kd.stages.context import StageContext
 from kd.stages.measurement import TestMeasurement, logits_of, measure_store, measure_test, recorded
 from kd.stages.result_file import circumstances, identity
-from kd.stages.speed import speed, speed_in_pytorch, timed_images
+from kd.stages.speed import cost_of
 from kd.stages.stage_data import StageData
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
 from kd.train.device import Runtime, exact_float32
@@ -75,7 +75,6 @@ def measure_and_publish(
     watch = Stopwatch()
     with exact_float32(trained.runtime) as exact:
         measured = _measure(replace(trained, runtime=exact), teachers, spec.settings.attack)
-    cost = _cost(context, trained)
     return StageResult(
         **identity(context, spec, files),
         **circumstances(trained.runtime, data),
@@ -84,9 +83,10 @@ def measure_and_publish(
         **_training_facts(training),
         **measured,
         start=trained.origin,
+        pretrained=loaded_weights(training.model),
         pruning=trained.pruning,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
-        cost=cost,
+        cost=cost_of(context.work / BEST, trained.card, data, trained.runtime),
         seconds=Seconds(
             total=training.total_watch.seconds,
             train=sum(row["epoch_time_sec"] for row in training.rows),
@@ -126,20 +126,10 @@ def _training_facts(training: Training) -> _TrainingFacts:
     )
 
 
-def _cost(context: StageContext, trained: Trained) -> Cost:
-    """Return the operations of one image and the speed of the network in the file that was written.
-
-    On the CPU in float32, and on a GPU in the precision of the training.
-    """
-    runtime, images = trained.runtime, timed_images(trained.data.validation)
-    model, _ = load_trained_model(context.work / BEST, student=trained.card)
-    flops, on_cpu = count_flops(model, images[0]), speed_in_pytorch(model, images)
-    if runtime.device.type != "cuda":
-        return Cost(flops=flops, cpu=on_cpu)
-    with runtime.autocast():
-        name = f"PyTorch {runtime.precision}, {runtime.description}"
-        on_gpu = speed(runtime.place(model), images.to(runtime.device), name)
-    return Cost(flops=flops, cpu=on_cpu, gpu=on_gpu)
+def loaded_weights(model: nn.Module) -> LoadedWeights | None:
+    """Return what is recorded of the trained file that a model was built with; None where it began fresh."""
+    facts: Mapping[str, Any] | None = getattr(model, "started_from", None)
+    return msgspec.convert(dict(facts), LoadedWeights) if facts else None
 
 
 class _Measured(TypedDict):
@@ -155,7 +145,7 @@ class _Measured(TypedDict):
 
 def _measure(trained: Trained, teachers: StageTeachers | None, bound: Attack | None) -> _Measured:
     """Measure the last and the best weights on the test part, the only time it is read, and what else is asked for."""
-    training, store = trained.training, trained.data.test_store()
+    training, store = trained.training, trained.data.test_store(instead_of_training=True)
 
     def measured(weights: Mapping[str, Tensor]) -> TestMeasurement:
         training.model.load_state_dict(weights)
