@@ -141,8 +141,12 @@ def _in_range(allowed: Range, value: Any) -> bool:
     )
 
 
-def _described(node: ast.expr) -> str:
+def described(annotation: str) -> str:
     """Return what an annotation allows, in words."""
+    return _described(parse_annotation(annotation))
+
+
+def _described(node: ast.expr) -> str:
     if len(choices := alternatives(node)) > 1:
         return " or ".join(_described(choice) for choice in choices)
     if is_nothing(node):

@@ -72,6 +72,7 @@ class Entry:
     open_ended: bool = False
     identity: str | None = None
     function: str
+    text: str = ""  # the whole docstring
     bound: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -263,6 +264,13 @@ def _read_function(node: ast.FunctionDef, module: str) -> Entry:
         )
         for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
     }
-    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    inputs = tuple(argument.arg for argument in node.args.posonlyargs + node.args.args)
-    return Entry(name=node.name, module=module, summary=summary, inputs=inputs, arguments=arguments, function=node.name)
+    text = ast.get_docstring(node) or ""
+    return Entry(
+        name=node.name,
+        module=module,
+        summary=text.partition("\n")[0],
+        text=text,
+        inputs=tuple(argument.arg for argument in node.args.posonlyargs + node.args.args),
+        arguments=arguments,
+        function=node.name,
+    )

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from kd import catalog
 from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation, value_of
-from kd.jobfile.schema import Data
+from kd.jobfile.schema import ALIASES, Data
 from kd.jobfile.shorthand_schema import with_shorthand
 from kd.jobfile.stage import Pipeline, stage_kinds, training_kinds
 from kd.library_networks import LIBRARIES
@@ -79,6 +79,7 @@ def _component_schema(kind: str) -> Schema:
         if mapping["required"] == ["name"]:
             choices.append({"const": name, "description": entry.summary})
         choices.append(mapping)
+    choices += [{"const": alias, "description": f"The same as {name}"} for alias, name in ALIASES.get(kind, {}).items()]
     return {"anyOf": [*choices, *(_library_schemas() if kind == "model" else [])]}
 
 

@@ -148,7 +148,20 @@ class Component(Open):
 
 Model = Annotated[Component, Field(json_schema_extra={"x-catalogue": "model"})]
 Optimizer = Annotated[Component, Field(json_schema_extra={"x-catalogue": "optimizer"})]
-Schedule = Annotated[Component, Field(json_schema_extra={"x-catalogue": "schedule"})]
+ALIASES = {"schedule": {"none": "constant"}}  # other words for names of the catalogue
+
+
+def _schedule_by_alias(value: Any) -> Any:
+    """Return a schedule under the name that the catalogue has for it."""
+    names = ALIASES["schedule"]
+    if isinstance(value, dict) and isinstance(name := value.get("name"), str):
+        return {**value, "name": names.get(name, name)}
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+Schedule = Annotated[
+    Component, Field(json_schema_extra={"x-catalogue": "schedule"}), BeforeValidator(_schedule_by_alias)
+]
 Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
@@ -171,7 +184,7 @@ Loss = Annotated[dict[str, Term], Field(min_length=1, json_schema_extra={"x-cata
 class Data(Open):
     """Which images, where they lie, and how they are split. Further keys are arguments of the data set."""
 
-    name: str
+    name: str = Field(description="A data set of docs/data.md")
     root: Line | None = Field(default=None, description="Folder or archive; ${VAR} reads the environment")
     validation: Part = Field(description="Images cut from the training part for selection, or a fraction of it")
     train_subset: int | None = Field(default=None, gt=0, description="Use only so many training images")
@@ -191,10 +204,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class Resources(Strict):
     """What one job of a stage needs. What is not given is the pipeline's value, or a default."""
 
-    gpus: int | None = Field(default=None, ge=0, le=1024)
-    cpus: int | None = Field(default=None, ge=1, le=4096)
-    memory: Megabytes | None = None
-    time: Minutes | None = None
+    gpus: int | None = Field(default=None, ge=0, le=1024, description="GPUs of one node")
+    cpus: int | None = Field(default=None, ge=1, le=4096, description="Processors of the whole job")
+    memory: Megabytes | None = Field(default=None, description="Of the whole job")
+    time: Minutes | None = Field(default=None, description="Limit of one attempt")
     gpu_type: Name | None = Field(default=None, description="Pin the GPU type, so that speeds can be compared")
 
 

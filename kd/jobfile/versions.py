@@ -30,7 +30,7 @@ DATA_SETS = {"image_folder": 2, "medmnist": 2, "paired_frames": 2}
 # correlations have the authors' epsilon. nkd, kd_standardised 2: several teachers are mixed after their own transform.
 LOSSES = {"dist": 2, "kd_standardised": 2, "nkd": 2, "review": 2}
 # Arguments that losses got later, with the value that leaves them as they were: it does not count.
-LATER_ARGUMENTS = {"standardise": False}
+LATER_ARGUMENTS = {"distance": "squared", "standardise": False}
 
 
 def versions_of(layers: Iterable[Layer]) -> dict[Layer, int]:

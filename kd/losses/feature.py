@@ -9,7 +9,8 @@ else at the last one. What a loss trains or remembers is in its ``adapter``, bui
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,15 +32,17 @@ def fitnet(
     adapter: Regressors,
     *,
     stages: list[PositiveInt] | None = None,
+    distance: Literal["squared", "cosine"] = "squared",
 ) -> Tensor:
     """Hints of Romero et al. 2015 (arXiv:1412.6550): a regressor maps the student's features to the teacher's.
 
     sum over ``stages`` (the middle one by default) of the mean of (r(F_student) - F_teacher)^2, with r a 1x1
     convolution and batch norm. In one training with the other terms; the paper's two phases are two stages of a job.
+    With ``distance: cosine``, the mean over the images of 1 - cosine of the two whole maps.
     """
     pairs = paired(student_maps, teacher_maps, stages)
     students, teachers = zip(*map(same_size, pairs if stages else middle(pairs)), strict=True)
-    return torch.stack([F.mse_loss(s, t) for s, t in zip(adapter(students), teachers, strict=True)]).sum()
+    return torch.stack([_DISTANCES[distance](s, t) for s, t in zip(adapter(students), teachers, strict=True)]).sum()
 
 
 def at(
@@ -127,6 +130,13 @@ def crd(
     log_own, log_others = scores[..., 0] - either[..., 0], log_share - either[..., 1:]
     adapter.remember(indices_B, student, teacher, momentum)
     return -(log_own.sum() + log_others.sum()) / len(indices_B)
+
+
+def _one_minus_cosine(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
+    return (1 - (unit(student_BCHW.flatten(1), dim=1) * unit(teacher_BCHW.flatten(1), dim=1)).sum(dim=1)).mean()
+
+
+_DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"squared": F.mse_loss, "cosine": _one_minus_cosine}
 
 
 def _attention(maps: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from kd.rundir.early_death import early_death
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.rundir.job_files import JobFiles, read_finished, read_job_files
 from kd.rundir.job_state import NOT_ASKED, Answer, Evidence, InPlan, Moment
@@ -63,6 +64,7 @@ def gather(
             files=files,
             submission=submission,
             answer=answers.get(job.key, NOT_ASKED),
+            early_death="" if own is None else early_death(own.run, own.submission),
             lender=None if own is None or own.run.path == run.path else own.run.name,
         )
     return known

@@ -36,6 +36,7 @@ class Submission:
     time: float
     process: Process | None = None  # which process it is, to tell it from a later one with the same id
     withdrawn: str | None = None  # why it was cancelled
+    cluster: str = ""  # the one it was sent to, where several share a login node
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,14 @@ class Journal:
                 continue  # cut by a crash: what it would have recorded was not acted on
         return found
 
-    def intend(self, token: str, keys: Iterable[JobKey]) -> None:
-        """Record what is about to be submitted under a token."""
-        self.append("intent", token=token, jobs=[str(key) for key in keys])
+    def intend(self, token: str, keys: Iterable[JobKey], cluster: str = "") -> None:
+        """Record what is about to be submitted under a token, and to which of several clusters."""
+        self.append("intent", token=token, jobs=[str(key) for key in keys], **_given(cluster=cluster))
 
-    def submitted(self, token: str, executor: str, ids: Mapping[JobKey, str]) -> None:
+    def submitted(self, token: str, executor: str, ids: Mapping[JobKey, str], cluster: str = "") -> None:
         """Record which ids held jobs were given."""
         jobs = {str(key): job_id for key, job_id in ids.items()}
-        self.append("submitted", token=token, executor=executor, jobs=jobs)
+        self.append("submitted", token=token, executor=executor, jobs=jobs, **_given(cluster=cluster))
 
     def started(self, token: str, executor: str, pids: Mapping[JobKey, int]) -> None:
         """Record which processes of this machine run the jobs: they are never held."""
@@ -129,9 +130,14 @@ class Journal:
         lines = [line for line in self.lines() if line["event"] == "scheduler"]
         return _process(lines[-1]["process"]) if lines else None
 
-    def known_ids(self) -> set[str]:
-        """Return every job id that was ever written down; of array elements, the array's."""
-        lines = [line for line in self.lines() if line["event"] == "submitted"]
+    def clusters(self) -> set[str]:
+        """Return the clusters that anything was ever sent to; the empty name is slurm.conf's own."""
+        return {line.get("cluster", "") for line in self.lines() if line["event"] == "intent"}
+
+    def known_ids(self, cluster: str = "") -> set[str]:
+        """Return every job id of a cluster that was ever written down; of array elements, the array's."""
+        lines = (line for line in self.lines() if line["event"] == "submitted")
+        lines = (line for line in lines if line.get("cluster", "") == cluster)
         return {job_id.partition("_")[0] for line in lines for job_id in line["jobs"].values()}
 
     def open_intents(self) -> dict[str, list[JobKey]]:
@@ -156,7 +162,12 @@ def _submissions(line: Mapping[str, Any]) -> Iterator[Submission]:
             released=processes is not None,
             time=line["time"],
             process=_process((processes or {}).get(job_id)),
+            cluster=line.get("cluster", ""),
         )
+
+
+def _given(**fields: str) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _process_json(pid: int) -> dict[str, Any] | None:

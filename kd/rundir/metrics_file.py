@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TypeAlias
 
-from kd.files import write_text
+from kd.files import make_folder, write_text
 
 Row: TypeAlias = Mapping[str, float]  # one epoch, by column
 Curve: TypeAlias = dict[int, float]  # epoch -> value
@@ -28,7 +28,7 @@ class MetricsFile:
     def append(self, row: Row) -> None:
         """Add the row of an epoch. Not fsynced: a resumed job rewrites the file from its checkpoint."""
         new = not self.path.exists() or self.path.stat().st_size == 0
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with open(self.path, "a", encoding="utf-8", newline="") as file:
             file.write(_lines([row], header=new))
 

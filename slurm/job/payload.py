@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import ClusterError, RunError, UserError
-from kd.files import deny_others_to_write, write_json
+from kd.files import deny_others_to_write, staying, write_json
+from kd.rundir.claim import Claim, Superseded, claim_stage
 from kd.rundir.folders import StageFolder, read_object
 from kd.rundir.journal import Journal
 from slurm.job.attempt_log import attempt_log
-from slurm.job.claim import Claim, Superseded, claim_stage
+from slurm.job.granted_gpus import require_gpus
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
 from slurm.job.preemption import StopSignals, requeue_job
 from slurm.job.publish import free_bytes, hit_full_disk, is_full
@@ -72,7 +73,11 @@ class StageJob:
             set_thread_counts(os.environ)
         job = job_identity(os.environ) if around.on_slurm else JobIdentity()
         announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
-        with attempt_log(folder, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
+        with (
+            attempt_log(folder, announcement) as number,
+            StopSignals(on_slurm=around.on_slurm) as stop,
+            staying(folder.path),
+        ):
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
             except Exception as caught:
@@ -121,6 +126,8 @@ class _Attempt:
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
+        if SURROUNDINGS[self.executor].on_slurm and self.launch.get("require_gpus"):
+            require_gpus(spec["resources"]["gpus"], os.environ)
         parents = find_parents(self.folder, spec, PARENT_PAUSES if SURROUNDINGS[self.executor].on_slurm else ())
         candidates: Sequence[str] = () if spec["kind"] == "report" else self.launch.get("scratch", ())
         while True:
@@ -246,7 +253,11 @@ def _data_root(spec: Mapping[str, Any]) -> Path | None:
 
 
 def _explained(error: Exception, folder: StageFolder) -> Exception:
-    """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
+    """Return the error as a person should see it: a full disk is no bug, nor is a run that was moved away."""
+    if not folder.path.is_dir():
+        gone = RunError(f"{folder.path} was moved or deleted while this job ran; kd-submit from its new place goes on")
+        gone.__cause__ = error
+        return gone
     if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
         return error
     explained = RunError(

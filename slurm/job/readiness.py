@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kd.errors import RunError
+from kd.rundir.claim import Claim
 from kd.rundir.folders import JobKey, StageFolder, read_object
-from slurm.job.claim import Claim
 
 
 def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, log: Callable[[str], None]) -> bool:

@@ -18,10 +18,12 @@ from filelock import SoftFileLock, Timeout
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
+from kd.rundir.journal import Journal
 from slurm.cluster.profile import Profile
+from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
-from slurm.submission.executors import EXECUTORS
+from slurm.submission.executors import EXECUTORS, Executor
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
@@ -51,14 +53,20 @@ def store_locked(results: Path) -> Iterator[None]:
 
 
 def find_lenders(
-    run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile: Profile, digests: RememberedDigests
+    run: RunFolder,
+    plan: Plan,
+    wanted: Collection[JobKey],
+    profile: Profile,
+    digests: RememberedDigests,
+    executors: Mapping[str, Executor] = EXECUTORS,
 ) -> list[Borrowed]:
     """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
     fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
     found: dict[JobKey, Borrowed] = {}
     for lender in _other_runs(run):
         offered = _offers(lender, fingerprints, found)
-        alive = _alive(lender, profile) if any(not folder.result.is_file() for folder in offered.values()) else {}
+        unfinished = any(not folder.result.is_file() for folder in offered.values())
+        alive = _alive(lender, profile, executors) if unfinished else {}
         for key, folder in offered.items():
             if folder.result.is_file():
                 job_id = None
@@ -110,13 +118,19 @@ def _offers(
     return offered
 
 
-def _alive(lender: RunFolder, profile: Profile) -> dict[Path, str]:
+def _alive(lender: RunFolder, profile: Profile, executors: Mapping[str, Executor]) -> dict[Path, str]:
     asked = lender.journal.is_file()
-    states = snapshot(lender, EXECUTORS, accounting=profile.accounting) if asked else []
+    states = snapshot(lender, executors, accounting=profile.accounting) if asked else []
+    sent = Journal(lender.journal).submissions()
     return {
         lender.stage(state.key).path: state.job_id
         for state in states
-        if state.phase in ("queued", "running") and state.alive and state.job_id and _outlives(state.executor)
+        if state.phase in ("queued", "running")
+        and state.alive
+        and state.job_id
+        and state.lender is None
+        and _outlives(state.executor)
+        and sent[state.key].cluster == current_cluster()  # no dependency reaches from one cluster to another
     }
 
 

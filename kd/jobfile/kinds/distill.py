@@ -29,7 +29,7 @@ class DistillStage(TrainStage):
     teacher: Names = Field(description="The stage whose model teaches, or a cache of it; or several in a list")
     weighting: Weighting = Field(default=Component(name="uniform"), description="How several teachers are weighed")
     temperature: Temperature | None = Field(default=None, description="Instead of the temperatures of the losses")
-    loss: Loss
+    loss: Loss = Field(description="Terms by name with their weights; one of them asks for the teacher")
 
     traits: ClassVar[Traits] = Traits(
         gives="model",

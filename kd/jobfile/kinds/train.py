@@ -65,15 +65,15 @@ class TrainStage(Stage):
     kind: Literal["train"]
     role: Name | None = Field(default=None, description="teacher, baseline, distilled … : its place in the report")
     seeds: Seeds | None = Field(default=None, description="Instead of the pipeline's seeds")
-    model: Model
+    model: Model = Field(description="The network that is trained")
     epochs: int = Field(ge=0, le=1_000_000, description="0: measure what 'pretrained' or 'start' gives, as it is")
-    batch_size: int = Field(default=128, gt=0, le=1_000_000)
-    optimizer: Optimizer
+    batch_size: int = Field(default=128, gt=0, le=1_000_000, description="Images per step, over all GPUs together")
+    optimizer: Optimizer = Field(description="With its learning rate")
     no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
-    schedule: Schedule = Component(name="constant")
-    loss: Loss = Field(default={"ce": Term(weight=1.0)})
+    schedule: Schedule = Field(default=Component(name="constant"), description="The factor on the learning rate")
+    loss: Loss = Field(default={"ce": Term(weight=1.0)}, description="Terms by name with their weights")
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
-    augment: Augment = Augment()
+    augment: Augment = Field(default=Augment(), description="Random changes of the training images")
     sampling: Sampling | None = Field(
         default=None, description="Draw rare classes more often: each as often, or by the root of its size"
     )
@@ -92,7 +92,9 @@ class TrainStage(Stage):
     int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
     modalities: Modalities | None = Field(default=None, description="What the model sees of an image; default: all")
-    precision: Precision = "auto"
+    precision: Precision = Field(
+        default="auto", description="What networks multiply in; auto: bfloat16 where it is fast"
+    )
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")

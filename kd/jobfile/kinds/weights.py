@@ -25,7 +25,7 @@ class WeightsStage(Stage):
     kind: Literal["weights"]
     role: Name | None = Field(default=None, description="teacher, baseline … : its place in the report")
     seeds: Seeds | None = Field(default=None, description="One is enough for a file; default: the pipeline's first")
-    model: Model
+    model: Model = Field(description="The network that the weights are of")
     file: File = Field(description="The trained weights; ${VAR} reads the environment")
     classifier: Literal["kept", "new"] = Field(
         default="kept", description="new: draw one where the file's does not fit"
@@ -33,7 +33,9 @@ class WeightsStage(Stage):
     mean: Statistic | None = Field(default=None, description="Of pixels / 255 per channel, as in its training")
     std: Statistic | None = Field(default=None, description="The deviation beside 'mean'")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
-    precision: Precision = "auto"
+    precision: Precision = Field(
+        default="auto", description="What the network multiplies in; auto: bfloat16 where it is fast"
+    )
 
     traits: ClassVar[Traits] = Traits(
         gives="model",

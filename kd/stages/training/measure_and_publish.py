@@ -193,14 +193,14 @@ def _attacked(trained: Trained, store: DeviceStore, bound: Attack | None) -> dic
         return {}
     scale, epsilon = PixelScale(trained.card.mean, trained.card.std), bound.epsilon
     attacks = {
-        "fgsm": fgsm(epsilon=epsilon, scale=scale),
-        "pgd": pgd(epsilon=epsilon, scale=scale, steps=bound.steps),
+        "fgsm": (fgsm(epsilon=epsilon, scale=scale), 1),
+        "pgd": (pgd(epsilon=epsilon, scale=scale, steps=bound.steps), bound.steps),
     }
     return {
         name: {
             "accuracy": attacked_accuracy(trained.training.model, store.in_order(), attack),
             "epsilon": epsilon,
-            "steps": bound.steps,
+            "steps": steps,
         }
-        for name, attack in attacks.items()
+        for name, (attack, steps) in attacks.items()
     }

@@ -113,6 +113,8 @@ def test_a_later_argument_of_a_loss_counts_only_where_it_changes_something() -> 
     changed = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0, "standardise": True}}}}
     assert deciding(as_before) == deciding(before) == before
     assert deciding(changed) == changed
+    hints = {"loss": {"fitnet": {"weight": 1.0, "arguments": {"stages": None, "distance": "squared"}}}}
+    assert deciding(hints) == {"loss": {"fitnet": {"weight": 1.0, "arguments": {"stages": None}}}}
 
 
 def test_a_loss_that_has_changed_retrains_only_the_stages_that_use_it() -> None:

@@ -12,6 +12,7 @@ from kd.errors import SpecError
 from kd.jobfile.kinds.cache import CacheStage
 from kd.jobfile.kinds.train import TrainStage
 from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.stage import Pipeline
 from tests.kd.jobfile.conftest import TEXT
 
@@ -167,3 +168,11 @@ def test_a_preview_takes_a_variable_that_is_not_set_as_it_stands(
     assert unset == {"KD_NOWHERE"}
     with pytest.raises(SpecError, match="KD_NOWHERE is not set"):
         load_text(text=text)
+
+
+@pytest.mark.parametrize("written", ["none", "{name: none, warmup: 1}"])
+def test_no_schedule_is_the_constant_one(written: str, load_text: LoadText) -> None:
+    schedule = load_text(f"stages.teacher.schedule={written}").stages["teacher"].schedule
+    assert schedule.name == "constant"
+    plans = [plan_pipeline(load_text(f"stages.teacher.schedule={word}")) for word in ("none", "constant")]
+    assert plans[0] == plans[1]

@@ -252,3 +252,8 @@ def test_what_changes_a_teacher_changes_its_caches_and_students(
         changed = changed | {"from_pooled"}
     before, after = fingerprints(teachers_plan()), fingerprints(teachers_plan(*overrides))
     assert {key.stage for key in after if after[key] != before[key]} - {"report"} == changed
+
+
+def test_a_cache_asks_for_one_gpu_of_a_pipeline_on_four(teachers_plan: Callable[..., Plan]) -> None:
+    needs = {job.key.stage: job.needs.gpus for job in teachers_plan("resources.gpus=4").jobs}
+    assert (needs["big"], needs["big_views"]) == (4, 1)

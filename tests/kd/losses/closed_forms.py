@@ -232,11 +232,18 @@ def convolve(maps: Array, kernel: Array, bias: Array | None = None) -> Array:
     return out if bias is None else out + bias[:, None, None]
 
 
-def fitnet(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+def fitnet(given: Given, weights: Given, stages: Sequence[int] | None = None, distance: str = "squared") -> float:
     total = 0.0
     for index, pair in enumerate(pairs(given, stages, "middle")):
         student, teacher = resized(*pair)
-        total += float(((normed(student, weights, str(index)) - teacher) ** 2).mean())
+        mapped = normed(student, weights, str(index))
+        if distance == "cosine":
+            cosines = [
+                (s * t).sum() / math.sqrt((s**2).sum() * (t**2).sum()) for s, t in zip(mapped, teacher, strict=True)
+            ]
+            total += 1 - sum(cosines) / len(cosines)
+        else:
+            total += float(((mapped - teacher) ** 2).mean())
     return total
 
 

@@ -30,7 +30,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "ofa": [{}, {"temperature": 2.0, "epsilon": 1.5}],
     "wsld": [{}, {"temperature": 4.0}],
     "mlkd": [{}, {"temperatures": [1.5], "images": 0.5, "batch": 2.0, "classes": 3.0}, {"standardise": True}],
-    "fitnet": [{}, {"stages": [3]}, {"stages": [1, 2]}],
+    "fitnet": [{}, {"stages": [3]}, {"stages": [1, 2]}, {"distance": "cosine"}],
     "at": [{}, {"stages": [2]}],
     "vid": [{}, {"stages": [1, 3]}],
     "review": [{}, {"stages": [1, 3], "warmup": 8}],
