@@ -67,6 +67,8 @@ class Plan:
     seeds: tuple[int, ...]
     jobs: tuple[PlannedJob, ...]
     comparisons: Mapping[str, Sequence[str]]  # asked for by the report: a stage, and those it is compared with
+    headline: str | None  # the stage whose accuracy the report gives as that of the student
+    expect: Mapping[str, str]  # targets that the report checks, by stage
     folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of data -> file -> its digest
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
@@ -95,6 +97,8 @@ class Plan:
             about=self.about,
             seeds=list(self.seeds),
             comparisons={name: list(others) for name, others in self.comparisons.items()},
+            headline=self.headline,
+            expect=dict(self.expect),
             jobs=[_entry(job) for job in self.jobs],
         )
 
@@ -120,6 +124,8 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
         jobs=tuple(jobs.values()),
         comparisons=_comparisons(pipeline),
         folders={root: content.files for root, content in contents.items() if root and content.files},
+        headline=next((chosen for stage in pipeline.stages.values() if (chosen := stage.headlined())), None),
+        expect={name: target for stage in pipeline.stages.values() for name, target in stage.expectations().items()},
     )
 
 

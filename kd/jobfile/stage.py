@@ -102,6 +102,14 @@ class Stage(Strict):
         """Return which stages a report is asked to compare: each with those that it is compared with."""
         return {}
 
+    def headlined(self) -> str | None:
+        """Return the stage whose accuracy a report gives as that of the student with distillation."""
+        return None
+
+    def expectations(self) -> Mapping[str, str]:
+        """Return the targets that a report checks, by stage."""
+        return {}
+
 
 def numbered(reference: str, stages: Sequence[str]) -> dict[str, str]:
     """Return ``of_1``, ``of_2`` ... for the stages of a list."""

@@ -25,6 +25,7 @@ class Reached:
     metric: str | None = None
     value: float | None = None
     seconds_left: float | None = None  # at the speed of the last epoch
+    images_per_second: float | None = None  # of the last epoch
     host: str | None = None
     partition: str | None = None
     restarts: int = 0
@@ -174,6 +175,7 @@ def _reached(folder: StageFolder, beats: Progress | None) -> Reached:
         metric=beats.metric.name if beats.metric else None,
         value=beats.metric.value if beats.metric else None,
         seconds_left=_seconds_left(beats),
+        images_per_second=beats.images_per_second,
         host=beats.host or where.host,
     )
 

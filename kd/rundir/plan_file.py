@@ -50,6 +50,8 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     about: str = ""
     seeds: list[int]
     comparisons: dict[str, list[str]] = field(default_factory=dict)
+    headline: str | None = None
+    expect: dict[str, str] = field(default_factory=dict)
     jobs: list[PlannedEntry]
     run: str = ""
     created: float = 0.0  # a Unix time

@@ -15,6 +15,7 @@ from msgspec import Struct
 from kd.errors import RunError
 from kd.files import sha256_file, write_json
 from kd.rundir.bounded_json import read_bounded_json, read_object
+from kd.rundir.class_scores import Detail
 from kd.rundir.folders import JobKey, StageFolder
 from kd.rundir.result_sections import (
     UNMEASURED,
@@ -56,6 +57,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 
     device: str | None = None
     precision: str | None = None
+    measured_in: str | None = None  # precision of the test metrics; None: an older result, that of the training
     torch: str | None = None
     data: DataFacts | None = None
 
@@ -77,8 +79,10 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     robustness: dict[str, dict[str, float]] | None = None  # metrics by attack or damage
     file: ModelFile | None = None
     cost: Cost | None = None
+    detail: Detail | None = None
     calibration: Calibration | None = None
-    agreement: Agreement | None = None
+    agreement: Agreement | None = None  # of an export with its model
+    teacher_agreement: dict[str, Agreement] | None = None  # of a student with its teachers, by their stage
     seconds: Seconds | None = None
     processes: int | None = None
     gpu_memory_mb: float | None = None

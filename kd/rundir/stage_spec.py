@@ -169,6 +169,8 @@ class ReportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage of kind ``report`` does."""
 
     compare: dict[str, list[str]] = field(default_factory=dict)
+    headline: str | None = None
+    expect: dict[str, str] = field(default_factory=dict)
 
 
 Settings: TypeAlias = (

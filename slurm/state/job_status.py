@@ -34,6 +34,7 @@ class JobStatus:
     metric: str | None = None
     value: float | None = None
     seconds_left: float | None = None
+    images_per_second: float | None = None
     partition: str | None = None
     node: str | None = None
     restarts: int = 0
@@ -79,6 +80,7 @@ def _status(state: JobState, known: Evidence) -> JobStatus:
         metric=reached.metric,
         value=reached.value,
         seconds_left=left,
+        images_per_second=reached.images_per_second if state.phase == "running" else None,
         partition=answer.partition or reached.partition,
         node=answer.node if answer.alive and answer.state else answer.node or reached.host,
         restarts=max(answer.restarts, reached.restarts),
