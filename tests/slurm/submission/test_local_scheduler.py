@@ -9,6 +9,7 @@ import pytest
 
 from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
+from kd.rundir.stage_result import read_result
 from tests.slurm.launching import SMALL, Desk, kill, training_process, wait_until, weights
 
 LONG = ("--set", "stages.teacher.epochs=200")
@@ -132,9 +133,9 @@ def test_children_of_a_killed_kd_submit_are_waited_for_and_the_rest_is_run(desk:
     process.communicate(timeout=300)
     assert "waiting for what an interrupted kd-submit left running: teacher/seed-1" in said
     assert "distilled/seed-1: done" in said
-    result = folder.read_result()
+    result = read_result(folder)
     assert result is not None
-    assert result["attempts"] == result["job"]["attempt"] == 1
+    assert result.attempts == result.job.attempt == 1
 
 
 def test_two_at_once_one_wins_and_the_other_is_told(desk: Desk) -> None:
