@@ -30,7 +30,7 @@ def resolved_term(name: str, term: Term) -> stage_spec.Term:
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:
     """Return the augmentation."""
-    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, cutout=augment.cutout)
+    return stage_spec.Augment(**augment.model_dump())
 
 
 def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:
