@@ -45,7 +45,7 @@ LONGEST = {
     "kd.evaluate": (103, 31),
     "kd.jobfile": (260, 36),
     "kd.jobfile.kinds": (349, 27),
-    "kd.losses": (236, 26),
+    "kd.losses": (248, 26),
     "kd.models": (264, 40),
     "kd.report": (223, 41),
     "kd.report.figures": (96, 23),
