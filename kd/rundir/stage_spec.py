@@ -36,11 +36,21 @@ class Component(Struct, frozen=True, kw_only=True):
     arguments: Arguments
 
 
-class Term(Struct, frozen=True, kw_only=True):
-    """One term of a loss: its weight, and the arguments of the loss function."""
+class Term(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One term of a loss: its weight, and the arguments of the loss function.
+
+    ``loss`` is the loss's name where the term has another one; ``teacher`` the number, from 0, of the only teacher that
+    the term asks.
+    """
 
     weight: float
     arguments: Arguments
+    loss: str | None = None
+    teacher: int | None = None
+
+    def loss_name(self, name: str) -> str:
+        """Return the name of the loss, given that of the term."""
+        return self.loss or name
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
