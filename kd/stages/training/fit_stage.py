@@ -10,7 +10,7 @@ from torch import nn
 
 from kd.catalog import load
 from kd.data.mixing import Mixing
-from kd.distill.adapters import train_beside
+from kd.distill.adapter_training import train_beside
 from kd.distill.objective import WeightedTerms
 from kd.errors import SpecError
 from kd.evaluate.metrics import selecting_metric
