@@ -7,7 +7,7 @@ profile.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,7 @@ from kd.jobfile.quantities import (
     parse_minutes,
 )
 from kd.library_networks import LIBRARIES, SEPARATOR
+from kd.rundir.stage_spec import Program
 
 
 class Strict(BaseModel):
@@ -68,6 +69,20 @@ Names = Annotated[
             "anyOf": [
                 {"type": "string"},
                 {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
+
+
+Programs = Annotated[
+    list[Program],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(get_args(Program))},
+                {"type": "array", "items": {"type": "string", "enum": list(get_args(Program))}, "uniqueItems": True},
             ]
         }
     ),

@@ -81,6 +81,11 @@ class StageFolder:
         return self.path / "progress.json"
 
     @property
+    def tracked(self) -> Path:
+        """How far the training's curves are in TensorBoard, W&B, MLflow."""
+        return self.path / "tracked.json"
+
+    @property
     def result(self) -> Path:
         """What came out, with the checksum of every artefact."""
         return self.path / RESULT

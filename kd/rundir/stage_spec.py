@@ -20,13 +20,14 @@ from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
+# Settings that change how a stage runs and is shown but not what comes out of it, and what a search is for.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for", "track", "draw")
 
 Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 Sampling: TypeAlias = Literal["balanced", "square_root"]
+Program: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     no_decay: bool = False
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
+    track: tuple[Program, ...] = ()
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool

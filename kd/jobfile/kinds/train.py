@@ -43,6 +43,7 @@ from kd.jobfile.schema import (
     Name,
     Optimizer,
     Precision,
+    Programs,
     Schedule,
     Seeds,
     Term,
@@ -98,6 +99,7 @@ class TrainStage(Stage):
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
+    track: Programs = Field(default=[], description="Programs that show the training's curves")
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
@@ -180,6 +182,7 @@ class TrainStage(Stage):
             deterministic=self.deterministic,
             compile=self.compile,
             checkpoint_every=self.checkpoint_every,
+            track=tuple(self.track),
         )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:

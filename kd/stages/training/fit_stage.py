@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -117,7 +118,8 @@ def _train_to_the_end(
     seed_generators("training", seed_of(spec))
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
-    with memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate"):
+    memory = memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate")
+    with closing(keeper), memory:
         fit(
             training,
             epochs=settings.epochs,
