@@ -252,6 +252,14 @@ class EarlyStopping(Strict):
     patience: int = Field(gt=0, le=1_000_000, description="Epochs without a better validation accuracy (or loss)")
 
 
+class Draw(Strict):
+    """What a report draws of a model and the first validation images; it changes no result."""
+
+    embeddings: int = Field(default=0, ge=4, le=5000, description="So many images in a plane, by 'method'")
+    method: Literal["tsne", "umap"] = Field(default="tsne", description="umap needs umap-learn")
+    feature_maps: list[str] = Field(default=[], description="Layers whose maps and attention are shown: [stage3]")
+
+
 class Attack(Strict):
     """Images of the test part changed within a bound so that the model errs, to see how much it takes."""
 

@@ -17,6 +17,7 @@ from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
 from kd.report.deployment import deployments
+from kd.report.drawn_stages import undrawn
 from kd.report.expectations import judged
 from kd.report.headline import headline, mean_of
 from kd.report.job_record import ACCURACY, relative_folder
@@ -80,6 +81,7 @@ def _family(runs: Sequence[Run], base: Path) -> Family:
         headline=chosen,
         expectations=judged(stages, {name: target for run in runs for name, target in run.plan.expect.items()}),
         deployment=deployments(stages),
+        undrawn=undrawn(cells, base),
     )
 
 

@@ -86,6 +86,11 @@ class StageFolder:
         return self.path / "tracked.json"
 
     @property
+    def drawn(self) -> Path:
+        """What the model makes of some validation images, for the report to draw."""
+        return self.path / "drawn.json"
+
+    @property
     def result(self) -> Path:
         """What came out, with the checksum of every artefact."""
         return self.path / RESULT

@@ -77,6 +77,14 @@ class Attack(Struct, frozen=True, kw_only=True):
     steps: int
 
 
+class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a report draws of a model: so many validation images in a plane, the maps of layers for a few of them."""
+
+    embeddings: int = 0
+    method: Literal["tsne", "umap"] = "tsne"
+    feature_maps: tuple[str, ...] = ()
+
+
 class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage of kind ``train`` or ``distill`` does."""
 
@@ -102,6 +110,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
     track: tuple[Program, ...] = ()
+    draw: Draw | None = None
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool
@@ -117,6 +126,7 @@ class WeightsSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     classifier: Literal["kept", "new"]
     mean: list[float] | None = None
     std: list[float] | None = None
+    draw: Draw | None = None
     precision: Precision
 
 

@@ -25,6 +25,7 @@ from kd.jobfile.resolve import (
     TRAINING_NEEDS,
     resolved_augment,
     resolved_component,
+    resolved_draw,
     resolved_option,
     resolved_term,
 )
@@ -34,6 +35,7 @@ from kd.jobfile.schema import (
     Augment,
     Component,
     DataSet,
+    Draw,
     EarlyStopping,
     Ema,
     Loss,
@@ -99,6 +101,7 @@ class TrainStage(Stage):
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
+    draw: Draw | None = Field(default=None, description="What the report draws of the model: embeddings, feature maps")
     track: Programs = Field(default=[], description="Programs that show the training's curves")
 
     traits: ClassVar[Traits] = Traits(
@@ -183,6 +186,7 @@ class TrainStage(Stage):
             compile=self.compile,
             checkpoint_every=self.checkpoint_every,
             track=tuple(self.track),
+            draw=resolved_draw(self.draw),
         )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:

@@ -8,6 +8,7 @@ from torch import nn
 
 from kd.compress.cost import count_parameters, file_bytes
 from kd.compress.fake_int8 import ordinary_weights
+from kd.drawing.drawn_images import require_drawable, write_what_is_drawn
 from kd.evaluate.metrics import selecting_metric
 from kd.rundir.folders import BEST
 from kd.rundir.result_sections import BestAndLast, ModelFile, ModelOrigin, Pruning, Seconds
@@ -50,10 +51,12 @@ def publish_as_it_is(
     if context.stop_requested():
         raise Interrupted("stopped before the model was measured")
     model, card = runtime.place(made.model), made.card
+    require_drawable(model, data.validation, spec.settings.draw)
     save_weights(context.work / BEST, ordinary_weights(model, model.state_dict()), card)
     validation = recorded(measure_store(model, store=data.validation, card=card, runtime=runtime))
     with exact_float32(runtime) as exact:
         test = measure_test(model, data.test_store(), card, exact)
+        write_what_is_drawn(context.folder, spec.fingerprint, model, card, data.validation, spec.settings.draw)
     return StageResult(
         **identity(context, spec, context.publish([BEST])),
         **circumstances(runtime, data),

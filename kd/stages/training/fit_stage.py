@@ -13,6 +13,7 @@ from kd.catalog import load
 from kd.data.mixing import Mixing
 from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms
+from kd.drawing.drawn_images import require_drawable
 from kd.errors import SpecError
 from kd.evaluate.metrics import selecting_metric
 from kd.rundir.result_sections import FoundSettings
@@ -86,6 +87,7 @@ def train_model(
     require_fitting(settings, data.arrays)
     start = starting_model(context, settings, data)
     model = _initial_model(start, seed, runtime, processes)
+    require_drawable(model, data.validation, settings.draw)
     batches = _batches(spec, data, teachers, processes)
     setup = TrainingSetup(card=start.card, data=data, runtime=runtime, processes=processes)
     objective = stage_objective(spec, model, batches, teachers, setup, history=lambda: training.rows)
