@@ -53,7 +53,7 @@ LONGEST = {
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
-    "kd.stages.training": (240, 42),
+    "kd.stages.training": (240, 40),
     "kd.tracking": (84, 15),
     "kd.train": (202, 31),
     "kd.trained": (147, 32),
