@@ -113,6 +113,8 @@ class Family(Struct, frozen=True, kw_only=True):
     expectations: list[Expectation] = []
     deployment: list[Deployment] = []
     undrawn: list[Undrawn] = []
+    remarks: list[str] = []
+    differs: list[str] = []  # of a run beside others: its settings that the first of them has otherwise
 
 
 Report: TypeAlias = dict[str, Family]
