@@ -20,13 +20,14 @@ from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
+# Settings that change how a stage runs and is shown but not what comes out of it, and what a search is for.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for", "track", "draw")
 
 Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 Sampling: TypeAlias = Literal["balanced", "square_root"]
+Program: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -91,6 +92,14 @@ class Attack(Struct, frozen=True, kw_only=True):
     steps: int
 
 
+class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a report draws of a model: so many validation images in a plane, the maps of layers for a few of them."""
+
+    embeddings: int = 0
+    method: Literal["tsne", "umap"] = "tsne"
+    feature_maps: tuple[str, ...] = ()
+
+
 class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage of kind ``train`` or ``distill`` does."""
 
@@ -115,6 +124,8 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     no_decay: bool = False
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
+    track: tuple[Program, ...] = ()
+    draw: Draw | None = None
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool
@@ -130,6 +141,7 @@ class WeightsSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     classifier: Literal["kept", "new"]
     mean: list[float] | None = None
     std: list[float] | None = None
+    draw: Draw | None = None
     precision: Precision
 
 
