@@ -15,13 +15,14 @@ results/<run>/
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kd.errors import RunError, did_you_mean
 from kd.files import sha256_file
+from kd.rundir.artefacts import damaged_files, is_result
 from kd.rundir.bounded_json import read_object as read_object
 
 # Files of a stage folder by their names in it: jobs write them on scratch under these names too.
@@ -164,18 +165,14 @@ class StageFolder:
         return JobKey(self.path.parent.name, None if self.path.name == SINGLE else int(seed))
 
     def read_result(self) -> dict[str, Any] | None:
-        """Return result.json, or None when the job is not done."""
-        return read_object(self.result)
+        """Return result.json, or None when the job is not done: there is none, or not one to be trusted."""
+        result = read_object(self.result)
+        return result if result is not None and is_result(result) else None
 
     def damaged_artefacts(self, digest_of: Callable[[Path], str] = sha256_file) -> list[str]:
         """Return the artefacts named in result.json that are missing or whose bytes changed."""
         result = self.read_result() or {}
-        files: Mapping[str, str] = result.get("files", {})
-        return [
-            name
-            for name, digest in files.items()
-            if not (self.path / name).is_file() or digest_of(self.path / name) != digest
-        ]
+        return damaged_files(self.path, result.get("files", {}), digest_of)
 
 
 @dataclass(frozen=True, slots=True)

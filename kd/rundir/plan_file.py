@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from kd.errors import RunError
 from kd.rundir.bounded_json import read_bounded_json, read_object
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.names import PlainName, SeedNumber
 from kd.rundir.stage_spec import JobReference, Needs
 
 FORMAT = 1
@@ -19,10 +20,10 @@ REPORT = "report"  # the kind that runs after all others, whatever became of the
 class PlannedEntry(Struct, frozen=True, kw_only=True):
     """One job. ``parents`` maps a reference (``teacher``) to the job it means."""
 
-    stage: str
-    seed: int | None
-    kind: str
-    role: str | None
+    stage: PlainName
+    seed: SeedNumber | None
+    kind: PlainName
+    role: PlainName | None
     fingerprint: str
     parents: dict[str, JobReference]
     resources: Needs
@@ -42,10 +43,10 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     """The whole of plan.json. ``jobs`` stand in an order in which every parent comes before its children."""
 
     format: int
-    pipeline: str
+    pipeline: PlainName
     about: str = ""
-    seeds: list[int]
-    comparisons: dict[str, list[str]] = field(default_factory=dict)
+    seeds: list[SeedNumber]
+    comparisons: dict[PlainName, list[PlainName]] = field(default_factory=dict)
     jobs: list[PlannedEntry]
     run: str = ""
     created: float = 0.0  # a Unix time

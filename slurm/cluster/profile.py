@@ -55,7 +55,9 @@ class Profile(Part):
     cpu_partition: Name | None = Field(None, description="Where jobs without a GPU go; default: the first partition")
     account: Name | None = None
     qos: Name | None = None
-    sbatch: dict[str, str | int | bool] = Field({}, description="Further sbatch options, by their long names")
+    sbatch: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Line | int | bool] = Field(
+        {}, description="Further sbatch options, by their long names"
+    )
     omit: list[Literal["memory", "cpus"]] = Field([], description="Requests that this site rejects")
     module_init: Line | None = Field(None, description="File to source where batch scripts know no 'module'")
     modules: list[Line] = []

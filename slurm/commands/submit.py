@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.errors import RunError, SpecError, did_you_mean, run_command
+from kd.errors import RunError, SpecError, did_you_mean, run_command, shown
 from kd.files import deny_others_to_write
 from kd.jobfile.graph import data_of
 from kd.jobfile.load import load_pipeline
@@ -19,6 +19,7 @@ from kd.jobfile.plan import Plan, plan_pipeline
 from kd.jobfile.quantities import parse_seeds
 from kd.jobfile.shorthand import matching
 from kd.rundir.folders import JobKey, RunFolder, results_folder
+from kd.rundir.ownership import require_own
 from slurm.cluster.profile import load_profile
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.order import Order
@@ -74,6 +75,7 @@ def _seed_list(text: str) -> list[int]:
 
 def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     order = _order(options)
+    require_own(order.run)
     if options.dry_run or options.check:
         return _show(order, options)
     deny_others_to_write()
@@ -120,6 +122,8 @@ def _order(options: argparse.Namespace) -> Order:
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")
     if options.mail:
+        if not options.mail.isprintable():
+            raise SpecError([f"--mail {shown(options.mail)}: an address is one line of printable characters"])
         profile = profile.model_copy(update={"mail": options.mail})
     if executor.is_cluster:
         plan = in_slots(plan, profile)

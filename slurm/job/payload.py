@@ -25,6 +25,7 @@ from kd.errors import ClusterError, RunError, UserError
 from kd.files import deny_others_to_write, write_json
 from kd.rundir.folders import StageFolder, read_object
 from kd.rundir.journal import Journal
+from kd.rundir.ownership import linked_entry
 from slurm.job.attempt_log import attempt_log
 from slurm.job.claim import Claim, Superseded, claim_stage
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
@@ -68,6 +69,8 @@ class StageJob:
         folder = StageFolder(Path(self.folder))
         if not folder.path.is_dir():
             raise RunError(f"{folder.path}: no such stage folder; was the run moved or removed?")
+        if linked := linked_entry(folder.path):
+            raise RunError(f"{linked}: a link, which this job would write through; remove it and run kd-submit again")
         if around.on_slurm:
             set_thread_counts(os.environ)
         job = job_identity(os.environ) if around.on_slurm else JobIdentity()

@@ -57,12 +57,13 @@ def run_local(
     """Run the pending jobs of a plan in processes of this machine, ``workers`` at a time, parents first."""
     scheduler = _Scheduler(plan, run, set(pending), Outcome(done=set(done)), workers, report)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # kd-cancel asks like Ctrl-C does
-    try:
-        scheduler.loop()
-    except KeyboardInterrupt:
-        scheduler.outcome.interrupted = True
-        scheduler.stop()
-        report("interrupted; the same command continues the run")
+    with open(run.journal, "rb"):  # by this kd-cancel knows that the process is this run's, and ends no other
+        try:
+            scheduler.loop()
+        except KeyboardInterrupt:
+            scheduler.outcome.interrupted = True
+            scheduler.stop()
+            report("interrupted; the same command continues the run")
     return scheduler.outcome
 
 

@@ -6,7 +6,6 @@ for the script.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 import sys
@@ -21,11 +20,13 @@ from kd.errors import ClusterError
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.names import folder_tag
 from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.choose_partition import gpu_options
+from slurm.submission.code_checks import ownership_lines
 
 if TYPE_CHECKING:
     from slurm.cluster.partitions_and_nodes import LiveState
@@ -171,7 +172,7 @@ def _pairs_up(
 
 def run_tag(run: RunFolder) -> str:
     """Return the start of the comment of every job of a run, unlike that of any other run of any user."""
-    return f"kd:{hashlib.sha256(str(run.path).encode()).hexdigest()[:12]}"
+    return f"kd:{folder_tag(run.path)}"
 
 
 def _request(
@@ -220,7 +221,7 @@ def _parameters(
         "array_parallelism": profile.parallel or len(jobs),
         "mail_user": profile.mail,
         "mail_type": profile.mail and ("END,FAIL" if jobs[0].waits_for_all_ended else "FAIL"),
-        "setup": [*ownership_lines(run.submitted(jobs[0].key.stage)), *setup_lines(run, profile)],
+        "setup": [*ownership_lines(run, run.submitted(jobs[0].key.stage)), *setup_lines(run, profile)],
         "srun_args": ["--kill-on-bad-exit=1"],
         "additional_parameters": {**further, **profile.sbatch},
     }
@@ -236,16 +237,6 @@ def _gpu_parameters(needs: Needs, profile: Profile, *, further: dict[str, Any]) 
     return {name.replace("-", "_"): value for name, value in options.items()}
 
 
-def ownership_lines(folder: Path) -> list[str]:
-    """Return the shell lines that end the job when others could have changed the pickles it is about to load."""
-    name = shlex.quote(str(folder))
-    return [
-        f'if [ ! -O {name} ] || [ -n "$(find {name} -maxdepth 0 -perm /022)" ]; then',
-        "    echo 'kd: the folder of this job is not ours alone; refusing to load anything from it' >&2; exit 1",
-        "fi",
-    ]
-
-
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     """Return the shell lines before srun: stop at a failure, load modules, activate, point at the frozen code."""
     lines = ["set -e"]
@@ -255,7 +246,7 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     if profile.venv:
         lines.append(f"source {_with_variables(profile.venv)}/bin/activate")
     lines += [f"export {name}={_with_variables(value)}" for name, value in profile.environment.items()]
-    lines.append(f"export PYTHONPATH={shlex.quote(str(run.code))}")
+    lines.append(f"export PYTHONPATH={shlex.quote(str(run.code))} PYTHONSAFEPATH=1")
     # Slurm 22.05 and 23.02: srun does not take over --cpus-per-task from sbatch.
     lines.append("export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}")
     return lines
@@ -263,5 +254,5 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
 
 def _with_variables(text: str) -> str:
     """Quote text for the shell, leaving only ``$NAME`` and ``${NAME}`` to be expanded."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`").replace("$(", "\\$(")
-    return f'"{escaped}"'
+    escaped = re.sub(r'["\\`]', r"\\\g<0>", text)
+    return '"' + re.sub(r"\$(?![A-Za-z_]\w*|\{[A-Za-z_]\w*\})", r"\\$", escaped, flags=re.ASCII) + '"'

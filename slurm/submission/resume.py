@@ -101,7 +101,7 @@ def find_starting_point(
         live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
         borrowed=tuple(borrowed),
         damaged=damaged,
-        attempt=1 + sum(line["event"] == "intent" for line in Journal(run.journal).lines()),
+        attempt=1 + Journal(run.journal).attempts(),
     )
 
 

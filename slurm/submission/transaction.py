@@ -16,6 +16,7 @@ from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from slurm.cluster import slurm_commands
 from slurm.submission import submitit_calls
+from slurm.submission.code_checks import pin_code
 from slurm.submission.fault_points import fault_point
 from slurm.submission.request import Request, run_tag
 from slurm.submission.slurm_executor import SlurmExecutor
@@ -34,6 +35,7 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
             journal.intend(request.token, [job.key for job in request.jobs])
             fault_point("after-intent", request.name)
             _own_folder(run.submitted(request.stage))
+            pin_code(run, [run.submitted(request.stage)])
             sent = submitit_calls.send(request, run, ids)
             fault_point("after-sbatch", request.name)
             journal.submitted(request.token, SlurmExecutor.name, sent)
@@ -58,7 +60,7 @@ def cancel_orphans(run: RunFolder) -> list[str]:
     older submission that Slurm accepted late, after its sbatch had given up.
     """
     journal = Journal(run.journal)
-    if not any(line["event"] == "intent" for line in journal.lines()):
+    if not journal.attempts():
         return []
     orphans = sorted(_queued(run) - journal.known_ids())
     if orphans:

@@ -66,7 +66,7 @@ def test_artefacts_that_are_missing_or_changed_are_named(tmp_path: Path) -> None
     for name in ("whole", "changed"):
         (tmp_path / name).write_text(name)
     digests = {name: sha256_file(tmp_path / name) for name in ("whole", "changed")}
-    write_json(folder.result, {"files": {**digests, "missing": "0"}})
+    write_json(folder.result, {"fingerprint": "f", "files": {**digests, "missing": "0" * 64}})
     (tmp_path / "changed").write_text("other")
     assert sorted(folder.damaged_artefacts()) == ["changed", "missing"]
 

@@ -158,7 +158,20 @@ def test_requests_of_two_runs_carry_different_comments() -> None:
     assert first[0].parameters["comment"] == first[0].token
 
 
-HOSTILE = ["a b", "x'y", 'x"y', "$(touch pwned)", "`touch pwned`", "; touch pwned", "ü", "a\\b", "$((1+1))", "a;b&c|d"]
+HOSTILE = [
+    "a b",
+    "x'y",
+    'x"y',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned",
+    "ü",
+    "a\\b",
+    "$((1+1))",
+    "a;b&c|d",
+    "$[a[$(touch pwned)]]",
+]
+HOSTILE += ["$[a[\\$(touch pwned)]]", "${X:-$(touch pwned)}", "${PATH@P}", '\\\\"; touch pwned', "$"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
