@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kd.errors import printable
 from kd.report.formatting import METRICS, count, listed, mean_sd
 from kd.report.report_value import Family, Report, read_report
 from kd.rundir.folders import JobKey, RunFolder
@@ -24,10 +25,10 @@ def print_report(report: Report, console: Console | None = None) -> None:
     for pipeline, family in report.items():
         console.print(_table(pipeline, family))
         for comparison in family.comparisons:
-            console.print(Text(comparison.verdict))
+            console.print(Text(printable(comparison.verdict)))
         for missing in family.missing:
             job = JobKey(missing.stage, missing.seed).words
-            console.print(Text(f"missing: {job}: {missing.state}: {missing.reason}", "yellow"))
+            console.print(Text(printable(f"missing: {job}: {missing.state}: {missing.reason}"), "yellow"))
 
 
 def _table(pipeline: str, family: Family) -> Table:
@@ -41,8 +42,8 @@ def _table(pipeline: str, family: Family) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name, stage in family.stages.items():
         table.add_row(
-            Text(name),
-            Text(stage.model or ""),
+            Text(printable(name)),
+            Text(printable(stage.model or "")),
             count(stage.parameters),
             f"{stage.n}/{stage.planned}",
             Text(mean_sd(stage.mean, stage.sd), "bold"),

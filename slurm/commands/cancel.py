@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kd.errors import run_command
+from kd.errors import printable, run_command
 from kd.rundir.folders import JobKey, RunFolder, find_run, results_folder
 from kd.rundir.job_state import AGAIN, BY_KD_CANCEL
 from kd.rundir.journal import Journal, Submission
@@ -37,7 +37,7 @@ def _cancel(options: argparse.Namespace) -> int:
     jobs = read_plan(run)
     chosen = with_descendants(jobs, select(jobs, options.stages)) if options.stages else {job.key for job in jobs}
     for line in cancel(run, jobs, chosen):
-        print(line)
+        print(printable(line))
     return 0
 
 

@@ -11,17 +11,19 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.errors import RunError, SpecError, did_you_mean, run_command, shown
+from kd.errors import RunError, SpecError, did_you_mean, printable, run_command, shown
 from kd.files import deny_others_to_write
 from kd.jobfile.graph import data_of
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, plan_pipeline
 from kd.jobfile.quantities import parse_seeds
 from kd.jobfile.shorthand import matching
+from kd.rundir.borrowed_file import write_pins
 from kd.rundir.folders import JobKey, RunFolder, results_folder
 from kd.rundir.ownership import require_own
 from slurm.cluster.profile import load_profile
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
+from slurm.submission.lenders import trusted
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
 from slurm.submission.plan_difference import changed_jobs, refuse_other_plan
@@ -62,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", action="store_true", help="ask Slurm whether it would accept each script")
     parser.add_argument("--resume", action="store_true", help="continue the run (the default when it exists)")
     parser.add_argument("--again", action="store_true", help="set finished stages aside and train them again")
+    parser.add_argument(
+        "--reuse-from", metavar="USER|GROUP", action="append", default=[], help="take over their finished jobs too"
+    )
     parser.add_argument("--follow", action="store_true", help="watch the run until it ends")
     return parser
 
@@ -87,14 +92,15 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
             _set_aside(order)
         else:
             refuse_other_plan(order.run, order.plan)
+        reuse = None if options.again else order.reuse_from
         start = find_starting_point(
-            order.run, order.plan, order.profile, order.chosen, executor=order.executor, reuse=not options.again
+            order.run, order.plan, order.profile, order.chosen, executor=order.executor, reuse=reuse
         )
         _link(order.run, start)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
         for line in start.lines():
-            print(line)
+            print(printable(line))
         code = order.executor.send(order, start, _report if order.executor.is_cluster else _report_with_time)
     if order.executor.is_cluster:
         print(order.run.path)
@@ -137,6 +143,7 @@ def _order(options: argparse.Namespace) -> Order:
         profile=profile,
         chosen=_chosen(plan, options.only),
         workers=options.jobs,
+        reuse_from=trusted(options.reuse_from),
     )
 
 
@@ -205,14 +212,15 @@ def _link(run: RunFolder, start: StartingPoint) -> None:
         unlink_stale(run, key)
     for found in start.borrowed:
         link(run, found)
+    write_pins(run, {found.key: found.pin for found in start.borrowed})
 
 
 def _report(text: str) -> None:
-    print(text)
+    print(printable(text))
 
 
 def _report_with_time(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {printable(text)}", flush=True)
 
 
 def _print_results(run: RunFolder) -> None:

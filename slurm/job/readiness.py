@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kd.errors import RunError
+from kd.rundir.borrowed_file import changed_since_pinned
 from kd.rundir.folders import JobKey, StageFolder, read_object
 from slurm.job.claim import Claim
 
@@ -71,5 +72,7 @@ def _require_finished(name: str, parent: StageFolder, fingerprint: str, pauses: 
         failure = read_object(parent.failure)
         why = f"it failed: {failure['message']}" if failure else f"{parent.result} does not exist"
         raise RunError(f"{name} has not finished: {why}")
+    if fault := changed_since_pinned(parent):
+        raise RunError(f"{name}: {fault}; submit the run again")
     if result.get("fingerprint") != fingerprint:
         raise RunError(f"{name} holds the result of another spec; submit the run again")

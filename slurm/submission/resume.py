@@ -13,6 +13,7 @@ from filelock import SoftFileLock, Timeout
 
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
+from kd.rundir.borrowed_file import changed_since_pinned, read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from slurm.cluster import slurm_commands
@@ -20,7 +21,8 @@ from slurm.cluster.profile import Profile
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS, Executor
-from slurm.submission.reuse import Borrowed, find_lenders
+from slurm.submission.lenders import Trusted, owner_words
+from slurm.submission.reuse import Borrowed, Lending, find_lenders
 from slurm.submission.transaction import cancel_orphans
 
 
@@ -34,9 +36,11 @@ class StartingPoint:
     borrowed: tuple[Borrowed, ...]  # other runs have these, or are about to
     damaged: Mapping[JobKey, tuple[str, ...]]  # finished once, but these artefacts no longer verify
     attempt: int
+    notes: tuple[str, ...] = ()  # on runs that could have lent jobs and were left out
 
     def lines(self) -> Iterator[str]:
         """Return what was found, a line each."""
+        yield from self.notes
         taken = {found.key for found in self.borrowed}
         if own := [key for key in self.finished if key not in taken]:
             yield f"done already: {_listed(own)}"
@@ -44,7 +48,7 @@ class StartingPoint:
             yield f"waiting or running already: {_listed(own)}"
         for found in self.borrowed:
             how = f"which trains it as job {found.job_id}" if found.job_id else "which finished it"
-            yield f"{found.key}: taken from run {found.lender.name}, {how}"
+            yield f"{found.key}: taken from run {found.lender.name}{owner_words(found.pin.user)}, {how}"
         for key, names in self.damaged.items():
             yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
         if not self.pending:
@@ -72,11 +76,11 @@ def find_starting_point(
     chosen: Collection[JobKey],
     *,
     executor: Executor,
-    reuse: bool,
+    reuse: Trusted | None,
 ) -> StartingPoint:
     """Read the run's files, ask the schedulers, cancel what can never run, and return what is left to submit.
 
-    With ``reuse``, jobs that other runs have finished are taken over; where the executor queues jobs, also those that
+    With ``reuse``, jobs that runs of those users have finished are taken over; where the executor queues jobs, also those that
     wait or run there.
     """
     cancel_orphans(run)
@@ -88,9 +92,9 @@ def find_starting_point(
     alive = {key: state for key, state in states.items() if _is_own(state) and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = [key for key in chosen if key not in finished and key not in healthy]
-    lenders = find_lenders(run, plan, lacking, profile, digests) if reuse else []
+    lending = find_lenders(run, plan, lacking, profile, digests, reuse) if reuse else Lending()
     digests.save()
-    borrowed = [found for found in lenders if executor.is_cluster or not found.job_id]
+    borrowed = [found for found in lending.found if executor.is_cluster or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
     pending = _pending(plan, chosen, {*finished, *lent}, alive)
@@ -102,6 +106,7 @@ def find_starting_point(
         borrowed=tuple(borrowed),
         damaged=damaged,
         attempt=1 + Journal(run.journal).attempts(),
+        notes=lending.notes,
     )
 
 
@@ -150,6 +155,7 @@ def _finished(
     """
     finished: list[JobKey] = []
     damaged: dict[JobKey, tuple[str, ...]] = {}
+    pins = read_pins(run)
     for job in plan.jobs:
         folder = run.stage(job.key)
         result = folder.read_result()
@@ -158,7 +164,9 @@ def _finished(
         state = states.get(job.key)
         if state is not None and state.anew and (result.get("job") or {}).get("job_id") != state.job_id:
             continue
-        if bad := folder.damaged_artefacts(digests):
+        if changed_since_pinned(folder, pins):
+            damaged[job.key] = ("the lender's result.json",)
+        elif bad := folder.damaged_artefacts(digests):
             damaged[job.key] = tuple(bad)
         else:
             finished.append(job.key)

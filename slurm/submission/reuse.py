@@ -2,12 +2,14 @@
 
 A job is the same when its fingerprint is: everything that changes the result, and nothing else. The store is the
 results folder itself: every run's plan.json names its fingerprints. A taken-over job is a link to the other run's stage
-folder, so its result, progress and checksums are read where they are, and exist once.
+folder, so its result, progress and checksums are read where they are, and exist once. Whose runs may lend is in
+slurm/submission/lenders.py. A run that cannot be read is skipped with a line: it must not stop others.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +19,14 @@ from filelock import SoftFileLock, Timeout
 
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object, runs_in, submission_lock
+from kd.rundir.borrowed_file import Pin, pin_of
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, submission_lock
+from kd.rundir.plan_file import read_plan
 from slurm.cluster.profile import Profile
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS
+from slurm.submission.lenders import Trusted, other_runs, owner_of_run, owner_words, require_lendable
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
@@ -34,6 +39,15 @@ class Borrowed:
     lender: RunFolder
     folder: Path
     job_id: str | None
+    pin: Pin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lending:
+    """What other runs offer; ``notes``: a line for each run that could have been of use and was left out."""
+
+    found: tuple[Borrowed, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -41,6 +55,10 @@ def store_locked(results: Path) -> Iterator[None]:
     """Hold the results folder while jobs are compared and submitted, so that two runs never train one thing at once."""
     results.mkdir(parents=True, exist_ok=True)
     lock = submission_lock(results)
+    if lock.is_symlink() or (lock.exists() and lock.lstat().st_uid != os.geteuid()):
+        print(f"{lock} is not yours, and no lock: submitting without one", file=sys.stderr)
+        yield
+        return
     try:
         with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
             yield
@@ -51,24 +69,59 @@ def store_locked(results: Path) -> Iterator[None]:
 
 
 def find_lenders(
-    run: RunFolder, plan: Plan, wanted: Collection[JobKey], profile: Profile, digests: RememberedDigests
-) -> list[Borrowed]:
-    """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
+    run: RunFolder,
+    plan: Plan,
+    wanted: Collection[JobKey],
+    profile: Profile,
+    digests: RememberedDigests,
+    trusted: Trusted,
+) -> Lending:
+    """Return the wanted jobs that trusted runs beside this one have finished (verified), or have queued or running."""
     fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
     found: dict[JobKey, Borrowed] = {}
-    for lender in _other_runs(run):
-        offered = _offers(lender, fingerprints, found)
-        alive = _alive(lender, profile) if any(not folder.result.is_file() for folder in offered.values()) else {}
-        for key, folder in offered.items():
-            if folder.result.is_file():
-                job_id = None
-                usable = not folder.damaged_artefacts(digests)
-            else:
-                job_id = alive.get(folder.path)
-                usable = job_id is not None
-            if usable:
-                found[key] = Borrowed(key=key, lender=lender, folder=folder.path, job_id=job_id)
-    return list(found.values())
+    notes: list[str] = []
+    for lender in other_runs(run):
+        if not fingerprints:
+            break
+        try:
+            owner = owner_of_run(lender)
+            offered = _offers(lender, fingerprints, found)
+            if offered and not trusted.has(owner):
+                notes += _not_trusted(lender, owner, offered)
+                continue
+            found |= _usable(lender, owner, offered, profile, digests)
+        except (RunError, OSError, ValueError) as error:
+            notes.append(f"skipped run {lender.name}: {error}")
+    return Lending(found=tuple(found.values()), notes=tuple(notes))
+
+
+def _not_trusted(lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFolder]) -> list[str]:
+    done = sum(folder.result.is_file() for folder in offered.values())
+    name = owner_words(owner).removeprefix(" of ")
+    line = f"run {lender.name} of {name} has done {done} of these jobs; --reuse-from {name} takes them over"
+    return [line] if done else []
+
+
+def _usable(
+    lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFolder], profile: Profile, digests: RememberedDigests
+) -> dict[JobKey, Borrowed]:
+    """Return the offered jobs that are done and whole, and of this user's own runs those that wait or run."""
+    own = owner == os.geteuid()
+    ask = own and any(not folder.result.is_file() for folder in offered.values())
+    alive = _alive(lender, profile) if ask else {}
+    found = {}
+    for key, folder in offered.items():
+        job_id = None
+        if folder.result.is_file():
+            require_lendable(lender, folder, owner)
+            usable = folder.read_result() is not None and not folder.damaged_artefacts(digests)
+        else:
+            job_id = alive.get(folder.path)
+            usable = job_id is not None
+        if usable:
+            pin = pin_of(lender, folder)
+            found[key] = Borrowed(key=key, lender=lender, folder=folder.path, job_id=job_id, pin=pin)
+    return found
 
 
 def link(run: RunFolder, borrowed: Borrowed) -> None:
@@ -90,22 +143,23 @@ def unlink_stale(run: RunFolder, key: JobKey) -> None:
         path.unlink()
 
 
-def _other_runs(run: RunFolder) -> list[RunFolder]:
-    return [other for other in runs_in(run.path.parent) if other.path != run.path]
-
-
 def _offers(
     lender: RunFolder, fingerprints: Mapping[str, JobKey], found: Mapping[JobKey, Borrowed]
 ) -> dict[JobKey, StageFolder]:
-    """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer."""
+    """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer.
+
+    Raises RunError when its plan cannot be read.
+    """
     offered: dict[JobKey, StageFolder] = {}
-    for job in (read_object(lender.plan) or {"jobs": []})["jobs"]:
-        key = fingerprints.get(job["fingerprint"])
-        folder = lender.stage(JobKey(job["stage"], job["seed"]))
-        if key is None or key in found or folder.path.is_symlink():
+    for job in read_plan(lender).jobs:
+        key = fingerprints.get(job.fingerprint)
+        if key is None or key in found:
+            continue
+        folder = lender.stage(job.key)
+        if folder.path.is_symlink():
             continue
         result = folder.read_result()
-        if result is None or result.get("fingerprint") == job["fingerprint"]:
+        if result is None or result["fingerprint"] == job.fingerprint:
             offered[key] = folder
     return offered
 

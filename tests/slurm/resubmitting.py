@@ -20,7 +20,7 @@ def starting_point(made: MadeRun, chosen: Collection[JobKey] | None = None) -> S
     everything = [job.key for job in made.plan.jobs]
     cluster = EXECUTORS["slurm"]
     return find_starting_point(
-        made.run, made.plan, PROFILE, everything if chosen is None else chosen, executor=cluster, reuse=False
+        made.run, made.plan, PROFILE, everything if chosen is None else chosen, executor=cluster, reuse=None
     )
 
 
