@@ -43,7 +43,7 @@ def damaged_files(folder: Path, files: Mapping[str, str], digest_of: Callable[[P
 
 
 def is_own_file(folder: Path, name: str) -> bool:
-    """Return whether a folder has a regular file of that name that no link on the way leads to, and no giant hole is."""
+    """Return whether a folder has a regular file of that name reached without a link, and no giant hole."""
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or parts[0] == "/":
         return False

@@ -40,7 +40,8 @@ def pin_of(lender: RunFolder, folder: StageFolder) -> Pin:
 
 def write_pins(run: RunFolder, pins: Mapping[JobKey, Pin]) -> None:
     """Add jobs that have just been taken over; those that are links no more are forgotten."""
-    kept = {name: pin for name, pin in read_pins(run).items() if run.path.joinpath("stages", *_parts(name)).is_symlink()}
+    before = read_pins(run).items()
+    kept = {name: pin for name, pin in before if run.stages.joinpath(*_parts(name)).is_symlink()}
     named = {**kept, **{str(key): pin for key, pin in pins.items()}}
     if named or run.borrowed.is_file():
         write_json(run.borrowed, msgspec.to_builtins(named))

@@ -30,14 +30,14 @@ class _Line(Struct, frozen=True, kw_only=True, tag_field="event"):
     folder: str = ""
 
 
-class Intent(_Line, tag="intent"):
+class Intent(_Line, frozen=True, kw_only=True, tag="intent"):
     """What is about to be sent."""
 
     token: Token
     jobs: list[JobName]
 
 
-class Submitted(_Line, tag="submitted"):
+class Submitted(_Line, frozen=True, kw_only=True, tag="submitted"):
     """What was sent; ``processes`` of this machine by their id."""
 
     token: Token
@@ -46,26 +46,26 @@ class Submitted(_Line, tag="submitted"):
     processes: dict[JobId, Process | None] | None = None
 
 
-class Settled(_Line, tag="settled"):
+class Settled(_Line, frozen=True, kw_only=True, tag="settled"):
     """A token under which nothing is left."""
 
     token: Token
 
 
-class Released(_Line, tag="released"):
+class Released(_Line, frozen=True, kw_only=True, tag="released"):
     """Held jobs that may run."""
 
     ids: list[JobId]
 
 
-class Withdrawn(_Line, tag="withdrawn"):
+class Withdrawn(_Line, frozen=True, kw_only=True, tag="withdrawn"):
     """Jobs that were cancelled, and why."""
 
     ids: list[JobId]
     why: str
 
 
-class Scheduling(_Line, tag="scheduler"):
+class Scheduling(_Line, frozen=True, kw_only=True, tag="scheduler"):
     """The process that runs the job graph."""
 
     process: Process

@@ -1,8 +1,8 @@
-"""Whose a folder is: whether anybody else could exchange what lies in it, as OpenSSH's StrictModes asks of its files.
+"""Whose a folder is: whether anybody else could exchange what lies in it (as OpenSSH's StrictModes asks of its files).
 
-Jobs unpickle and import from a run folder, so what lies there runs as its user. The folder, everything above it and what
-is loaded from it must therefore be this user's or root's, and nobody else may write to it. A folder above may be open
-to all where it has the sticky bit, as /tmp has: others cannot rename or remove there what is not theirs.
+Jobs unpickle and import from a run folder, so what lies there runs as its user. The folder, everything above it and
+what is loaded from it must therefore be this user's or root's, and nobody else may write to it. A folder above may be
+open to all where it has the sticky bit, as /tmp has: others cannot rename or remove there what is not theirs.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from typing import Any
 
 from kd.errors import RunError
 from kd.rundir.borrowed_file import changed_since_pinned
-from kd.rundir.folders import JobKey, StageFolder, read_object
+from kd.rundir.failure import read_failure
+from kd.rundir.folders import JobKey, StageFolder
 from slurm.job.claim import Claim
 
 
@@ -69,8 +70,8 @@ def _require_finished(name: str, parent: StageFolder, fingerprint: str, pauses: 
         time.sleep(pause)
         result = parent.read_result()
     if result is None:
-        failure = read_object(parent.failure)
-        why = f"it failed: {failure['message']}" if failure else f"{parent.result} does not exist"
+        failure = read_failure(parent)
+        why = f"it failed: {failure.reason}" if failure else f"{parent.result} does not exist"
         raise RunError(f"{name} has not finished: {why}")
     if fault := changed_since_pinned(parent):
         raise RunError(f"{name}: {fault}; submit the run again")

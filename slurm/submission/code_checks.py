@@ -1,4 +1,4 @@
-"""What a job proves before it loads anything: that only its user could write to it, and that the code is the submitted one.
+"""What a job proves before it loads anything: only its user could write to it, and the code is the submitted one.
 
 The checks are shell lines of the batch script, which Slurm keeps where nobody can change it.
 """

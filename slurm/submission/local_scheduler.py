@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kd.jobfile.plan import Plan, PlannedJob
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.failure import read_failure
+from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
+from kd.rundir.progress import read_progress
 from slurm.submission import submitit_calls
 from slurm.submission.local_executor import LocalExecutor
 from slurm.submission.submitit_calls import LocalProcess
@@ -187,12 +189,11 @@ class _Scheduler:
         if time.monotonic() - entry.reported < PROGRESS_SECONDS:
             return
         entry.reported = time.monotonic()
-        progress = read_object(self.run.stage(key).progress)
-        if progress and progress["epoch"] != entry.epoch:
-            entry.epoch = progress["epoch"]
-            metric = progress.get("metric") or {}
-            value = f", {metric['name']} {metric['value']:.4f}" if metric.get("value") is not None else ""
-            self.report(f"{key}: epoch {progress['epoch']}/{progress['epochs']}{value}")
+        progress = read_progress(self.run.stage(key))
+        if progress and progress.epoch != entry.epoch:
+            entry.epoch = progress.epoch
+            value = f", {progress.metric.name} {progress.metric.value:.4f}" if progress.metric else ""
+            self.report(f"{key}: epoch {progress.epoch}/{progress.epochs}{value}")
 
 
 def _blocker(plan: Plan, job: PlannedJob, outcome: Outcome) -> JobKey | None:
@@ -208,9 +209,9 @@ def _blocker(plan: Plan, job: PlannedJob, outcome: Outcome) -> JobKey | None:
 
 
 def _why(run: RunFolder, key: JobKey) -> str:
-    failure = read_object(run.stage(key).failure)
+    failure = read_failure(run.stage(key))
     if failure is not None:
-        return str(failure["message"])
+        return failure.reason
     return f"it ended without a result; its log: {run.submitted_alone(key)}"
 
 

@@ -8,14 +8,18 @@ from typing import Any
 from kd.errors import RunError, shown
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.plan_file import read_plan
 
 MOST_NAMED = 4
 
 
 def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
-    """Return the jobs that the run folder plans otherwise than this plan does; reports do not count."""
-    stored = read_object(run.plan) or {"jobs": []}
-    before = {JobKey(job["stage"], job["seed"]): job["fingerprint"] for job in stored["jobs"]}
+    """Return the jobs that the run folder plans otherwise than this plan does; reports do not count.
+
+    Raises RunError when its plan cannot be read.
+    """
+    stored = read_plan(run).jobs if run.plan.exists() else []
+    before = {job.key: job.fingerprint for job in stored}
     trained = [job for job in plan.jobs if not job.waits_for_all_ended]
     return [job.key for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint]
 

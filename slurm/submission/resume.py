@@ -80,8 +80,8 @@ def find_starting_point(
 ) -> StartingPoint:
     """Read the run's files, ask the schedulers, cancel what can never run, and return what is left to submit.
 
-    With ``reuse``, jobs that runs of those users have finished are taken over; where the executor queues jobs, also those that
-    wait or run there.
+    With ``reuse``, jobs that runs of those users have finished are taken over; where the executor queues jobs, also
+    those that wait or run in this user's own.
     """
     cancel_orphans(run)
     asked = run.journal.is_file()

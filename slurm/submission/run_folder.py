@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from kd.errors import RunError, shown
@@ -24,7 +25,8 @@ from kd.files import atomic_path, write_json, write_text
 from kd.jobfile.plan import Plan
 from kd.jobfile.schema import NAME_PATTERN
 from kd.jobfile.stage import Pipeline
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.folders import RunFolder
+from kd.rundir.plan_file import read_plan
 from slurm.cluster.profile import Profile
 from slurm.submission.code_checks import pin_code_again
 from slurm.submission.executors import Executor
@@ -85,11 +87,11 @@ def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
     stages = {key.stage for key in planned}
     earlier = [
         job
-        for job in (read_object(run.plan) or {"jobs": []})["jobs"]
-        if job["stage"] in stages and JobKey(job["stage"], job["seed"]) not in planned
+        for job in (read_plan(run).jobs if run.plan.exists() else [])
+        if job.stage in stages and job.key not in planned
     ]
-    seeds = sorted({*plan.seeds, *(job["seed"] for job in earlier if job["seed"] is not None)})
-    return {**value, "seeds": seeds, "jobs": [*earlier, *value["jobs"]]}
+    seeds = sorted({*plan.seeds, *(job.seed for job in earlier if job.seed is not None)})
+    return {**value, "seeds": seeds, "jobs": [*msgspec.to_builtins(earlier), *value["jobs"]]}
 
 
 def provenance(command: Sequence[str]) -> dict[str, Any]:

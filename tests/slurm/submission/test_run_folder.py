@@ -14,8 +14,8 @@ from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder
 from slurm.cluster.profile import Profile
 from slurm.state.planned_jobs import read_plan
-from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission import run_folder
+from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.run_folder import Launch, freeze_code, open_run, provenance, write_run
 from tests.slurm.made_runs import REPORT, plan_of, student, teacher
 
