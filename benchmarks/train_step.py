@@ -109,7 +109,7 @@ def _bare_steps(card: ModelCard, resident: Batch, steps: int, runtime: Runtime, 
     def run() -> None:
         model.train()
         for _ in range(steps):
-            train_step(model, update, objective, resident)
+            train_step(model, update, objective, [resident])
             if teacher:
                 teacher(resident)
         _wait(runtime)

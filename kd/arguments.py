@@ -2,8 +2,8 @@
 
 A public function of the catalogue takes what the code supplies as positional parameters and what a job file may set as
 keyword-only parameters, annotated with these names, ``bool``, ``str``, ``int``, ``float``, ``Literal[...]``,
-``list[...]`` or a union of them with ``|``. The annotations are read as text, so that names and ranges are known
-without importing torch.
+``list[...]``, ``dict[str, ...]``, ``Any`` or a union of them with ``|``. The annotations are read as text, so that
+names and ranges are known without importing torch.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ RANGES: dict[str, Range] = {
     "Fraction": Range(whole=False, at_least=0, at_most=1),
 }
 _PLAIN = {"bool": "true or false", "str": "text"}
+_ANYTHING = "Any"  # of code whose arguments say nothing of their types
 
 
 @cache
@@ -72,6 +73,15 @@ def literal_values(node: ast.expr) -> list[Any] | None:
 def element_of(node: ast.expr) -> ast.expr | None:
     """Return the annotation of the elements of ``list[...]``, or None for another annotation."""
     return node.slice if _is_generic(node, "list") else None  # type: ignore[attr-defined]
+
+
+def value_of(node: ast.expr) -> ast.expr | None:
+    """Return the annotation of the values of ``dict[str, ...]``, or None for another annotation."""
+    if not _is_generic(node, "dict"):
+        return None
+    assert isinstance(node, ast.Subscript)
+    assert isinstance(node.slice, ast.Tuple)
+    return node.slice.elts[1]
 
 
 def argument_fault(annotation: str, value: Any) -> tuple[tuple[int, ...], str] | None:
@@ -110,9 +120,13 @@ def _fits(node: ast.expr, value: Any) -> bool:
         return any(type(value) is type(allowed) and value == allowed for allowed in values)
     if (element := element_of(node)) is not None:
         return isinstance(value, list) and all(_fits(element, item) for item in value)
+    if (inside := value_of(node)) is not None:
+        return isinstance(value, dict) and all(isinstance(key, str) and _fits(inside, value[key]) for key in value)
     name = _name(node)
     if name in RANGES:
         return _in_range(RANGES[name], value)
+    if name == _ANYTHING:
+        return True
     return isinstance(value, bool if name == "bool" else str)
 
 
@@ -127,8 +141,12 @@ def _in_range(allowed: Range, value: Any) -> bool:
     )
 
 
-def _described(node: ast.expr) -> str:
+def described(annotation: str) -> str:
     """Return what an annotation allows, in words."""
+    return _described(parse_annotation(annotation))
+
+
+def _described(node: ast.expr) -> str:
     if len(choices := alternatives(node)) > 1:
         return " or ".join(_described(choice) for choice in choices)
     if is_nothing(node):
@@ -137,8 +155,10 @@ def _described(node: ast.expr) -> str:
         return " or ".join(map(repr, values))
     if (element := element_of(node)) is not None:
         return f"a list (each: {_described(element)})"
+    if (inside := value_of(node)) is not None:
+        return f"a mapping (each value: {_described(inside)})"
     name = _name(node)
-    return _range_described(RANGES[name]) if name in RANGES else _PLAIN[name]
+    return _range_described(RANGES[name]) if name in RANGES else _PLAIN.get(name, "any value")
 
 
 def _range_described(allowed: Range) -> str:
@@ -152,5 +172,7 @@ def _range_described(allowed: Range) -> str:
 
 def _name(node: ast.expr) -> str:
     name = ast.unparse(node)
-    assert name in RANGES or name in _PLAIN, f"no rule for the annotation {name!r}: use the names of kd.arguments"
+    assert name in RANGES or name in _PLAIN or name == _ANYTHING, (
+        f"no rule for the annotation {name!r}: use the names of kd.arguments"
+    )
     return name

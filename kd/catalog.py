@@ -3,21 +3,35 @@
 The catalogue is read from the sources' syntax trees, so that a login node knows every name without importing torch. A
 public function in a module's ``__all__`` *is* an entry: its keyword-only parameters are the arguments of the job file,
 its docstring's first line the summary. Adding one means writing one function.
+
+Models of timm and torchvision are entries too, under names such as ``timm/resnet18`` (see ``kd.library_networks``), and
+so are the user's own, ``mypackage.nets:MyNet`` (see ``kd.user_code``).
 """
 
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, TypeAlias
 
+from kd import user_code
 from kd.arguments import argument_fault, normalised
 from kd.errors import did_you_mean
+from kd.library_networks import (
+    LIBRARIES,
+    SEPARATOR,
+    find_network,
+    installed_version,
+    library_of,
+    names,
+    source_identity,
+    split_name,
+)
+from kd.signatures import REQUIRED, UNSET, Argument
 
 # kind -> the package that holds its entries and the one module of it that does, or None for all of them
 PLACES: Mapping[str, tuple[str, str | None]] = {
@@ -29,29 +43,37 @@ PLACES: Mapping[str, tuple[str, str | None]] = {
     "weighting": ("kd.distill", "weighting"),
     "temperature": ("kd.distill", "temperature"),
 }
-REQUIRED = inspect.Parameter.empty
+# Arguments that every entry of a kind takes, beside its own. They are not in the settings unless they are given.
+SHARED: Mapping[str, Mapping[str, Argument]] = {
+    "model": {
+        "taps": Argument(annotation="dict[str, str]", default=UNSET),
+        "normalisation": Argument(annotation="Literal['data', 'imagenet', 'half', 'own']", default=UNSET),
+    },
+}
+_LIBRARY_MODULE = "kd.models.library"
 
 # where inside the arguments a fault lies (empty: in the whole of them), and what it is
 ArgumentFault: TypeAlias = tuple[tuple[str | int, ...], str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Argument:
-    """One argument of an entry. ``annotation`` is its type as written, ``default`` REQUIRED when there is none."""
-
-    annotation: str
-    default: Any
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One named thing of the catalogue. ``inputs`` are the parameters that the code supplies."""
+    """One named thing of the catalogue. ``inputs`` are the parameters that the code supplies.
+
+    With ``open_ended`` further arguments may be given, which only the code behind it can judge. ``identity`` is what
+    the code *is*, for fingerprints, where it is none of this project's. ``function`` is called with what is ``bound``.
+    """
 
     name: str
     module: str
     summary: str
     inputs: tuple[str, ...]
     arguments: Mapping[str, Argument]
+    open_ended: bool = False
+    identity: str | None = None
+    function: str
+    text: str = ""  # the whole docstring
+    bound: Mapping[str, Any] = field(default_factory=dict)
 
 
 @cache
@@ -65,9 +87,17 @@ def entries(kind: str) -> Mapping[str, Entry]:
     return found
 
 
-@cache
 def find(kind: str, name: str) -> Entry | None:
     """Return one entry, or None. Parses only the module that defines it: a fraction of what ``entries`` costs."""
+    if kind == "model" and (parts := user_code.split_name(name)):
+        return _user_entry(*parts)  # read each time: a user's file may change while this process lives
+    return _find(kind, name)
+
+
+@cache
+def _find(kind: str, name: str) -> Entry | None:
+    if kind == "model" and (parts := split_name(name)):
+        return _library_entry(*parts)
     for module, source in _sources(kind):
         if f"def {name}(" in source and (entry := _read_module(module, source).get(name)):
             return entry
@@ -79,16 +109,30 @@ def load(kind: str, name: str) -> Callable[..., Any]:
     entry = find(kind, name)
     if entry is None:
         raise KeyError(name)
-    function: Callable[..., Any] = getattr(import_module(entry.module), name)
-    return function
+    function: Callable[..., Any] = getattr(import_module(entry.module), entry.function)
+    return partial(function, **entry.bound) if entry.bound else function
+
+
+def unknown(kind: str, name: str) -> str:
+    """Return why there is no entry of this name, with the nearest one, to end an error line."""
+    if kind == "model" and (parts := split_name(name)):
+        return _unknown_network(*parts)
+    if kind == "model" and (parts := user_code.split_name(name)):
+        return _unreadable(*parts)
+    if kind == "model" and (library := library_of(name)):
+        return f"unknown model '{name}' (did you mean '{library}{SEPARATOR}{name}'?)"
+    return f"unknown {kind} '{name}'{did_you_mean(name, list(entries(kind)))}"
 
 
 def check_arguments(entry: Entry, kind: str, given: Mapping[str, Any], own: Sequence[str]) -> Iterator[ArgumentFault]:
     """Yield the faults of the arguments given to an entry. ``own`` keys stand beside them, for did-you-mean."""
+    known = {**entry.arguments, **SHARED.get(kind, {})}
     for key, value in given.items():
-        if key not in entry.arguments:
-            yield (key,), f"{kind} '{entry.name}' takes no '{key}'{did_you_mean(key, [*entry.arguments, *own])}"
-        elif fault := argument_fault(entry.arguments[key].annotation, value):
+        if key not in known and entry.open_ended:
+            continue
+        if key not in known:
+            yield (key,), f"{kind} '{entry.name}' takes no '{key}'{did_you_mean(key, [*known, *own])}"
+        elif fault := argument_fault(known[key].annotation, value):
             inside, message = fault
             yield (key, *inside), f"{key}: {message}"
     for key, argument in entry.arguments.items():
@@ -97,13 +141,85 @@ def check_arguments(entry: Entry, kind: str, given: Mapping[str, Any], own: Sequ
 
 
 def resolve_arguments(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all arguments of an entry: the (checked) given ones, and the defaults of the others."""
+    """Return all arguments of an entry: the (checked) given ones, and the defaults of the others.
+
+    Defaults of code that is not this project's stay with it.
+    """
     entry = find(kind, name)
     assert entry is not None, f"unknown {kind} '{name}'"
-    return {
+    known = {**entry.arguments, **SHARED.get(kind, {})}
+    resolved = {
         key: normalised(argument.annotation, given.get(key, argument.default))
-        for key, argument in entry.arguments.items()
+        for key, argument in known.items()
+        if key in given or argument.default is not UNSET
     }
+    return resolved | {key: value for key, value in given.items() if key not in known}
+
+
+def _library_entry(library: str, network: str) -> Entry | None:
+    """Return the entry of a network of timm or torchvision: arguments of the function here and of its own class."""
+    found = find_network(library, network)
+    if found is None:
+        return None
+    function = LIBRARIES[library].function
+    whole, bound = _library_functions()[function], {"network": network}
+    arguments = {**found.signature.arguments, **whole.arguments}
+    return Entry(
+        name=f"{library}{SEPARATOR}{network}",
+        module=_LIBRARY_MODULE,
+        summary=found.summary,
+        inputs=whole.inputs,
+        arguments={name: argument for name, argument in arguments.items() if name not in bound},
+        open_ended=found.signature.open_ended,
+        identity=source_identity(found),
+        function=function,
+        bound=bound,
+    )
+
+
+def _user_entry(module: str, attribute: str) -> Entry | None:
+    """Return the entry of a model of the user's, or None where it cannot be read."""
+    try:
+        found = user_code.read_model(module, attribute)
+        return Entry(
+            name=f"{module}{user_code.SEPARATOR}{attribute}",
+            module="kd.models.user_model",
+            summary=found.summary,
+            inputs=found.signature.supplied,
+            arguments=found.signature.arguments,
+            open_ended=found.signature.open_ended,
+            identity=user_code.source_identity(found),
+            function="user_model",
+            bound={"module": module, "attribute": attribute},
+        )
+    except user_code.NotReadable:
+        return None
+
+
+def _unreadable(module: str, attribute: str) -> str:
+    try:
+        user_code.source_identity(user_code.read_model(module, attribute))
+    except user_code.NotReadable as reason:
+        return f"model '{module}{user_code.SEPARATOR}{attribute}': {reason}"
+    raise AssertionError(f"{module}:{attribute} can be read")
+
+
+@cache
+def _library_functions() -> Mapping[str, Entry]:
+    """Return what the functions take that build networks of libraries; they are no entries themselves."""
+    package, _, module = _LIBRARY_MODULE.rpartition(".")
+    tree = ast.parse((files(package) / f"{module}.py").read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {node.name: _read_function(node, _LIBRARY_MODULE) for node in functions if not node.name.startswith("_")}
+
+
+def _unknown_network(library: str, network: str) -> str:
+    if installed_version(library) is None:
+        return f"{library} is not installed here, so there is no '{library}{SEPARATOR}{network}'"
+    name, _, tag = network.partition(".")
+    if tag and name in names(library):
+        return f"{library} has no weights '{tag}' of '{name}'; without a tag the default ones are meant"
+    return f"{library} has no network '{network}'{did_you_mean(name, names(library))}"
 
 
 @cache
@@ -148,6 +264,13 @@ def _read_function(node: ast.FunctionDef, module: str) -> Entry:
         )
         for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
     }
-    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    inputs = tuple(argument.arg for argument in node.args.posonlyargs + node.args.args)
-    return Entry(name=node.name, module=module, summary=summary, inputs=inputs, arguments=arguments)
+    text = ast.get_docstring(node) or ""
+    return Entry(
+        name=node.name,
+        module=module,
+        summary=text.partition("\n")[0],
+        text=text,
+        inputs=tuple(argument.arg for argument in node.args.posonlyargs + node.args.args),
+        arguments=arguments,
+        function=node.name,
+    )

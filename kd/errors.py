@@ -6,7 +6,8 @@
         ├── ClusterError     the cluster profile, Slurm itself or a limit of the site
         ├── DataError        a data set is missing, damaged or does not fit the job
         ├── CheckpointError  a checkpoint cannot be used to continue or to teach
-        └── RunError         the run folder is missing, busy or damaged
+        ├── RunError         the run folder is missing, busy or damaged
+        └── MemoryFull       the machine's or a GPU's memory does not hold what the job asks for
 
 Anything else is a bug in kd and keeps its traceback.
 """
@@ -50,6 +51,10 @@ class CheckpointError(UserError):
 
 class RunError(UserError):
     """A run folder is missing, busy or damaged."""
+
+
+class MemoryFull(UserError):
+    """The memory of the machine or of a GPU is full; names what took it and what to lower."""
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:

@@ -5,12 +5,15 @@ Only the module of that kind is imported.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
-from kd.rundir.stage_result import StageResult, write_result
-from kd.rundir.stage_spec import AnySpec, read_spec
+from kd.rundir.folders import StageFolder
+from kd.rundir.stage_result import StageResult, read_result, write_result
+from kd.rundir.stage_spec import AnySpec, Component, SearchSettings, read_spec
 from kd.stages.context import StageContext
+from kd.user_code import allow
 
 
 def stage_module(kind: str) -> ModuleType:
@@ -34,5 +37,18 @@ def run_stage(context: StageContext) -> StageResult:
 
 def run_kind(context: StageContext, spec: AnySpec) -> StageResult | None:
     """Run the module of the kind of ``spec`` and return the result; None in the further processes of a stage."""
+    for name in _models_named(context, spec):
+        allow(name)
     result: StageResult | None = stage_module(spec.kind).run(context, spec)
     return result
+
+
+def _models_named(context: StageContext, spec: AnySpec) -> Iterator[str]:
+    """Yield the names of the models of a stage, of the stage a search is for, and of its parents.
+
+    Those may be of the user's own code, which is imported in jobs alone, and only by these names.
+    """
+    settings = spec.settings.training if isinstance(spec.settings, SearchSettings) else spec.settings
+    results = filter(None, (read_result(StageFolder(folder)) for folder in context.parents.values()))
+    models = [getattr(settings, "model", None), *(result.model for result in results)]
+    yield from (model.name for model in models if isinstance(model, Component))

@@ -15,7 +15,8 @@ from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
-from kd.rundir.folders import RunFolder, results_folder
+from kd.rundir.claim import Claim, Claimant, claim_stage
+from kd.rundir.folders import RunFolder, StageFolder, read_object, results_folder
 from kd.rundir.stage_result import damaged_artefacts, read_result
 
 
@@ -63,23 +64,48 @@ def _chosen(plan: Plan, stage: str, seed: int | None) -> list[PlannedJob]:
 
 
 def _train_one(run: RunFolder, job: PlannedJob) -> None:
-    from kd.run import run_stage
-    from kd.stages.context import in_place
+    """Train a stage, as the only process in its folder. Raises RunError, naming the other one, where there is one."""
+    from kd.stages.context import Interrupted
 
     folder = run.stage(job.key)
-    earlier = read_result(folder)
-    if earlier and earlier.fingerprint == job.fingerprint and not damaged_artefacts(folder, earlier):
-        print(f"{job.key}: done already")
+    if _is_done(folder, job):
         return
     for parent in job.parents.values():
         if read_result(run.stage(parent)) is None:
             raise RunError(f"{job.key} needs {parent}, which is not done: kd-train it first")
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_json(folder.spec, job.spec.to_json())
+    number = 1 + int((read_object(folder.attempt) or {}).get("attempt", 0))
+    with claim_stage(folder, Claimant(), number, job.fingerprint, _log, busy_seconds=0) as claim:
+        if _is_done(folder, job):  # meanwhile, by another process
+            return
+        try:
+            _run(run, job, claim)
+        except Interrupted:
+            claim.require()
+            raise
+
+
+def _is_done(folder: StageFolder, job: PlannedJob) -> bool:
+    earlier = read_result(folder)
+    done = earlier and earlier.fingerprint == job.fingerprint and not damaged_artefacts(folder, earlier)
+    if done:
+        print(f"{job.key}: done already")
+    return bool(done)
+
+
+def _run(run: RunFolder, job: PlannedJob, claim: Claim) -> None:
+    from kd.run import run_stage
+    from kd.stages.context import in_place
+
+    write_json(claim.folder.spec, job.spec.to_json())
     parents = {name: run.stage(parent).path for name, parent in job.parents.items()}
-    result = run_stage(in_place(folder, parents=parents))
+    result = run_stage(in_place(claim.folder, parents=parents, stop_requested=claim.superseded))
     accuracy = result.test_accuracy
     print(f"{job.key}: done" + (f", test accuracy {accuracy:.4f}" if accuracy is not None else ""), flush=True)
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ def test_an_installed_wheel_finds_job_files_and_profiles(tmp_path: Path) -> None
     empty.mkdir()
     shown = _run(installed / "bin" / "kd-submit", "quickstart", "--cluster", "markov", "--dry-run", cwd=empty)
     assert "#SBATCH --partition=markov_gpu" in shown
+    shipped = installed / "share" / "kd"
+    assert (shipped / "jobs" / "schema.json").is_file()
+    assert (shipped / "cluster_env" / "constraints.txt").is_file()
     where = _run(installed / "bin" / "python", "-c", "import kd; print(kd.__file__)", cwd=empty)
     assert Path(where).is_relative_to(installed)
     page = "import kd.report.pages as p; from importlib.resources import files; print(files('kd.report') / 'templates')"

@@ -60,7 +60,7 @@ def ordinary_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Mapping
 def round_weights(weights: Tensor) -> Tensor:
     """Round weights [output channels, ...] to 127 steps on each side of 0, one scale per channel."""
     scale = weights.detach().flatten(1).abs().amax(dim=1).clamp(min=1e-12) / WEIGHT_LEVELS
-    zero = torch.zeros_like(scale, dtype=torch.int32)
+    zero = torch.zeros_like(scale)  # float: torch waits for the device to check the range of an integer one
     rounded: Tensor = torch.fake_quantize_per_channel_affine(weights, scale, zero, 0, -WEIGHT_LEVELS, WEIGHT_LEVELS)
     return rounded
 

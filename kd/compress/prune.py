@@ -18,6 +18,8 @@ from kd.errors import SpecError
 from kd.models.widths import LAYERS, read_widths
 
 PRUNABLE = (nn.Conv2d, nn.Linear)
+# What torch-pruning, or the network afterwards, raises where channels are shuffled or regrouped by their number.
+_LOST = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,20 +53,23 @@ def prune_channels(model: nn.Module, image_CHW: Tensor, *, ratio: float = 0.4) -
         raise SpecError([f"ratio: a fraction of the channels above 0 and below 1 is needed, not {ratio}"])
     classifier, logits = _classifier(model, image_CHW)
     for name in _unknown_layers(model):
+        kind = type(model.get_submodule(name)).__name__
         raise SpecError(
-            [
-                f"layer '{name}' of {type(model).__name__} cannot be pruned: only convolutions, linear "
-                "layers and batch norms can"
-            ]
+            [f"layer '{name}' ({kind}) cannot be pruned: only convolutions, linear layers and batch norms can"]
         )
     prunable = {name: layer for name, layer in model.named_modules() if isinstance(layer, PRUNABLE)}
     del prunable[classifier]
     _refuse_empty(prunable, ratio)
     before, old = Size(parameters=count_parameters(model), flops=count_flops(model, image_CHW)), read_widths(model)
-    _remove_channels(model, image_CHW, ratio, model.get_submodule(classifier))
+    try:
+        _remove_channels(model, image_CHW, ratio, model.get_submodule(classifier))
+        after = Size(parameters=count_parameters(model), flops=count_flops(model, image_CHW))
+        assert _run(model, image_CHW).shape == logits.shape
+    except _LOST as error:
+        raise SpecError(
+            [f"{type(model).__name__} cannot be pruned: torch-pruning does not follow its channels"]
+        ) from error
     new = read_widths(model)
-    after = Size(parameters=count_parameters(model), flops=count_flops(model, image_CHW))
-    assert _run(model, image_CHW).shape == logits.shape
     return Pruning(
         before=before,
         after=after,

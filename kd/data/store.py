@@ -9,28 +9,26 @@ padded and mirrored batch by batch instead; the pixels are the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kd.data.augment import Views, epoch_views
+from kd.data.forecast import PREPARED_BYTES, Images
 
-PaddingMode = Literal["zeros", "reflect"]
-
-# Above this many bytes of padded and mirrored copies they are made batch by batch instead. CIFAR takes
-# 0.5 GB; 224 x 224 images take 0.3 MB each.
-PREPARED_BYTES = 2 << 30
+FILLED_AT_ONCE = 1024  # images: what filling takes beside the images themselves stays a few megabytes
 EVALUATION_BATCH = 512  # images; larger batches gain nothing
 LARGE = 64  # pixels a side above which they would take too much memory
 
 
 class DeviceStore:
-    """Images and labels of one part of a data set on one device.
+    """Images and labels of one part of a data set on one device: those of ``indices``, or all that are given.
 
     ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels), ``flip`` and ``cutout`` (the side in
     pixels of a blank square, arXiv:1708.04552; 0: none) say which views will be asked for. Images come out as
-    [B, C, H, W] of ``dtype``, in channels-last memory unless ``channels_last`` is off.
+    float32 [B, C, H, W], in channels-last memory. Above ``prepared_bytes`` no padded and mirrored copies are kept.
+    Images that are not ``resident`` stay on the host and come to the device batch by batch: the bits are the same, and
+    every batch waits for its copy.
     """
 
     def __init__(
@@ -41,34 +39,33 @@ class DeviceStore:
         mean: Sequence[float],
         std: Sequence[float],
         device: torch.device | str = "cpu",
+        indices: Tensor | None = None,
         padding: int = 0,
         flip: bool = False,
         cutout: int = 0,
-        padding_mode: PaddingMode = "zeros",
-        dtype: torch.dtype = torch.float32,
-        channels_last: bool = True,
         prepared_bytes: int = PREPARED_BYTES,
+        resident: bool = True,
     ) -> None:
-        count, self._channels, self._size, width = images_NCHW.shape
+        _, self._channels, self._size, width = images_NCHW.shape
         assert images_NCHW.dtype == torch.uint8
-        assert (width, len(labels)) == (self._size, count)
-        self.labels = labels.to(device)
+        assert (width, len(labels)) == (self._size, len(images_NCHW))
+        self.labels = (labels if indices is None else labels[indices]).to(device)
         self.padding, self.flip, self.cutout = padding, flip, cutout
-        self._padding_mode: PaddingMode = padding_mode
-        self._dtype, self._channels_last = dtype, channels_last
         # Normalised value = byte * scale + shift, both laid out over an image's [H, W * C]: no broadcasting.
         deviation = torch.tensor(std, dtype=torch.float64)
         self._scale = self._per_pixel(1 / (255 * deviation)).to(device)
         self._shift = self._per_pixel(-torch.tensor(mean, dtype=torch.float64) / deviation).to(device)
 
-        images = images_NCHW.permute(0, 2, 3, 1).contiguous().to(device)  # [N, H, W, C]
-        padded_bytes = count * (self._size + 2 * padding) ** 2 * self._channels
-        self._prepared = padded_bytes * (2 if flip else 1) <= prepared_bytes
-        if self._prepared:
-            images = _pad(images, padding, padding_mode)
-            images = torch.cat([images, images.flip(2)]) if flip else images
-        self._images = images
-        self._count = count
+        self._count = len(self.labels)
+        here = Images(count=self._count, channels=self._channels, size=self._size)
+        self._prepared = resident and here.prepared_bytes(padding=padding, flip=flip) <= prepared_bytes
+        images = images_NCHW.permute(0, 2, 3, 1)  # [N, H, W, C]
+        changed = self._prepared and (padding or flip)
+        home = torch.device(device) if resident else images.device
+        if indices is None and not changed and images.device == home:
+            self._images = images.contiguous()
+        else:
+            self._images = _filled(images, indices, home, *((padding, flip) if self._prepared else (0, False)))
 
     def __len__(self) -> int:
         return self._count
@@ -79,16 +76,25 @@ class DeviceStore:
         drawn = epoch_views(self._count, padding=self.padding, flip=self.flip, seed=seed, view=view, holes_in=holes_in)
         return drawn.to(self.labels.device)
 
+    def free(self) -> None:
+        """Let go of the images; labels and length stay. Nothing can be asked for afterwards."""
+        self._images = self._images[:0]
+
     def batch(self, indices_B: Tensor, views: Views | None = None) -> Tensor:
         """Return normalised images [B, C, H, W]: as they are, or under ``views`` made by this store."""
         indices = indices_B.to(self.labels.device)
         pixels = self._plain_pixels(indices) if views is None else self._viewed_pixels(indices, views)
         # Two roundings, not a fused one: the same bits for any number of threads and any cut into batches.
-        values = pixels.float().mul_(self._scale).add_(self._shift).to(self._dtype)
+        values = pixels.float().mul_(self._scale).add_(self._shift)
         images = values.view(len(indices), self._size, self._size, self._channels).permute(0, 3, 1, 2)
         if views is not None and views.holes is not None:
             images = images.masked_fill_(self._blank(views.holes.index_select(0, indices)), 0)
-        return images if self._channels_last else images.contiguous()
+        return images
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return self._size
 
     @property
     def evaluation_batch(self) -> int:
@@ -112,16 +118,22 @@ class DeviceStore:
         columns = torch.where(flips, 2 * self.padding - columns, columns)
         if self._prepared:
             return self._windows(self._images, indices + self._count * flips, rows, columns)
-        images = self._images.index_select(0, indices)
+        images = self._chosen(indices)
         if self.flip:
             images = torch.where(flips[:, None, None, None], images.flip(2), images)
-        padded = _pad(images, self.padding, self._padding_mode)
+        padded = _pad(images, self.padding)
         return self._windows(padded, torch.arange(len(indices), device=indices.device), rows, columns)
 
     def _plain_pixels(self, indices: Tensor) -> Tensor:
         """Return the bytes [B, H, W * C] of the images as they are."""
-        margin = torch.full_like(indices, self.padding if self._prepared else 0)
-        return self._windows(self._images, indices, margin, margin)
+        if self._prepared:
+            margin = torch.full_like(indices, self.padding)
+            return self._windows(self._images, indices, margin, margin)
+        return self._chosen(indices).flatten(2)
+
+    def _chosen(self, indices: Tensor) -> Tensor:
+        """Return images [B, H, W, C] of a set that is kept as it is, on the device."""
+        return self._images.index_select(0, indices.to(self._images.device)).to(self.labels.device)
 
     def _windows(self, images_MHWC: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the bytes [B, H, W * C] of the windows at (rows, columns) of images ``which``."""
@@ -146,16 +158,30 @@ class DeviceStore:
         return row.expand(self._size, -1).contiguous()
 
 
-def _pad(images_NHWC: Tensor, padding: int, mode: PaddingMode) -> Tensor:
-    """Return the images with ``padding`` more pixels on each side: black, or reflected at the edge."""
+def _filled(images_NHWC: Tensor, indices: Tensor | None, device: torch.device, padding: int, flip: bool) -> Tensor:
+    """Return the images of ``indices``, padded, and their mirror images behind them, on a device.
+
+    Written part by part into the memory where they stay, so that no second copy of the set is ever made.
+    """
+    chosen = torch.arange(len(images_NHWC)) if indices is None else indices
+    count, (_, size, _, channels) = len(chosen), images_NHWC.shape
+    padded = size + 2 * padding
+    make = torch.zeros if padding else torch.empty
+    filled = make((2 * count if flip else count, padded, padded, channels), dtype=torch.uint8, device=device)
+    inside = slice(padding, padding + size)
+    for start in range(0, count, FILLED_AT_ONCE):
+        part = images_NHWC.index_select(0, chosen[start : start + FILLED_AT_ONCE]).to(device)
+        filled[start : start + len(part), inside, inside] = part
+        if flip:
+            filled[count + start : count + start + len(part), inside, inside] = part.flip(2)
+    return filled
+
+
+def _pad(images_NHWC: Tensor, padding: int) -> Tensor:
+    """Return the images with ``padding`` more black pixels on each side."""
     if padding == 0:
         return images_NHWC
     count, size, _, channels = images_NHWC.shape
-    if mode == "reflect":
-        assert padding < size
-        distance = torch.arange(-padding, size + padding, device=images_NHWC.device).abs()
-        mirrored = (size - 1) - ((size - 1) - distance).abs()
-        return images_NHWC.index_select(1, mirrored).index_select(2, mirrored)
     padded = images_NHWC.new_zeros(count, size + 2 * padding, size + 2 * padding, channels)
     padded[:, padding:-padding, padding:-padding] = images_NHWC
     return padded

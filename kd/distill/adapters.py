@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from kd.losses.adapters import BUILDERS
+from kd.losses.builders import BUILDERS
+from kd.train.optimizers import decay_groups
 
 
 def build_adapter(loss: str, seen: Mapping[str, Any], arguments: Mapping[str, Any]) -> nn.Module:
@@ -24,11 +25,9 @@ def build_adapter(loss: str, seen: Mapping[str, Any], arguments: Mapping[str, An
 
 
 def train_beside(optimizer: Optimizer, adapters: nn.Module) -> None:
-    """Let the student's optimizer train adapters too: as it trains the student, scales and offsets without decay."""
-    parameters = list(adapters.parameters())
-    for group in (
-        {"params": [parameter for parameter in parameters if parameter.dim() > 1]},
-        {"params": [parameter for parameter in parameters if parameter.dim() <= 1], "weight_decay": 0.0},
-    ):
-        if group["params"]:
-            optimizer.add_param_group(group)
+    """Let the student's optimizer train adapters too, at its learning rate; their norms and biases do not decay.
+
+    That is so whether or not the student's decay (``kd.train.optimizers.decay_groups``).
+    """
+    for group in decay_groups(adapters):
+        optimizer.add_param_group(group)

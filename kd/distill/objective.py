@@ -18,11 +18,10 @@ from torch import Tensor, nn
 
 from kd.catalog import load
 from kd.distill.adapters import build_adapter
-from kd.distill.ensemble import mixed_label_logits, mixed_logits
 from kd.distill.outputs import Outputs, Teacher
 from kd.errors import SpecError
 from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
-from kd.losses.label_kinds import label_kind
+from kd.losses.mixture import Mixture
 from kd.train.step import Batch, Losses, Mixed
 
 
@@ -100,7 +99,8 @@ class WeightedTerms:
         owners = [term for term in terms if term.needs(*ADAPTER)]
         if owners:
             assert example is not None, "losses with adapters need an example to build them by"
-            seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
+            constants = getattr(teacher, "constants", {})
+            seen = {**self._outputs.dry_run(student, example), **constants, "labels_N": labels_N}
             for term in owners:
                 self.adapters[term.name] = build_adapter(term.name, seen, term.arguments)
             self.adapters.to(example.images.device)
@@ -136,9 +136,7 @@ class WeightedTerms:
             given["adapter"] = self.adapters[term.name]
         scheduled = {"temperature": seen["temperature"]} if self._temperature and term.temperature else {}
         if "teacher_logits_BMC" in seen and term.needs(*TEACHER_LOGITS):
-            temperature = scheduled.get("temperature", term.temperature) or 1.0
-            mix = mixed_label_logits if label_kind(term.inputs) == "multi" else mixed_logits
-            given["teacher_logits_BC"] = mix(seen["teacher_logits_BMC"], seen["teacher_weights_BM"], temperature)
+            given["teacher_logits_BC"] = Mixture(seen["teacher_logits_BMC"], seen["teacher_weights_BM"])
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kd.distill.features import FeatureTaps
+from kd.distill.features import BEFORE, FeatureTaps
 from kd.errors import SpecError
-from kd.losses.inputs import STUDENT, TEACHER, needs_features
+from kd.losses.inputs import STUDENT, TEACHER, needs_features, needs_preactivations
 from kd.train.step import Batch
 
 # a batch -> "teacher_logits_BC" and, where a loss asks for features, "teacher_features" by tap; of several teachers
@@ -38,7 +38,8 @@ class Outputs:
     ) -> None:
         self._wanted, self._autocast = frozenset(wanted), autocast
         self._teacher = teacher if self._wanted.intersection(TEACHER) else None
-        self._taps = FeatureTaps(student) if needs_features(self._wanted.intersection(STUDENT)) else None
+        own = self._wanted.intersection(STUDENT)
+        self._taps = FeatureTaps(student, preactivations=needs_preactivations(own)) if needs_features(own) else None
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
         """Return the wanted inputs of one batch; ``model`` is the student or its compiled form."""
@@ -69,8 +70,10 @@ class Outputs:
             model.train(training)
 
     def _features(self, who: str, features: Mapping[str, Tensor]) -> dict[str, Any]:
+        maps = {name: _as_map(feature) for name, feature in features.items() if name != POOLED}
         found: dict[str, Any] = {
-            f"{who}_maps": [_as_map(feature) for name, feature in features.items() if name != POOLED] or None,
+            f"{who}_maps": [one for name, one in maps.items() if not name.startswith(BEFORE)] or None,
+            f"{who}_preactivations": [one for name, one in maps.items() if name.startswith(BEFORE)] or None,
             f"{who}_pooled_BD": features.get(POOLED),
         }
         asked = {name: feature for name, feature in found.items() if name in self._wanted}

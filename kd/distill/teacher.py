@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.modalities import channels_of
-from kd.distill.features import FeatureTaps
+from kd.distill.features import FeatureTaps, norms_before_activation
 from kd.errors import CheckpointError
 from kd.train.step import Batch
 from kd.train.weights import ModelCard, load_model
@@ -49,6 +49,7 @@ class LiveTeacher:
     """Runs the teacher on every batch: evaluation mode, no gradients, its own channels and normalisation.
 
     ``student`` is the card of the images that the batches bring: of their privileged images, where they have such.
+    ``constants`` is what the builders of adapters may ask of it (``kd.losses.inputs.DATA``).
     """
 
     def __init__(
@@ -58,20 +59,26 @@ class LiveTeacher:
         own: ModelCard,
         student: ModelCard,
         features: bool = False,
+        preactivations: bool = False,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._model = model.eval().requires_grad_(False)
         self._autocast = autocast
-        self._taps = FeatureTaps(model) if features else None
-        self._channels = None if own.seen == student.seen else channels_of(student.seen, own.seen)
-        self._rescale = _rescale(own, student, self._channels, model)
+        tapped = features or preactivations
+        self._taps = FeatureTaps(model, preactivations=preactivations) if tapped else None
+        self.constants = {"teacher_norms": norms_before_activation(model)} if preactivations else {}
+        chosen = None if own.seen == student.seen else channels_of(student.seen, own.seen)
+        device = next(model.parameters()).device
+        self._channels = None if chosen is None else torch.tensor(chosen, device=device)
+        self._rescale = _rescale(own, student, chosen, device)
+        _multiply_in(model, autocast)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Return ``teacher_logits_BC`` (float32) and, where asked for, ``teacher_features``."""
         with torch.inference_mode(), self._autocast():
             images = batch.images if batch.privileged is None else batch.privileged
             if self._channels is not None:
-                images = images[:, self._channels]
+                images = images.index_select(1, self._channels)
             if self._rescale:
                 scale, shift = self._rescale
                 images = images * scale + shift
@@ -82,13 +89,28 @@ class LiveTeacher:
         return given
 
 
+def _multiply_in(model: nn.Module, autocast: Callable[[], AbstractContextManager[object]]) -> None:
+    """Cast what autocast would cast in every step, once: weights and biases of convolutions and linear layers.
+
+    Autocast keeps the casts of trained weights for a step, of frozen ones never. Outputs stay the same bits.
+    """
+    device = next(model.parameters()).device.type
+    with autocast():
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+            return
+        dtype = torch.get_autocast_dtype(device)
+    for module in model.modules():
+        if type(module) in (nn.Conv2d, nn.Linear):
+            module.to(dtype)
+
+
 def _usable(tensor: Tensor) -> Tensor:
     """Return a copy that a loss may keep for its gradient; a tensor of inference_mode may not be."""
     return tensor.clone()
 
 
 def _rescale(
-    own: ModelCard, student: ModelCard, channels: Sequence[int] | None, model: nn.Module
+    own: ModelCard, student: ModelCard, channels: Sequence[int] | None, device: torch.device
 ) -> tuple[Tensor, Tensor] | None:
     """Return factor and offset [C, 1, 1] from the student's normalised pixels to the teacher's; None if equal."""
     mean, std = (
@@ -97,7 +119,6 @@ def _rescale(
     )
     if (own.mean, own.std) == (mean, std):
         return None
-    device = next(model.parameters()).device
 
     def column(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).view(-1, 1, 1)

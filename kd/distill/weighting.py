@@ -6,6 +6,8 @@ weights [B, M], each row of sum 1.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -26,11 +28,14 @@ def fixed(teachers: int, num_classes: int, *, shares: list[NonNegativeFloat]) ->
     """Each teacher has its share, in the order in which the job names them; shares of any sum above 0."""
     if len(shares) != teachers or sum(shares) <= 0:
         raise SpecError([f"weighting: {teachers} shares of a sum above 0 are needed, not {shares}"])
-    total = sum(shares)
+    weights_M = (torch.tensor(shares, dtype=torch.float64) / sum(shares)).float()
+
+    @lru_cache(maxsize=1)  # a copy in every step would make each wait for the device
+    def weights_on(device: torch.device) -> Tensor:
+        return weights_M.to(device)
 
     def weigh(logits_BMC: Tensor, labels_B: Tensor) -> Tensor:
-        weights_M = torch.tensor(shares, dtype=torch.float64, device=logits_BMC.device) / total
-        return weights_M.float().expand(len(logits_BMC), -1)
+        return weights_on(logits_BMC.device).expand(len(logits_BMC), -1)
 
     return weigh
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kd.drawing.finished_stage import open_finished_stage
+from kd.drawing.finished_stage import open_finished_stage, some_images
 from kd.drawing.layer_outputs import layer_outputs
 from kd.drawing.plane_maps import METHODS, draw, names_of
 from kd.errors import run_command
@@ -24,7 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kd.drawing.embeddings", description=__doc__)
     parser.add_argument("folder", type=Path, help="a stage's folder, e.g. results/RUN/stages/teacher/seed-42")
     parser.add_argument("--method", choices=sorted(METHODS), default="tsne")
-    parser.add_argument("--images", type=int, default=LARGEST, help="at most; default: %(default)s")
+    parser.add_argument("--images", type=some_images, default=LARGEST, help="at most; default: %(default)s")
     given = parser.parse_args(words)
     print(draw_embeddings(StageFolder(given.folder), method=given.method, images=given.images))
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from kd.drawing.finished_stage import open_finished_stage
+from kd.drawing.finished_stage import open_finished_stage, some_images
 from kd.drawing.layer_outputs import layer_outputs
 from kd.drawing.map_grid import draw_maps
 from kd.drawing.plane_maps import names_of
@@ -25,7 +25,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kd.drawing.feature_maps", description=__doc__)
     parser.add_argument("folder", type=Path, help="a stage's folder, e.g. results/RUN/stages/teacher/seed-42")
     parser.add_argument("--layer", default="stage1", help="a feature tap or the path of a module; default: %(default)s")
-    parser.add_argument("--images", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--images", type=some_images, default=5, help="default: %(default)s")
     parser.add_argument("--maps", type=int, default=16, help="of each image; default: %(default)s")
     given = parser.parse_args(words)
     for path in draw_feature_maps(StageFolder(given.folder), layer=given.layer, images=given.images, maps=given.maps):

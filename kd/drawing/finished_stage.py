@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from kd.stages.stage_data import load_data
 from kd.train.weights import ModelCard, load_model
 
 BATCH = 64
+
+
+def some_images(text: str) -> int:
+    """Return the number of images of a command line. Raises ArgumentTypeError unless it is 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of images, at least 1, got {text!r}")
+    return int(text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

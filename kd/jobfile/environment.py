@@ -14,18 +14,27 @@ from kd.jobfile.schema import Component, Data
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline, Stage
 
-_MEANING = {"root": "folder of your data sets", "pretrained": "folder of your weights"}
+_MEANING = {
+    "root": "folder of your data sets",
+    "pretrained": "folder of your weights",
+    "file": "folder of your weights",
+}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def expand_paths(pipeline: Pipeline) -> tuple[Pipeline, list[Fault]]:
+def expand_paths(pipeline: Pipeline, *, unset: set[str] | None = None) -> tuple[Pipeline, list[Fault]]:
     """Return the pipeline with absolute paths, and the faults of those that cannot be expanded.
 
-    They are found by the types of a stage's parts, so that no kind of stage can leave one out.
+    They are found by the types of a stage's parts, so that no kind of stage can leave one out. With ``unset`` (a
+    preview reads no data) a path with a variable that is not set stays as written, and its name is added to it.
     """
     faults: list[Fault] = []
 
     def absolute(text: str, address: Address) -> str:
+        missing = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
+        if missing and unset is not None:
+            unset.update(missing)
+            return text
         path, fault = _expanded(text, str(address[-1]))
         if fault:
             faults.append((address, fault))
@@ -36,6 +45,11 @@ def expand_paths(pipeline: Pipeline) -> tuple[Pipeline, list[Fault]]:
             return given.model_copy(update={"root": absolute(given.root, (*address, "root"))})
         if isinstance(given, Component) and isinstance(file := given.arguments.get("pretrained"), str):
             return given.model_copy(update={"pretrained": absolute(file, (*address, "pretrained"))})
+        if address[-1] == "file" and isinstance(given, str):
+            path = absolute(given, address)
+            if not faults and "$" not in path and not Path(path).is_file():
+                faults.append((address, f"there is no file {path}"))
+            return path
         return given
 
     def stage(given: Stage, address: Address) -> Stage:

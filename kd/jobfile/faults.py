@@ -13,6 +13,8 @@ from kd.jobfile.shapes import Shape, image_shape
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline
 
+_OF_WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")  # how files of weights end
+
 
 def component_faults(kind: str, component: Component, address: Address) -> Iterator[Fault]:
     """Yield the faults of a component, which stands under its kind in the stage at ``address``."""
@@ -26,7 +28,7 @@ def named_faults(
     entry = catalog.find(kind, name)
     if entry is None:
         # where the name is itself the key (a loss), the nearest known part of this address is the key
-        yield (*address, "name"), f"unknown {kind} '{name}'{did_you_mean(name, list(catalog.entries(kind)))}"
+        yield (*address, "name"), catalog.unknown(kind, name)
         return
     for inside, message in catalog.check_arguments(entry, kind, given, own):
         yield (*address, *inside), message
@@ -116,5 +118,7 @@ def missing_seed_faults(pipeline: Pipeline, name: str, parent: str, address: Add
 
 def unknown_stage(pipeline: Pipeline, name: str, unknown: str) -> str:
     """Return the message that a stage named by stage ``name`` is not there, with the one probably meant."""
+    if unknown.endswith(_OF_WEIGHTS):
+        return f"'{unknown}' is no stage; make the file one: {{kind: weights, model: …, file: {unknown}}}"
     others = [other for other in pipeline.stages if other != name]
     return f"unknown stage '{unknown}'{did_you_mean(unknown, others)}"

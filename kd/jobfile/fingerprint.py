@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kd.catalog import find
 from kd.data.folder_walk import walk
 from kd.errors import DataError
-from kd.jobfile.versions import Layer, versions_of
+from kd.jobfile.versions import LATER_ARGUMENTS, Layer, version_of_loss, versions_of
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
 SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
@@ -38,10 +39,32 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in NOT_IN_FINGERPRINT
     }
-    arguments = kept.get("model", {}).get("arguments", {})
-    if isinstance(file := arguments.get("pretrained"), str):
-        kept["model"] = {**kept["model"], "arguments": {**arguments, "pretrained": data_identity(file)}}
+    if isinstance(file := kept.get("file"), str):
+        kept["file"] = data_identity(file)
+    if "model" in kept:
+        kept["model"] = _deciding_model(kept["model"])
+    if "loss" in kept:
+        kept["loss"] = {name: _deciding_term(name, term) for name, term in kept["loss"].items()}
     return kept
+
+
+def _deciding_term(name: str, term: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides of a loss's term: its version, and no later argument that is as if it were not there."""
+    kept = {
+        key: value
+        for key, value in term["arguments"].items()
+        if key not in LATER_ARGUMENTS or value != LATER_ARGUMENTS[key]
+    }
+    return {**term, "arguments": kept, **version_of_loss(name)}
+
+
+def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides of a model: files by their content, and code that is not this project's by what it is."""
+    arguments, entry = model["arguments"], find("model", model["name"])
+    if isinstance(file := arguments.get("pretrained"), str):
+        arguments = {**arguments, "pretrained": data_identity(file)}
+    code = {"code": entry.identity} if entry and entry.identity else {}
+    return {**model, "arguments": arguments, **code}
 
 
 def data_identity(root: str | None) -> str:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from kd import catalog
-from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation
-from kd.jobfile.schema import Data
+from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation, value_of
+from kd.jobfile.schema import ALIASES, Data
 from kd.jobfile.shorthand_schema import with_shorthand
 from kd.jobfile.stage import Pipeline, stage_kinds, training_kinds
+from kd.library_networks import LIBRARIES
+from kd.signatures import REQUIRED, UNSET, Argument
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -73,11 +75,30 @@ def _component_schema(kind: str) -> Schema:
     """Return the schema of a named thing: its bare name, or a mapping of its name and arguments."""
     choices: list[Schema] = []
     for name, entry in catalog.entries(kind).items():
-        mapping = _mapping_schema(entry, {"name": {"const": name}}, ["name"])
+        mapping = _mapping_schema(kind, entry, {"name": {"const": name}}, ["name"])
         if mapping["required"] == ["name"]:
             choices.append({"const": name, "description": entry.summary})
         choices.append(mapping)
-    return {"anyOf": choices}
+    choices += [{"const": alias, "description": f"The same as {name}"} for alias, name in ALIASES.get(kind, {}).items()]
+    return {"anyOf": [*choices, *(_library_schemas() if kind == "model" else [])]}
+
+
+def _library_schemas() -> list[Schema]:
+    """Return the schemas of other people's networks, whose names and arguments depend on what is installed."""
+    libraries = "|".join(LIBRARIES)
+    name = {"type": "string", "pattern": rf"^(({libraries})/.+|[\w.]+:\w+)$"}
+    return [
+        {
+            **name,
+            "description": "A network of timm or torchvision (timm/resnet18) or of yours (mypackage.nets:MyNet)",
+        },
+        {"type": "object", "properties": {"name": name}, "required": ["name"]},
+        {
+            "type": "object",
+            "properties": {"name": {"enum": list(LIBRARIES)}, "network": {"type": "string"}},
+            "required": ["name", "network"],
+        },
+    ]
 
 
 def _dataset_schema(kind: str) -> Schema:
@@ -85,7 +106,7 @@ def _dataset_schema(kind: str) -> Schema:
     own, required = whole["properties"], whole["required"]
     return {
         "anyOf": [
-            _mapping_schema(entry, {**own, "name": {"const": name}}, required)
+            _mapping_schema(kind, entry, {**own, "name": {"const": name}}, required)
             for name, entry in catalog.entries(kind).items()
         ]
     }
@@ -95,26 +116,27 @@ def _loss_schema(kind: str) -> Schema:
     weight = {"type": "number", "minimum": 0}
     terms: dict[str, Schema] = {}
     for name, entry in catalog.entries(kind).items():
-        mapping = _mapping_schema(entry, {"weight": weight}, ["weight"])
+        mapping = _mapping_schema(kind, entry, {"weight": weight}, ["weight"])
         bare = [weight] if mapping["required"] == ["weight"] else []
         terms[name] = {"description": entry.summary, "anyOf": [*bare, mapping]}
     return {"type": "object", "minProperties": 1, "properties": terms, "additionalProperties": False}
 
 
-def _mapping_schema(entry: catalog.Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:
+def _mapping_schema(kind: str, entry: catalog.Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:
     """Return the schema of an entry's arguments beside the keys that every such mapping has."""
-    needed = [key for key, argument in entry.arguments.items() if argument.default is catalog.REQUIRED]
+    needed = [key for key, argument in entry.arguments.items() if argument.default is REQUIRED]
+    arguments = {**entry.arguments, **catalog.SHARED.get(kind, {})}
     return {
         "type": "object",
         "description": entry.summary,
-        "properties": {**own, **{key: _argument_schema(argument) for key, argument in entry.arguments.items()}},
+        "properties": {**own, **{key: _argument_schema(argument) for key, argument in arguments.items()}},
         "required": [*required, *needed],
         "additionalProperties": False,
     }
 
 
-def _argument_schema(argument: catalog.Argument) -> Schema:
-    default = {} if argument.default in (catalog.REQUIRED, None) else {"default": argument.default}
+def _argument_schema(argument: Argument) -> Schema:
+    default = {} if argument.default in (REQUIRED, UNSET, None) else {"default": argument.default}
     return {**_annotation_schema(parse_annotation(argument.annotation)), **default}
 
 
@@ -127,7 +149,11 @@ def _annotation_schema(node: ast.expr) -> Schema:
         return {"enum": values}
     if (element := element_of(node)) is not None:
         return {"type": "array", "items": _annotation_schema(element)}
+    if (inside := value_of(node)) is not None:
+        return {"type": "object", "additionalProperties": _annotation_schema(inside)}
     name = ast.unparse(node)
+    if name == "Any":
+        return {}
     if name not in RANGES:
         return {"type": {"bool": "boolean", "str": "string"}[name]}
     allowed = RANGES[name]

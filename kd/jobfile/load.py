@@ -29,12 +29,14 @@ def load_pipeline(
     seeds: Sequence[int] = (),
     epochs: int | None = None,
     tiny: bool = False,
+    unset: set[str] | None = None,
 ) -> Pipeline:
     """Load and check a job file.
 
     ``overrides`` are ``dotted.key=value`` texts, ``seeds`` replace the file's, ``epochs`` shortens every training and
-    its schedule to so many, ``tiny`` keeps the graph and shrinks the work to seconds. Raises SpecError with one line
-    per fault, in the order of the file.
+    its schedule to so many, ``tiny`` keeps the graph and shrinks the work to seconds. With ``unset``, which a preview
+    gives, variables of the environment that are not set are no fault, and their names are added to it. Raises
+    SpecError with one line per fault, in the order of the file.
     """
     document = read_document(find_job_file(path), shown_as=path)
     for override in filter(is_of_shorthand, overrides):
@@ -50,8 +52,8 @@ def load_pipeline(
     pipeline = validate(document)
     if tiny:
         return shrink(pipeline)
-    pipeline, unset = expand_paths(pipeline)
-    _refuse(document, unset)
+    pipeline, unexpanded = expand_paths(pipeline, unset=unset)
+    _refuse(document, unexpanded)
     _refuse(document, layout_faults(pipeline))
     return pipeline
 

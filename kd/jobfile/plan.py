@@ -15,7 +15,8 @@ import msgspec
 from kd.jobfile.fingerprint import data_identity, deciding, fingerprint
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs
-from kd.jobfile.stage import Pipeline, Stage
+from kd.jobfile.schema import Resources
+from kd.jobfile.stage import Pipeline, Stage, Traits
 from kd.jobfile.versions import version_of_data
 from kd.rundir.folders import JobKey
 from kd.rundir.plan_file import FORMAT
@@ -152,7 +153,7 @@ def _planned(
     data: DataSpec | None = None,
 ) -> PlannedJob:
     stage = pipeline.stages[name]
-    shared = (pipeline.resources,) if stage.traits.takes_pipeline_resources else ()
+    shared = (_usable(pipeline.resources, stage.traits),) if stage.traits.takes_pipeline_resources else ()
     needs = resolved_needs(stage.traits.needs, *shared, stage.resources)
     spec = StageSpec(
         pipeline=pipeline.pipeline,
@@ -167,6 +168,13 @@ def _planned(
         resources=needs,
     )
     return PlannedJob(spec=spec, needs=needs, waits_for_all_ended=stage.traits.waits_for_all_ended)
+
+
+def _usable(resources: Resources, traits: Traits) -> Resources:
+    """Return the pipeline's resources without the GPUs that a stage of this kind would leave idle."""
+    if resources.gpus is None or traits.most_gpus is None:
+        return resources
+    return resources.model_copy(update={"gpus": min(resources.gpus, traits.most_gpus)})
 
 
 def _comparisons(pipeline: Pipeline) -> dict[str, list[str]]:

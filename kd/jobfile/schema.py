@@ -28,6 +28,7 @@ from kd.jobfile.quantities import (
     parse_megabytes,
     parse_minutes,
 )
+from kd.library_networks import LIBRARIES, SEPARATOR
 
 
 class Strict(BaseModel):
@@ -42,6 +43,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 STAGE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_.-]+)?$"
 StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=100)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]  # a path, made absolute when the job file is loaded
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
@@ -127,19 +129,39 @@ class Open(BaseModel):
 
 
 class Component(Open):
-    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``."""
+    """Something named in the catalogue with its arguments: ``resnet8`` or ``{name: resnet8, width: 32}``.
+
+    ``{name: timm, network: resnet18}`` is another way to write ``timm/resnet18``.
+    """
 
     name: str
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("network"), str):
+            library = next((library for library in LIBRARIES if value.get("name") == library), None)
+            rest = {key: each for key, each in value.items() if key != "network"}
+            return {**rest, "name": f"{library}{SEPARATOR}{value['network']}"} if library else value
         return {"name": value} if isinstance(value, str) else value
 
 
 Model = Annotated[Component, Field(json_schema_extra={"x-catalogue": "model"})]
 Optimizer = Annotated[Component, Field(json_schema_extra={"x-catalogue": "optimizer"})]
-Schedule = Annotated[Component, Field(json_schema_extra={"x-catalogue": "schedule"})]
+ALIASES = {"schedule": {"none": "constant"}}  # other words for names of the catalogue
+
+
+def _schedule_by_alias(value: Any) -> Any:
+    """Return a schedule under the name that the catalogue has for it."""
+    names = ALIASES["schedule"]
+    if isinstance(value, dict) and isinstance(name := value.get("name"), str):
+        return {**value, "name": names.get(name, name)}
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+Schedule = Annotated[
+    Component, Field(json_schema_extra={"x-catalogue": "schedule"}), BeforeValidator(_schedule_by_alias)
+]
 Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
@@ -162,7 +184,7 @@ Loss = Annotated[dict[str, Term], Field(min_length=1, json_schema_extra={"x-cata
 class Data(Open):
     """Which images, where they lie, and how they are split. Further keys are arguments of the data set."""
 
-    name: str
+    name: str = Field(description="A data set of docs/data.md")
     root: Line | None = Field(default=None, description="Folder or archive; ${VAR} reads the environment")
     validation: Part = Field(description="Images cut from the training part for selection, or a fraction of it")
     train_subset: int | None = Field(default=None, gt=0, description="Use only so many training images")
@@ -182,10 +204,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class Resources(Strict):
     """What one job of a stage needs. What is not given is the pipeline's value, or a default."""
 
-    gpus: int | None = Field(default=None, ge=0, le=1024)
-    cpus: int | None = Field(default=None, ge=1, le=4096)
-    memory: Megabytes | None = None
-    time: Minutes | None = None
+    gpus: int | None = Field(default=None, ge=0, le=1024, description="GPUs of one node")
+    cpus: int | None = Field(default=None, ge=1, le=4096, description="Processors of the whole job")
+    memory: Megabytes | None = Field(default=None, description="Of the whole job")
+    time: Minutes | None = Field(default=None, description="Limit of one attempt")
     gpu_type: Name | None = Field(default=None, description="Pin the GPU type, so that speeds can be compared")
 
 

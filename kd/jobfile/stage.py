@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import Self
 
 from kd.jobfile import kinds
-from kd.jobfile.schema import Data, DataSet, Name, Resources, Seeds, StageName, Strict
+from kd.jobfile.schema import Component, Data, DataSet, Name, Resources, Seeds, StageName, Strict
 from kd.jobfile.source import Address
 from kd.jobfile.versions import Layer
 from kd.rundir.stage_spec import Needs, Settings
@@ -39,6 +39,7 @@ class Traits:
     needs: Needs  # where neither the stage nor the pipeline says otherwise
     takes_pipeline_resources: bool  # the pipeline's ``resources`` are meant for such stages
     waits_for_all_ended: bool  # runs last, whatever became of the others
+    most_gpus: int | None = None  # that such a stage can use: the pipeline's ``resources`` ask for no more
 
 
 class Own(NamedTuple):
@@ -52,8 +53,8 @@ class Own(NamedTuple):
 class Stage(Strict):
     """A node of the job graph: what every kind may say, and what every kind must tell."""
 
-    about: str | None = None
-    resources: Resources = Resources()
+    about: str | None = Field(default=None, description="A line for people")
+    resources: Resources = Field(default=Resources(), description="What one job needs; the rest is the pipeline's")
     kind: str  # each kind narrows it to its own name
 
     traits: ClassVar[Traits]
@@ -92,6 +93,10 @@ class Stage(Strict):
     def candidates(self, name: str) -> Sequence[str]:
         """Return the stages of which one trained the model that this stage, called ``name``, gives."""
         return [name]
+
+    def given_model(self) -> Component | None:
+        """Return the model that the stage itself names; None where it names none."""
+        return None
 
     def comparisons(self) -> Mapping[str, Sequence[str]]:
         """Return which stages a report is asked to compare: each with those that it is compared with."""
@@ -142,8 +147,8 @@ class Pipeline(Strict):
     """A whole job file."""
 
     pipeline: Name = Field(description="The family's key in report.json")
-    about: str = ""
-    data: DataSet
-    seeds: Seeds
-    resources: Resources = Resources()
-    stages: dict[StageName, AnyStage] = Field(min_length=1)
+    about: str = Field(default="", description="A line for people")
+    data: DataSet = Field(description="The images that all stages learn from, unless a stage names its own")
+    seeds: Seeds = Field(description="Every stage runs once with each of them")
+    resources: Resources = Field(default=Resources(), description="What one job of a training stage needs")
+    stages: dict[StageName, AnyStage] = Field(min_length=1, description="The job graph, by name")

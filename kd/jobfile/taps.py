@@ -1,4 +1,4 @@
-"""Which models of the catalogue declare feature taps, told from their sources, without importing torch."""
+"""Which models of the catalogue declare feature taps, read from their sources, without importing torch."""
 
 from __future__ import annotations
 
@@ -7,23 +7,37 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
-from kd import catalog
+from kd import catalog, user_code
+from kd.jobfile.schema import Component
 
-DECLARATION = "feature_taps"  # the attribute of a model that kd.distill.features reads
+# the attributes of a model that kd.distill.features reads
+DECLARATION, PREACTIVATIONS = "feature_taps", "preactivation_taps"
 _PACKAGE = "kd.models"
 
 
-@cache
-def declares_taps(model: str) -> bool:
-    """Whether a model's module, or one of the models' package that it imports from, sets the declaration.
+def declares_taps(model: Component, declaration: str = DECLARATION) -> bool:
+    """Whether a model is given taps, or its module, or one that this imports from, sets the declaration.
 
     True of a model that the catalogue does not know: that is another fault.
     """
-    entry = catalog.find("model", model)
-    return entry is None or any(sets_taps(tree) for tree in _trees(entry.module))
+    given = declaration == DECLARATION and "taps" in model.arguments
+    return given or _users_taps(model.name, declaration) or _declares_taps(model.name, declaration)
 
 
-def sets_taps(tree: ast.AST) -> bool:
+def _users_taps(name: str, declaration: str) -> bool:
+    """Whether the module of a model of the user's sets the declaration."""
+    parts = user_code.split_name(name)
+    file = user_code.module_file(parts[0]) if parts else None
+    return file is not None and sets_taps(ast.parse(file.read_text(encoding="utf-8")), declaration)
+
+
+@cache
+def _declares_taps(name: str, declaration: str) -> bool:
+    entry = catalog.find("model", name)
+    return entry is None or any(sets_taps(tree, declaration) for tree in _trees(entry.module))
+
+
+def sets_taps(tree: ast.AST, declaration: str = DECLARATION) -> bool:
     """Whether a syntax tree gives a class or an object the attribute; to annotate it alone does not count."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -32,7 +46,7 @@ def sets_taps(tree: ast.AST) -> bool:
             targets = [node.target]
         else:
             continue
-        if any(DECLARATION in (getattr(target, "id", None), getattr(target, "attr", None)) for target in targets):
+        if any(declaration in (getattr(target, "id", None), getattr(target, "attr", None)) for target in targets):
             return True
     return False
 

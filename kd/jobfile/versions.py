@@ -26,6 +26,11 @@ VERSIONS: dict[Layer, int] = {
 # image_folder and paired_frames 2: nested folders are read, EXIF turns images, 16 bits are scaled, transparent parts
 # are white. medmnist 2: its classes have names.
 DATA_SETS = {"image_folder": 2, "medmnist": 2, "paired_frames": 2}
+# Declared versions of single losses, likewise. review 2: the teacher's maps are those before the activation. dist 2:
+# correlations have the authors' epsilon. nkd, kd_standardised 2: several teachers are mixed after their own transform.
+LOSSES = {"dist": 2, "kd_standardised": 2, "nkd": 2, "review": 2}
+# Arguments that losses got later, with the value that leaves them as they were: it does not count.
+LATER_ARGUMENTS = {"distance": "squared", "standardise": False}
 
 
 def versions_of(layers: Iterable[Layer]) -> dict[Layer, int]:
@@ -36,3 +41,8 @@ def versions_of(layers: Iterable[Layer]) -> dict[Layer, int]:
 def version_of_data(name: str) -> dict[str, int]:
     """Return the declared version of a data set where it has one of its own."""
     return {"version": DATA_SETS[name]} if name in DATA_SETS else {}
+
+
+def version_of_loss(name: str) -> dict[str, int]:
+    """Return the declared version of a loss where it has one of its own."""
+    return {"version": LOSSES[name]} if name in LOSSES else {}

@@ -1,23 +1,20 @@
-"""The modules that some losses own: what maps the student's features to the teacher's, and what remembers features.
+"""The modules that some losses own and that are trained: what maps the student's features to the teacher's.
 
-A loss that asks for ``adapter`` has a builder of the same name in BUILDERS. A builder's positional parameters are of
-the same vocabulary (``kd.losses.inputs``), filled by one dry forward, so no shape is ever written down by hand; its
-keyword-only parameters are arguments that it shares with the loss. Adapters are trained and checkpointed beside the
-student and never exported with it.
+They are made by the functions of ``kd.losses.builders``, trained and checkpointed beside the student, and never
+exported with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd.errors import SpecError
-from kd.losses.maps import enlarge, middle, paired
-from kd.losses.numerics import unit
+from kd.losses.draws import Draws
+from kd.losses.maps import enlarge
 
 
 class Regressors(nn.ModuleList):
@@ -78,118 +75,83 @@ class ReviewFusion(nn.Module):
         return fused
 
 
-class ContrastiveMemory(nn.Module):
-    """Embeds both networks' features on the unit sphere and remembers those of every training image (CRD).
+class Connectors(Regressors):
+    """The same before the activation, with the least value that a channel of the teacher's has on average below 0.
 
-    ``labels_N`` are the classes of the training images: images of an anchor's class are not drawn as its negatives.
+    ``margins`` are one [channels, 1, 1] per map: E[x | x < 0] of x distributed as the batch norm before the activation
+    says, at least minus three deviations (OFD). They follow from the teacher and are not saved.
     """
 
-    width = 128
-    student_bank: Tensor
-    teacher_bank: Tensor
-    log_normalisers: Tensor
-    labels: Tensor
-    by_class: Tensor
-    counts: Tensor
-    starts: Tensor
+    def __init__(self, channels: Sequence[tuple[int, int]], norms: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
+        super().__init__(channels)
+        for number, (scales, offsets) in enumerate(norms):
+            margin = _mean_below_zero(scales, offsets)[:, None, None]
+            self.register_buffer(f"margin{number}", margin, persistent=False)
 
-    def __init__(self, student_width: int, teacher_width: int, labels_N: Tensor) -> None:
+    @property
+    def margins(self) -> list[Tensor]:
+        """The margins, one per map."""
+        return [margin for name, margin in self.named_buffers() if name.startswith("margin")]
+
+
+class MaskedGeneration(nn.Module):
+    """Per pair of maps: blanks channels of the student's and generates the teacher's by two 3x3 convolutions (MGD)."""
+
+    def __init__(self, channels: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self.embed_student = nn.Linear(student_width, self.width)
-        self.embed_teacher = nn.Linear(teacher_width, self.width)
-        counts = torch.bincount(labels_N)
-        if int((counts > 0).sum()) < 2:
-            raise SpecError(["loss 'crd' needs images of at least two classes"])
-        for name in ("student_bank", "teacher_bank"):
-            bank = torch.empty(len(labels_N), self.width).uniform_(-1, 1) / math.sqrt(self.width / 3)
-            self.register_buffer(name, bank)
-        self.register_buffer("log_normalisers", torch.full((2,), math.nan))  # fixed at the first batch
-        # which images are of which class follows from the labels: not saved
-        self.register_buffer("labels", labels_N.clone(), persistent=False)
-        self.register_buffer("by_class", torch.argsort(labels_N, stable=True), persistent=False)
-        self.register_buffer("counts", counts, persistent=False)
-        self.register_buffer("starts", counts.cumsum(0) - counts, persistent=False)
-        self._seed = torch.initial_seed() % 2**32
-        self._batches = 0
+        self.align = nn.ModuleList(
+            nn.Conv2d(student, teacher, 1) if student != teacher else nn.Identity() for student, teacher in channels
+        )
+        self.generate = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(teacher, teacher, 3, padding=1), nn.ReLU(), nn.Conv2d(teacher, teacher, 3, padding=1)
+            )
+            for _, teacher in channels
+        )
+        self._draws = Draws()
 
-    def embed(self, student_BD: Tensor, teacher_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both networks' embeddings [B, width], of length 1."""
-        return unit(self.embed_student(student_BD), dim=1), unit(self.embed_teacher(teacher_BD), dim=1)
+    def forward(self, student_maps: Sequence[Tensor], blanked: float) -> list[Tensor]:
+        """Return a generated map per map; each channel of each image is blanked with this probability."""
+        aligned = [align(maps) for align, maps in zip(self.align, student_maps, strict=True)]
+        masks = [self.mask(maps, blanked) for maps in aligned]
+        self._draws.advance()
+        return [generate(maps * mask) for generate, maps, mask in zip(self.generate, aligned, masks, strict=True)]
 
-    def draw(self, indices_B: Tensor, negatives: int) -> Tensor:
-        """Return [B, negatives] images of other classes than the anchors', drawn with replacement on the device.
-
-        Another draw for every batch remembered, and the same in every process that trains this model.
-        """
-        classes = self.labels[indices_B]
-        starts, counts = self.starts[classes][:, None], self.counts[classes][:, None]
-        others = len(self.labels) - counts
-        generator = torch.Generator(indices_B.device).manual_seed(self._seed + self._batches)
-        chance = torch.rand(len(indices_B), negatives, device=indices_B.device, generator=generator)
-        places = torch.minimum((chance * others).long(), others - 1)
-        return self.by_class[places + counts * (places >= starts)]  # skip the anchor's class
-
-    def normalised(self, scores: Tensor) -> Tensor:
-        """Return log-scores [2, B, 1 + K] minus a constant per network: the mean score of the first batch times N."""
-        mean = scores.detach().flatten(1).logsumexp(1) - math.log(scores[0].numel())
-        first = self.log_normalisers.isnan()
-        self.log_normalisers = torch.where(first, mean + math.log(len(self.labels)), self.log_normalisers)
-        return scores - self.log_normalisers[:, None, None]
-
-    @torch.no_grad()
-    def remember(self, indices_B: Tensor, student: Tensor, teacher: Tensor, momentum: float) -> None:
-        """Move the remembered embeddings of these images to ``student`` and ``teacher`` [B, width]."""
-        self.student_bank = _moved(self.student_bank, indices_B, student, momentum)
-        self.teacher_bank = _moved(self.teacher_bank, indices_B, teacher, momentum)
-        self._batches += 1
+    def mask(self, maps: Tensor, blanked: float) -> Tensor:
+        """Return [B, channels, 1, 1] of 1, and of 0 with the given probability; another one in every batch."""
+        chance = torch.rand(maps.shape[:2], device=maps.device, generator=self._draws.generator(maps.device))
+        return (chance >= blanked).to(maps.dtype)[:, :, None, None]
 
     def get_extra_state(self) -> Tensor:
-        """Return where the draws stand, to be saved with the parameters and banks; kept off the device."""
-        return torch.tensor([self._seed, self._batches])
+        """Return where the draws stand, to be saved with the parameters."""
+        return self._draws.state
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take back what ``get_extra_state`` returned."""
-        self._seed, self._batches = state.tolist()
+        self._draws = Draws(state)
 
 
-def fitnet(
-    student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], *, stages: Sequence[int] | None = None
-) -> Regressors:
-    """Return the regressors of the loss of this name."""
-    pairs = paired(student_maps, teacher_maps, stages)
-    return Regressors(_channels(pairs if stages else middle(pairs)))
+class LearnedTemperature(nn.Module):
+    """One number, the same for all images, that is trained to make the loss larger (CTKD)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = nn.Parameter(torch.ones(()))
+
+    def forward(self, harder: float) -> Tensor:
+        """Return the number; its gradient is multiplied by ``-harder``."""
+        fixed = self.number.detach()
+        return fixed - harder * (self.number - fixed)
 
 
-def vid(
-    student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], *, stages: Sequence[int] | None = None
-) -> GaussianRegressors:
-    """Return the regressors of the loss of this name."""
-    return GaussianRegressors(_channels(paired(student_maps, teacher_maps, stages)))
-
-
-def review(
-    student_maps: Sequence[Tensor],
-    teacher_maps: Sequence[Tensor],
-    student_pooled_BD: Tensor,
-    teacher_pooled_BD: Tensor,
-    *,
-    stages: Sequence[int] | None = None,
-) -> ReviewFusion:
-    """Return the fusion of the loss of this name."""
-    pairs = paired(student_maps, teacher_maps, stages)
-    return ReviewFusion(_channels([*pairs, (student_pooled_BD, teacher_pooled_BD)]))
-
-
-def crd(student_pooled_BD: Tensor, teacher_pooled_BD: Tensor, labels_N: Tensor) -> ContrastiveMemory:
-    """Return the memory of the loss of this name."""
-    return ContrastiveMemory(student_pooled_BD.shape[1], teacher_pooled_BD.shape[1], labels_N.cpu())
-
-
-BUILDERS: Mapping[str, Callable[..., nn.Module]] = {"crd": crd, "fitnet": fitnet, "review": review, "vid": vid}
-
-
-def _channels(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[int, int]]:
-    return [(student.shape[1], teacher.shape[1]) for student, teacher in pairs]
+def _mean_below_zero(scales: Tensor, offsets: Tensor) -> Tensor:
+    """Return E[x | x < 0] of normal x with these deviations and means; -3 deviations where x < 0 is rare (0.001)."""
+    deviations = scales.double().abs().clamp_min(1e-12)
+    ratio = offsets.double() / deviations
+    below = torch.special.ndtr(-ratio)
+    density = (-ratio.square() / 2).exp() / math.sqrt(2 * math.pi)
+    mean = offsets.double() - deviations * density / below.clamp_min(1e-3)
+    return torch.where(below > 1e-3, mean, -3 * deviations).to(scales.dtype)
 
 
 def _three_convolutions(student: int, teacher: int) -> nn.Sequential:
@@ -206,9 +168,3 @@ def _normed_convolution(channels: int, out: int, size: int) -> nn.Sequential:
     convolution = nn.Conv2d(channels, out, size, padding=size // 2, bias=False)
     nn.init.kaiming_uniform_(convolution.weight, a=1)
     return nn.Sequential(convolution, nn.BatchNorm2d(out))
-
-
-def _moved(bank: Tensor, indices_B: Tensor, embeddings: Tensor, momentum: float) -> Tensor:
-    """Return a new bank: the old one is still needed to differentiate by."""
-    moved = momentum * bank[indices_B] + (1 - momentum) * embeddings
-    return bank.index_copy(0, indices_B, unit(moved, dim=1))

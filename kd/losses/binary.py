@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd.arguments import PositiveFloat
-from kd.losses.numerics import full, target
+from kd.losses.mixture import Teaching, taught_labels
+from kd.losses.numerics import full
 
 __all__ = ["bce", "binary_kd"]
 
@@ -21,13 +22,14 @@ def bce(student_logits_BK: Tensor, labels_BK: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, labels_BK.to(logits.dtype))
 
 
-def binary_kd(student_logits_BK: Tensor, teacher_logits_BK: Tensor, *, temperature: PositiveFloat = 4.0) -> Tensor:
+def binary_kd(student_logits_BK: Tensor, teacher_logits_BK: Teaching, *, temperature: PositiveFloat = 4.0) -> Tensor:
     """Distillation (arXiv:1503.02531) of several labels: T^2 KL(teacher || student) of each label's softened sigmoid.
 
     The divergence is summed over a label's two outcomes, yes and no, and averaged over images and labels. With one
     label it is ``kd`` of the logits [z, 0].
     """
-    student, teacher = full(student_logits_BK) / temperature, target(teacher_logits_BK) / temperature
+    student = full(student_logits_BK) / temperature
+    teacher = taught_labels(teacher_logits_BK, lambda z: z / temperature)
     divergence = sum(
         F.logsigmoid(sign * teacher).exp() * (F.logsigmoid(sign * teacher) - F.logsigmoid(sign * student))
         for sign in (1, -1)

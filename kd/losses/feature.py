@@ -1,24 +1,27 @@
 """Losses on feature maps and pooled features. Functions to a scalar, in float32.
 
-Maps are the outputs of the networks' stages, after the activation. ``stages`` (counted from 1) chooses some; by
-default student and teacher are compared stage by stage where they have equally many, else at the last one. What a loss
-trains or remembers is in its ``adapter``, built by the function of the same name in ``kd.losses.adapters``.
+Maps are the outputs of the networks' stages, after the activation; preactivations are those before it. ``stages``
+(counted from 1) chooses some; by default student and teacher are compared stage by stage where they have equally many,
+else at the last one. What a loss trains or remembers is in its ``adapter``, built by the function of the same name in
+``kd.losses.builders``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kd.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from kd.losses.adapters import ContrastiveMemory, GaussianRegressors, Regressors, ReviewFusion
+from kd.losses.adapters import GaussianRegressors, Regressors, ReviewFusion
+from kd.losses.contrastive_memory import ContrastiveMemory
 from kd.losses.maps import middle, paired, pool, same_size
 from kd.losses.numerics import full, target, unit
-from kd.losses.warmup import ramp
+from kd.losses.warmup import ramp_from_zero
 
 __all__ = ["at", "crd", "fitnet", "review", "vid"]
 
@@ -29,15 +32,17 @@ def fitnet(
     adapter: Regressors,
     *,
     stages: list[PositiveInt] | None = None,
+    distance: Literal["squared", "cosine"] = "squared",
 ) -> Tensor:
     """Hints of Romero et al. 2015 (arXiv:1412.6550): a regressor maps the student's features to the teacher's.
 
     sum over ``stages`` (the middle one by default) of the mean of (r(F_student) - F_teacher)^2, with r a 1x1
     convolution and batch norm. In one training with the other terms; the paper's two phases are two stages of a job.
+    With ``distance: cosine``, the mean over the images of 1 - cosine of the two whole maps.
     """
     pairs = paired(student_maps, teacher_maps, stages)
     students, teachers = zip(*map(same_size, pairs if stages else middle(pairs)), strict=True)
-    return torch.stack([F.mse_loss(s, t) for s, t in zip(adapter(students), teachers, strict=True)]).sum()
+    return torch.stack([_DISTANCES[distance](s, t) for s, t in zip(adapter(students), teachers, strict=True)]).sum()
 
 
 def at(
@@ -74,7 +79,7 @@ def vid(
 
 def review(
     student_maps: Sequence[Tensor],
-    teacher_maps: Sequence[Tensor],
+    teacher_preactivations: Sequence[Tensor],
     student_pooled_BD: Tensor,
     teacher_pooled_BD: Tensor,
     adapter: ReviewFusion,
@@ -86,13 +91,17 @@ def review(
     """Knowledge review of Chen et al. 2021 (arXiv:2104.09044): fused stages of the student learn each of the teacher's.
 
     sum over ``stages`` and the pooled features of the hierarchical loss: squared differences of the maps and of their
-    averages over 4x4, 2x2 and 1x1 regions, weighted 1, 1/2, 1/4, 1/8. Over ``warmup`` epochs it grows to its full size.
+    averages over 4x4, 2x2 and 1x1 regions, weighted 1, 1/2, 1/4, 1/8. The student's maps are those after the
+    activation, the teacher's those before it. Over ``warmup`` epochs it grows from 0 to its full size.
     """
-    pairs = [*paired(student_maps, teacher_maps, stages), (_as_map(student_pooled_BD), _as_map(teacher_pooled_BD))]
+    pairs = [
+        *paired(student_maps, teacher_preactivations, stages),
+        (_as_map(student_pooled_BD), _as_map(teacher_pooled_BD)),
+    ]
     teachers = [target(teacher) for _, teacher in pairs]
     fused = adapter([full(student) for student, _ in pairs], [teacher.shape[-2:] for teacher in teachers])
     losses = [_hierarchical(student, teacher) for student, teacher in zip(fused, teachers, strict=True)]
-    return ramp(epoch, warmup) * torch.stack(losses).sum()
+    return ramp_from_zero(epoch, warmup) * torch.stack(losses).sum()
 
 
 def crd(
@@ -121,6 +130,13 @@ def crd(
     log_own, log_others = scores[..., 0] - either[..., 0], log_share - either[..., 1:]
     adapter.remember(indices_B, student, teacher, momentum)
     return -(log_own.sum() + log_others.sum()) / len(indices_B)
+
+
+def _one_minus_cosine(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
+    return (1 - (unit(student_BCHW.flatten(1), dim=1) * unit(teacher_BCHW.flatten(1), dim=1)).sum(dim=1)).mean()
+
+
+_DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"squared": F.mse_loss, "cosine": _one_minus_cosine}
 
 
 def _attention(maps: Tensor) -> Tensor:

@@ -14,12 +14,14 @@ STUDENT = {
     "student_logits_BC": "the student's logits [B, C], float32, before softmax",
     "student_logits_BK": "the student's logits [B, K], one per label, float32, before the sigmoid",
     "student_maps": "the student's feature maps [B, channels, H, W], one per stage, early to late",
+    "student_preactivations": "the student's feature maps before the activation, as its taps declare them",
     "student_pooled_BD": "the student's features [B, D] in front of its classifier",
 }
 TEACHER = {
     "teacher_logits_BC": "the teacher's logits [B, C], float32, before softmax",
     "teacher_logits_BK": "the teacher's logits [B, K], as the student's",
     "teacher_maps": "the teacher's feature maps, as the student's",
+    "teacher_preactivations": "the teacher's feature maps before the activation, as its taps declare them",
     "teacher_pooled_BD": "the teacher's features [B, D] in front of its classifier",
 }
 BATCH = {
@@ -33,15 +35,24 @@ COUNTS = {
     "label_counts_K2": "how many training images have each label not, and have it [K, 2], int64",
 }
 LABELS = ("labels_B", "labels_BK")
-# Only builders of adapters may ask for this one.
-DATA = {"labels_N": "the classes of all training images [N], int64"}
-ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.adapters)"}
+# Only builders of adapters may ask for these.
+DATA = {
+    "labels_N": "the classes of all training images [N], int64",
+    "teacher_norms": "scales and offsets of the batch norm before each of the teacher's preactivations, or None",
+}
+ADAPTER = {"adapter": "the loss's own module, trained or filled beside the student (see kd.losses.builders)"}
 
 INPUTS = {**STUDENT, **TEACHER, **BATCH, **COUNTS, **ADAPTER}
-FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_pooled_BD")))
+FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_preactivations", "_pooled_BD")))
+PREACTIVATIONS = frozenset(name for name in INPUTS if name.endswith("_preactivations"))
 # logits of labels are computed like those of classes; only what they mean differs
 SAME = {"student_logits_BK": "student_logits_BC", "teacher_logits_BK": "teacher_logits_BC"}
 TEACHER_LOGITS = frozenset(name for name in TEACHER if "logits" in name)
+
+
+def needs_preactivations(inputs: Iterable[str]) -> bool:
+    """Whether these parameters ask for maps before the activation, which fewer models declare."""
+    return not PREACTIVATIONS.isdisjoint(inputs)
 
 
 def needs_features(inputs: Iterable[str]) -> bool:

@@ -6,6 +6,7 @@ Sizes change by products with small matrices: unlike torch's own pooling to any 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import torch
@@ -50,7 +51,10 @@ def pool(maps: Tensor, height: int, width: int) -> Tensor:
     """Return maps averaged over ``height`` x ``width`` regions, the regions of torch's adaptive average pooling."""
     if maps.shape[-2:] == (height, width):
         return maps
-    rows, columns = _averaging(maps.shape[-2], height, maps), _averaging(maps.shape[-1], width, maps)
+    rows, columns = (
+        _averaging(size, regions, maps.dtype, maps.device)
+        for size, regions in zip(maps.shape[-2:], (height, width), strict=True)
+    )
     return rows @ maps @ columns.T
 
 
@@ -59,10 +63,12 @@ def enlarge(maps: Tensor, height: int, width: int) -> Tensor:
     return maps if maps.shape[-2:] == (height, width) else F.interpolate(maps, size=(height, width), mode="nearest")
 
 
-def _averaging(size: int, regions: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=64)  # a training has few sizes, and needs their matrices at every step
+@torch.inference_mode(False)  # what is kept may be needed for a gradient later
+def _averaging(size: int, regions: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the matrix [regions, size] whose rows average one region each."""
-    pixels = torch.arange(size, device=like.device)
-    edges = torch.arange(regions + 1, device=like.device) * size
+    pixels = torch.arange(size)
+    edges = torch.arange(regions + 1) * size
     starts, ends = edges[:-1] // regions, -(-edges[1:] // regions)
-    inside = ((pixels >= starts[:, None]) & (pixels < ends[:, None])).to(like.dtype)
-    return inside / inside.sum(1, keepdim=True)
+    inside = ((pixels >= starts[:, None]) & (pixels < ends[:, None])).to(dtype)
+    return (inside / inside.sum(1, keepdim=True)).to(device)

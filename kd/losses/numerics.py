@@ -16,11 +16,11 @@ def target(values: Tensor) -> Tensor:
     return full(values.detach())
 
 
-def unit(values: Tensor, dim: int) -> Tensor:
-    """Return vectors along a dimension scaled to length 1. A zero vector stays zero and passes no gradient.
+def unit(values: Tensor, dim: int, *, least: float = 1e-12) -> Tensor:
+    """Return vectors along a dimension scaled to length 1; one shorter than ``least`` is zero and passes no gradient.
 
     Dividing by a smallest length instead would pass it a gradient of 1e12 times the loss's.
     """
     lengths = torch.linalg.vector_norm(values, dim=dim, keepdim=True)
-    given = lengths > 1e-12
+    given = lengths > least
     return torch.where(given, values, 0.0) / torch.where(given, lengths, 1.0)

@@ -1,5 +1,7 @@
 """The papers' settings of each loss, as the ``loss:`` of a job file, with where they come from.
 
+Networks are named as in the catalogue of models; pairs with networks that are not in it are left out.
+
 Weights and temperatures were found on one benchmark, often on one pair of networks. They are a start, not a promise,
 for other data. Where a source writes a formula in another scale, the weight here is for the formula in this package.
 """
@@ -29,6 +31,7 @@ def _ce_and(loss: str, weight: float, **arguments: Any) -> Terms:
 
 CRD_BENCHMARK = "HobbitLong/RepDistiller, README and train_student.py"
 MDISTILLER = "megvii-research/mdistiller, configs"
+STANDARDISED = "sunshangquan/logit-standardization-KD"
 REVIEW = "dvlab-research/ReviewKD, README"
 
 PRESETS: tuple[Preset, ...] = (
@@ -40,7 +43,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="kd",
-        setting="ImageNet, ResNet-34 to ResNet-18",
+        setting="ImageNet, resnet34 to resnet18",
         terms={"ce": 0.5, "kd": {"weight": 0.5, "temperature": 1}},
         source=MDISTILLER,
     ),
@@ -58,26 +61,20 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="dkd",
-        setting="CIFAR-100, wrn40-2 to wrn16-2 or wrn40-1, vgg13 to vgg8 or MobileNetV2",
+        setting="CIFAR-100, wrn40_2 to wrn16_2 or wrn40_1, vgg13 to vgg8",
         terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=6, warmup=20),
         source=MDISTILLER,
     ),
     Preset(
         loss="dkd",
-        setting="CIFAR-100, resnet32x4 to resnet8x4 or ShuffleNet, ResNet-50 to MobileNetV2",
+        setting="CIFAR-100, resnet32x4 to resnet8x4",
         terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=8, warmup=20),
         source=MDISTILLER,
     ),
     Preset(
         loss="dkd",
-        setting="ImageNet, ResNet-34 to ResNet-18",
+        setting="ImageNet, resnet34 to resnet18",
         terms=_ce_and("dkd", 1, temperature=1, alpha=1, beta=0.5, warmup=1),
-        source=MDISTILLER,
-    ),
-    Preset(
-        loss="dkd",
-        setting="ImageNet, ResNet-50 to MobileNetV1",
-        terms=_ce_and("dkd", 1, temperature=1, alpha=1, beta=2, warmup=1),
         source=MDISTILLER,
     ),
     Preset(
@@ -100,9 +97,57 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="nkd",
-        setting="ImageNet, ResNet-34 to ResNet-18",
+        setting="ImageNet, resnet34 to resnet18",
         terms=_ce_and("nkd", 1, temperature=1, gamma=1.5),
         source="yzd-v/cls_KD, nkd.py",
+    ),
+    Preset(
+        loss="dkd",
+        setting="with standardised logits: CIFAR-100, resnet32x4 to resnet8x4",
+        terms=_ce_and("dkd", 9, temperature=2, alpha=1, beta=8, warmup=20, standardise=True),
+        source=f"{STANDARDISED} (alpha and beta times 9)",
+    ),
+    Preset(
+        loss="ctkd",
+        setting="CIFAR-100",
+        terms={"ce": 0.1, "ctkd": {"weight": 0.9, "least": 1, "span": 20, "loops": 10}},
+        source="zhengli97/CTKD, scripts (global temperature)",
+    ),
+    Preset(
+        loss="normkd",
+        setting="CIFAR-100",
+        terms={"ce": 0.1, "normkd": {"weight": 0.9, "temperature": 2}},
+        source="gizi1/NormKD, cfg.py",
+    ),
+    Preset(
+        loss="wttm",
+        setting="CIFAR-100",
+        terms=_ce_and("wttm", 1, temperature=4),
+        source="weight and temperature by choice; the paper searches both for each pair",
+    ),
+    Preset(
+        loss="wsld",
+        setting="ImageNet, resnet34 to resnet18",
+        terms=_ce_and("wsld", 2.5, temperature=2),
+        source="bellymonster/Weighted-Soft-Label-Distillation, knowledge_distiller.py",
+    ),
+    Preset(
+        loss="mlkd",
+        setting="CIFAR-100",
+        terms={"ce": 0.1, "mlkd": 9},
+        source=f"{STANDARDISED}, MLKD (there of two views, 480 epochs)",
+    ),
+    Preset(
+        loss="ofa",
+        setting="CIFAR-100, students and teachers of different kinds",
+        terms=_ce_and("ofa", 1, temperature=1, epsilon=1),
+        source="Hao840/OFAKD, train.py",
+    ),
+    Preset(
+        loss="hard_kd",
+        setting="ImageNet, a transformer of a convolutional teacher",
+        terms={"ce": 0.5, "hard_kd": 0.5},
+        source="arXiv:2012.12877, equation 3",
     ),
     Preset(
         loss="fitnet",
@@ -132,6 +177,45 @@ PRESETS: tuple[Preset, ...] = (
         source=CRD_BENCHMARK,
     ),
     Preset(
+        loss="ofd",
+        setting="CIFAR-100",
+        terms=_ce_and("ofd", 1e-3),
+        source="clovaai/overhaul-distillation, CIFAR-100",
+    ),
+    Preset(
+        loss="ofd",
+        setting="ImageNet",
+        terms=_ce_and("ofd", 1e-4),
+        source="clovaai/overhaul-distillation, ImageNet",
+    ),
+    Preset(
+        loss="ab",
+        setting="CIFAR-100, in a stage of its own from which the student then starts",
+        terms={"ab": 3e-3},
+        source=f"{CRD_BENCHMARK} (margin 1; 3/1000 is in its loss)",
+    ),
+    Preset(loss="ickd", setting="CIFAR-100", terms=_ce_and("ickd", 2.5), source="ADLab-AutoDrive/ICKD, README"),
+    Preset(
+        loss="mgd",
+        setting="ImageNet, resnet34 to resnet18",
+        terms=_ce_and("mgd", 7e-5, blanked=0.15),
+        source="yzd-v/MGD, res34_distill_res18_img.py",
+    ),
+    Preset(
+        loss="srd",
+        setting="ImageNet, resnet34 to resnet18",
+        terms={"ce": 1, "kd": {"weight": 1, "temperature": 1}, "srd": 2},
+        source="roymiles/Simple-Recipe-Distillation, single.py",
+    ),
+    Preset(loss="nst", setting="CIFAR-100", terms=_ce_and("nst", 50), source=CRD_BENCHMARK),
+    Preset(loss="cc", setting="CIFAR-100", terms=_ce_and("cc", 0.02), source=CRD_BENCHMARK),
+    Preset(
+        loss="fsp",
+        setting="CIFAR-100, equal widths, in a stage of its own from which the student then starts",
+        terms={"fsp": 50},
+        source=CRD_BENCHMARK,
+    ),
+    Preset(
         loss="review",
         setting="CIFAR-100, resnet56 to resnet20",
         terms=_ce_and("review", 0.6, warmup=20),
@@ -145,14 +229,8 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="review",
-        setting="CIFAR-100, wide ResNets, resnet32x4 to resnet8x4 or ShuffleNetV1",
+        setting="CIFAR-100, wrn40_2 to wrn16_2 or wrn40_1, resnet32x4 to resnet8x4",
         terms=_ce_and("review", 5, warmup=20),
-        source=REVIEW,
-    ),
-    Preset(
-        loss="review",
-        setting="CIFAR-100, resnet32x4 to ShuffleNetV2",
-        terms=_ce_and("review", 8, warmup=20),
         source=REVIEW,
     ),
 )

@@ -1,7 +1,7 @@
 """Losses on how the samples of a batch relate to each other. Pure functions to a scalar, in float32.
 
-They need no adapters: student and teacher may differ in width. They depend on which samples share a batch; in training
-with several processes each compares its own share.
+Student and teacher may differ in width. They depend on which samples share a batch, which is the whole batch of a step
+however many processes train.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd.arguments import NonNegativeFloat, PositiveInt
 from kd.losses.maps import paired
 from kd.losses.numerics import full, target, unit
 
-__all__ = ["pkt", "rkd", "sp"]
+__all__ = ["cc", "pkt", "rkd", "sp", "srd"]
 
 
 def sp(
@@ -61,6 +61,36 @@ def pkt(student_pooled_BD: Tensor, teacher_pooled_BD: Tensor) -> Tensor:
     tiny = 1e-7  # the authors'; opposite features have a similarity of 0
     student, teacher = _neighbourhoods(full(student_pooled_BD)), _neighbourhoods(target(teacher_pooled_BD))
     return (teacher * ((teacher + tiny).log() - (student + tiny).log())).sum(1).mean()
+
+
+def cc(
+    student_pooled_BD: Tensor, teacher_pooled_BD: Tensor, adapter: nn.ModuleList, *, width: PositiveInt = 128
+) -> Tensor:
+    """Correlation congruence of Peng et al. 2019 (arXiv:1904.01802), as the benchmark has it from its authors.
+
+    mean over successive images i of the batch of sum_d |D_id| |D_(i+1)d|, with D the difference of the embeddings
+    [B, ``width``] of student and teacher, each through a linear layer of its own. It depends on the batch's order.
+    """
+    embed_student, embed_teacher = adapter
+    gaps = (embed_student(full(student_pooled_BD)) - embed_teacher(target(teacher_pooled_BD))).abs()
+    products: Tensor = gaps[:-1] * gaps[1:]
+    return products.sum(1).mean()
+
+
+def srd(student_pooled_BD: Tensor, teacher_pooled_BD: Tensor, adapter: nn.Linear) -> Tensor:
+    """Simple recipe distillation of Miles & Mikolajczyk 2024 (arXiv:2303.11098): projected, normalised, log of a sum.
+
+    log sum_ij |S_ij - T_ij|^4, with S and T [B, D] the features, the student's through a linear layer, each dimension
+    normalised over the batch (variance + 1e-4, the authors').
+    """
+    gaps = _over_the_batch(adapter(full(student_pooled_BD))) - _over_the_batch(target(teacher_pooled_BD))
+    total: Tensor = gaps.pow(4).sum()
+    return total.log()
+
+
+def _over_the_batch(features_BD: Tensor) -> Tensor:
+    centred = features_BD - features_BD.mean(0)
+    return centred / (centred.square().mean(0) + 1e-4).sqrt()
 
 
 def _similarities(features: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Also how convolutions start in networks that are trained from scratch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,15 +24,31 @@ class Parts(NamedTuple):
     classifier: str
 
 
+class Preactivation(NamedTuple):
+    """Where a stage's map is before the activation: the path of the module whose output it is.
+
+    ``norm`` is the last batch norm before it, whose scales and offsets tell how the values are distributed.
+    """
+
+    tap: str
+    norm: str | None = None
+
+
 class Backbone(nn.Module):
-    """A network that can start from published weights. Frozen parts stay as they are."""
+    """A network that can start from published weights. Frozen parts stay as they are.
+
+    ``inner`` stands before the names of a network of another library, inside this one. ``started_from`` tells which
+    weights were loaded.
+    """
 
     feature_taps: Mapping[str, str]
-    parts: ClassVar[Parts]
+    parts: Parts
+    inner: ClassVar[str] = ""
+    started_from: Mapping[str, Any] | None = None
 
     def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return published weights under this network's own names and, where that can be done, in its own sizes."""
-        return dict(weights)
+        return {f"{self.inner}{name}": value for name, value in weights.items()}
 
     def freeze(self, *, but: Sequence[str]) -> None:
         """Give no gradient to any parameter outside the parts ``but``, and keep the statistics of their batch norms."""

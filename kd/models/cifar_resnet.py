@@ -14,6 +14,7 @@ from kd.models.residual import BasicBlock, ResNet
 __all__ = [
     "resnet8_cifar",
     "resnet8x4",
+    "resnet14",
     "resnet20",
     "resnet32",
     "resnet32x4",
@@ -26,6 +27,11 @@ __all__ = [
 def resnet8_cifar(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
     """ResNet-8 of the CIFAR kind (6n+2, n = 1; 78 k parameters): not the 4.9 M network called resnet8."""
     return _resnet(8, num_classes, in_channels)
+
+
+def resnet14(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
+    """ResNet-14 for CIFAR (0.18 M parameters)."""
+    return _resnet(14, num_classes, in_channels)
 
 
 def resnet20(num_classes: int, in_channels: int, image_size: int) -> nn.Module:

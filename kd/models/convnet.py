@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kd.arguments import PositiveInt
 from kd.errors import SpecError
+from kd.models.backbone import Preactivation
 
 __all__ = ["convnet", "student_cnn"]
 
@@ -47,6 +48,7 @@ class ConvNet(nn.Module):
         self.fc = nn.Linear(channels[-1], num_classes)
         stages = {f"stage{number + 1}": f"blocks.{number}" for number in range(len(self.blocks))}
         self.feature_taps = {**stages, "pooled": "flatten"}
+        self.preactivation_taps = {stage: Preactivation(f"{block}.1", f"{block}.1") for stage, block in stages.items()}
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits [B, classes]."""

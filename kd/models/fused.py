@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.errors import SpecError
-from kd.models.backbone import Parts
+from kd.models.backbone import Parts, Preactivation
 from kd.models.fusion import RGB, Cut, FusedModel, MapFusion, TokenFusion
 from kd.models.pretrained import load_published, torchvision_file
 from kd.models.resnet import resnet152
@@ -48,6 +48,11 @@ def fused_resnet152(
             "stage4": "shared.layer4",
             "pooled": "shared.flatten",
         },
+        preactivations={
+            stage: Preactivation(f"{block}.preactivation", f"{block}.bn3")
+            for stage, block in (("stage1", "rgb.layer1.2"), ("stage2", "rgb.layer2.7"), ("stage4", "shared.layer4.2"))
+        },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -77,6 +82,7 @@ def fused_efficientnet_b7(
             "stage4": "fusion",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -107,6 +113,7 @@ def fused_vit_b16(
         frozen_late=("stage1", "stage2"),
         taps={f"stage{number}": f"shared.stage{number}.maps" for number in range(1, 5)}
         | {"pooled": "shared.class_tokens"},
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -145,6 +152,7 @@ def fused_swin_t(
             "stage4": "shared.stage3",
             "pooled": "shared.flatten",
         },
+        started_from=getattr(network, "started_from", None),
     )
     return FusedModel(cut, in_channels, frozen=bool(pretrained) and freeze)
 
@@ -208,7 +216,7 @@ def _torchvision(
     pretrained: bool | str,
     parts: Parts,
     *,
-    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+    adopt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None,
     **arguments: Any,
 ) -> Any:
     """Return a network of torchvision for RGB images, with published weights where asked for."""

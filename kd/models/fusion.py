@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kd.errors import SpecError
-from kd.models.backbone import Backbone
-from kd.models.pretrained import adapted
+from kd.models.backbone import Backbone, Preactivation
+from kd.models.trained_weights import adapted
 
 RGB = 3  # the first channels of an image; the rest are IR
 
@@ -26,7 +27,8 @@ class Cut:
 
     ``early`` maps images to what is fused, ``fusion`` two of these to one, ``late`` that to features [B, width], which
     ``classifier`` takes. ``first_convolution`` is a path in ``early``. ``frozen_early`` and ``frozen_late`` name the
-    children that keep published weights. ``taps`` are paths in the ``FusedModel``.
+    children that keep published weights. ``taps`` are paths in the ``FusedModel``; so are ``preactivations``, of the
+    stages that end in an activation. ``started_from`` tells which weights were loaded.
     """
 
     early: nn.Sequential
@@ -37,6 +39,8 @@ class Cut:
     frozen_early: tuple[str, ...]
     frozen_late: tuple[str, ...] = ()
     taps: Mapping[str, str]
+    preactivations: Mapping[str, Preactivation] = field(default_factory=dict)
+    started_from: Mapping[str, Any] | None = None
 
 
 class FusedModel(Backbone):
@@ -57,6 +61,9 @@ class FusedModel(Backbone):
         self.shared = cut.late
         self.classifier = cut.classifier
         self.feature_taps = cut.taps
+        stages = {name: Preactivation(path) for name, path in cut.taps.items() if name != "pooled"}
+        self.preactivation_taps = {**stages, **cut.preactivations}
+        self.started_from = cut.started_from
         if frozen:
             self._freeze(cut)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from kd.arguments import PositiveInt
 from kd.errors import SpecError
-from kd.models.backbone import initialise_convolutions
+from kd.models.backbone import Preactivation, initialise_convolutions
 from kd.models.residual import BasicBlock, ResNet
 
 __all__ = [
@@ -87,6 +87,7 @@ class DepthwiseNet(nn.Module):
         ends = [*(number - 1 for number in sorted(halving)), len(channels) - 2]
         stages = {f"stage{number}": f"blocks.{end}" for number, end in enumerate(ends, start=1)}
         self.feature_taps: Mapping[str, str] = {**stages, "pooled": "flatten"}
+        self.preactivation_taps = {stage: Preactivation(f"{end}.2", f"{end}.2") for stage, end in stages.items()}
         initialise_convolutions(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -125,12 +126,20 @@ class SimpleCNN(nn.Module):
         self.blocks = nn.Sequential(*(_pooled_convolution(*pair, batch_norm) for pair in pairs))
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * side**2, hidden), nn.ReLU(inplace=True))
         self.fc = nn.Linear(hidden, num_classes)
+        self.preactivation_taps = {
+            f"stage{number + 1}": Preactivation(f"blocks.{number}.{int(batch_norm)}", _norm(number, batch_norm))
+            for number in range(len(channels))
+        }
         initialise_convolutions(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits [B, classes]."""
         logits_BC: Tensor = self.fc(self.hidden(self.blocks(images_BCHW)))
         return logits_BC
+
+
+def _norm(block: int, batch_norm: bool) -> str | None:
+    return f"blocks.{block}.1" if batch_norm else None
 
 
 def _convolution(in_channels: int, out_channels: int, stride: int, *, groups: int = 1) -> nn.Sequential:

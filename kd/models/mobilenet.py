@@ -7,12 +7,12 @@ those of torchvision, so that its weights fit (at width 1).
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from kd.arguments import Fraction, PositiveFloat, PositiveInt
-from kd.models.backbone import Backbone, Parts, Stem, enlarger, initialise_convolutions
+from kd.models.backbone import Backbone, Parts, Preactivation, Stem, enlarger, initialise_convolutions
 from kd.models.pretrained import start_from, torchvision_file
 
 __all__ = ["mobilenet_v2"]
@@ -95,7 +95,7 @@ class MobileNetV2(Backbone):
     Taps: ``stage1`` to ``stage3`` before the halvings that both kinds of strides have, ``stage4`` after the last block.
     """
 
-    parts: ClassVar[Parts] = Parts(first_convolution="features.0.0", stem=("features.0",), classifier="classifier.1")
+    parts: Parts = Parts(first_convolution="features.0.0", stem=("features.0",), classifier="classifier.1")
 
     def __init__(
         self, num_classes: int, in_channels: int, *, stem: Stem, width: float, dropout: float, enlarge: nn.Module
@@ -116,6 +116,9 @@ class MobileNetV2(Backbone):
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, num_classes))
         ends = {"stage1": 3, "stage2": 6, "stage3": 13, "stage4": 17}
         self.feature_taps = {name: f"features.{end}" for name, end in ends.items()} | {"pooled": "flatten"}
+        self.preactivation_taps = {  # blocks end without an activation
+            name: Preactivation(f"features.{end}", f"features.{end}.conv.3") for name, end in ends.items()
+        }
         initialise_convolutions(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from kd.models.backbone import Backbone, Parts, Stem, initialise_convolutions
+from kd.models.backbone import Backbone, Parts, Preactivation, Stem, initialise_convolutions
 
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: [B, C_in, H, W] -> [B, width, H/stride, W/stride]."""
 
     expansion: ClassVar[int] = 1
+    last_norm: ClassVar[str] = "bn2"
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -28,18 +29,20 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, width, stride)
+        self.preactivation = nn.Identity()  # for taps
 
     def forward(self, x: Tensor) -> Tensor:
         """Map one feature map to the next."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return torch.relu_(y + self.downsample(x))
+        return torch.relu_(self.preactivation(y + self.downsample(x)))
 
 
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut: [B, C_in, H, W] -> [B, 4 width, H/stride, W/stride]."""
 
     expansion: ClassVar[int] = 4
+    last_norm: ClassVar[str] = "bn3"
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -51,13 +54,14 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, 4 * width, stride)
+        self.preactivation = nn.Identity()  # for taps
 
     def forward(self, x: Tensor) -> Tensor:
         """Map one feature map to the next."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return torch.relu_(y + self.downsample(x))
+        return torch.relu_(self.preactivation(y + self.downsample(x)))
 
 
 Block = type[BasicBlock] | type[Bottleneck]
@@ -67,10 +71,11 @@ class ResNet(Backbone):
     """Stem, stages of residual blocks, average pooling, a linear classifier.
 
     ``blocks`` counts the blocks per stage. The first stage is ``width`` wide, and so is the stem unless
-    ``stem_width`` says otherwise. Taps: ``stage1`` ... after the last activation of each stage, and ``pooled``.
+    ``stem_width`` says otherwise. Taps: ``stage1`` ... after the last activation of each stage (and before it), and
+    ``pooled``.
     """
 
-    parts: ClassVar[Parts] = Parts(first_convolution="conv1", stem=("conv1", "bn1"), classifier="fc")
+    parts: Parts = Parts(first_convolution="conv1", stem=("conv1", "bn1"), classifier="fc")
 
     def __init__(
         self,
@@ -99,6 +104,10 @@ class ResNet(Backbone):
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(channels, num_classes)
         self.feature_taps = {f"stage{name[-1]}": name for name in self._stages} | {"pooled": "flatten"}
+        ends = {f"stage{name[-1]}": f"{name}.{count - 1}" for name, count in zip(self._stages, blocks, strict=True)}
+        self.preactivation_taps = {
+            stage: Preactivation(f"{end}.preactivation", f"{end}.{block.last_norm}") for stage, end in ends.items()
+        }
         initialise_convolutions(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kd.arguments import Fraction, PositiveInt
 from kd.errors import SpecError
-from kd.models.backbone import Backbone, Parts, enlarger
+from kd.models.backbone import Backbone, Parts, Preactivation, enlarger
 from kd.models.pretrained import start_from, timm_file
 from kd.vision_libraries import import_vision
 
@@ -79,9 +79,10 @@ class ViT(Backbone):
     ``pooled`` is the class token. Raises SpecError when the patches do not tile the images.
     """
 
-    parts: ClassVar[Parts] = Parts(
+    parts: Parts = Parts(
         first_convolution="network.patch_embed.proj", stem=("network.patch_embed",), classifier="network.head"
     )
+    inner: ClassVar[str] = "network."
 
     def __init__(
         self,
@@ -113,6 +114,7 @@ class ViT(Backbone):
         self._ends = [-(-depth * number // STAGES) - 1 for number in range(1, STAGES + 1)]
         stages = {f"stage{number + 1}": f"stages.{number}" for number in range(STAGES)}
         self.feature_taps = {**stages, "pooled": "network.fc_norm"}
+        self.preactivation_taps = {stage: Preactivation(tap) for stage, tap in stages.items()}  # blocks end in sums
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits [B, classes]."""
@@ -136,12 +138,11 @@ class ViT(Backbone):
         self.feature_taps = {**self.feature_taps, **weights}
 
     def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights of timm, or of this class, with patches and positions resampled to this network's."""
-        plain = {name.removeprefix("network."): value for name, value in weights.items()}
+        """Return weights of timm with patches and positions resampled to this network's."""
         fitted: Mapping[str, Any] = import_vision("timm.models.vision_transformer").checkpoint_filter_fn(
-            plain, self.network
+            dict(weights), self.network
         )
-        return {f"network.{name}": value for name, value in fitted.items()}
+        return super().adopt(fitted)
 
 
 def _patch(image_size: int, patch: int | None) -> int:

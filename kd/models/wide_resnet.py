@@ -1,7 +1,8 @@
 """Wide residual networks for 32x32 images (Zagoruyko and Komodakis 2016, arXiv:1605.07146): WRN-depth-width.
 
 Batch norm and activation come before each convolution, so the stage taps are sums that no activation has cut, as in the
-published tables of distillation on CIFAR-100. A further size is one function.
+published tables of distillation on CIFAR-100. The taps before the activation are those sums after the next batch norm,
+as OFD and ReviewKD have them. A further size is one function.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from kd.arguments import Fraction
-from kd.models.backbone import initialise_convolutions
+from kd.models.backbone import Preactivation, initialise_convolutions
 
-__all__ = ["wrn16_2", "wrn28_10", "wrn40_1", "wrn40_2"]
+__all__ = ["wrn16_1", "wrn16_2", "wrn28_10", "wrn40_1", "wrn40_2"]
+
+
+def wrn16_1(num_classes: int, in_channels: int, image_size: int, *, dropout: Fraction = 0.0) -> nn.Module:
+    """WRN-16-1: 16 layers of the base width (0.18 M parameters)."""
+    return WideResNet(16, 1, num_classes, in_channels, dropout)
 
 
 def wrn16_2(num_classes: int, in_channels: int, image_size: int, *, dropout: Fraction = 0.0) -> nn.Module:
@@ -66,6 +72,11 @@ class WideResNet(nn.Module):
         "stage2": "block2",
         "stage3": "block3",
         "pooled": "flatten",
+    }
+    preactivation_taps: ClassVar[Mapping[str, Preactivation]] = {
+        "stage1": Preactivation("block2.0.bn1", "block2.0.bn1"),
+        "stage2": Preactivation("block3.0.bn1", "block3.0.bn1"),
+        "stage3": Preactivation("bn1", "bn1"),
     }
 
     def __init__(self, depth: int, width: int, num_classes: int, in_channels: int, dropout: float) -> None:

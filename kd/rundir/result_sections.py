@@ -70,6 +70,22 @@ class Seconds(Struct, frozen=True, kw_only=True, omit_defaults=True):
     measure: float | None = None
 
 
+class LoadedWeights(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The trained file that a model began from.
+
+    ``classifier`` and ``first_convolution`` were kept, or drawn anew and adapted. ``place`` are the keys that led to
+    the weights, ``prefix`` was taken off their names, which ``names`` calls otherwise; ``left_out`` are other heads'.
+    """
+
+    file: str
+    classifier: str
+    first_convolution: str
+    place: tuple[str, ...] = ()
+    prefix: str = ""
+    names: str = ""
+    left_out: tuple[str, ...] = ()
+
+
 class ModelFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file to deploy: its name in the stage folder and its size; what an export checked of it."""
 

@@ -30,6 +30,7 @@ from kd.rundir.result_sections import (
     FoundSettings,
     GateFit,
     JobFacts,
+    LoadedWeights,
     MissingJob,
     ModelFile,
     ModelOrigin,
@@ -73,6 +74,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     test: BestAndLast | None = None
     images_per_second: float | None = None
     start: ModelOrigin | None = None
+    pretrained: LoadedWeights | None = None
     pruning: Pruning | None = None
     robustness: dict[str, dict[str, float]] | None = None  # metrics by attack or damage
     file: ModelFile | None = None

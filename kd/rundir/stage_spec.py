@@ -91,11 +91,13 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cutmix: Mixing | None = None
     ema: Ema | None = None
     clip: float | None = None
+    accumulate: int | None = None
     early_stopping: EarlyStopping | None = None
     attack: Attack | None = None
     prune: float | None = None
     modalities: tuple[str, ...] | None = None
     int8_aware: bool = False
+    no_decay: bool = False
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
@@ -103,6 +105,17 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deterministic: bool
     compile: bool
     checkpoint_every: int
+
+
+class WeightsSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a stage of kind ``weights`` does. ``mean`` and ``std`` are of pixels / 255; no file means fresh weights."""
+
+    model: Component
+    file: str | None = None
+    classifier: Literal["kept", "new"]
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    precision: Precision
 
 
 class CacheSettings(Struct, frozen=True, kw_only=True):
@@ -159,13 +172,16 @@ class ReportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     compare: dict[str, list[str]] = field(default_factory=dict)
 
 
-Settings: TypeAlias = TrainSettings | CacheSettings | SelectSettings | ExportSettings | SearchSettings | ReportSettings
+Settings: TypeAlias = (
+    TrainSettings | WeightsSettings | CacheSettings | SelectSettings | ExportSettings | SearchSettings | ReportSettings
+)
 SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 # stage kind -> the type of its settings
 SETTINGS: Mapping[str, type[Settings]] = {
     "train": TrainSettings,
     "distill": TrainSettings,
+    "weights": WeightsSettings,
     "cache": CacheSettings,
     "select": SelectSettings,
     "export": ExportSettings,

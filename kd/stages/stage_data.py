@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,8 +16,10 @@ from kd.data.modalities import channels_of
 from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
+from kd.models.normalisation import Statistics, normalisation_of
 from kd.rundir.result_sections import DataFacts
 from kd.rundir.stage_spec import Augment, Component, DataSpec
+from kd.train.device import measured_part_fits
 from kd.train.weights import ModelCard
 
 PLAIN = Augment(crop=0, flip=False)  # images as they are
@@ -79,8 +81,13 @@ class StageData:
             modalities=names if names != ["image"] else None,
         )
 
-    def test_store(self) -> DeviceStore:
-        """Return the test part on the device. For the measurement at the end, and nothing else."""
+    def test_store(self, *, instead_of_training: bool = False) -> DeviceStore:
+        """Return the test part on the device. For the measurement at the end, and nothing else.
+
+        ``instead_of_training``: the training images go from the device first, to make room.
+        """
+        if instead_of_training:
+            self.train.free()
         return _store(self.arrays, self.arrays.test_images, self.arrays.test_labels, self.device)
 
 
@@ -92,16 +99,23 @@ def load_data(
     device: torch.device,
     modalities: Sequence[str] | None = None,
     privileged: bool = False,
+    model: Component | None = None,
+    normalisation: Statistics | None = None,
 ) -> StageData:
     """Load and split the data of a spec; ``staged`` replaces the root it names.
 
     The stage's model sees these ``modalities``, or all; with ``privileged`` training keeps all for teachers to see.
+    ``model`` may choose by what pixels are normalised; ``normalisation`` says so outright.
     Raises DataError when the data are missing or too few, SpecError when no validation images are asked for or the
     images have no such modality.
     """
     assert data is not None, "the spec of this stage kind names its data"
     root = staged or (Path(data.root) if data.root else None)
     whole = load_arrays(data.name, root, data.arguments, data.train_subset, data.test_subset)
+    if normalisation is None and model is not None:
+        normalisation = normalisation_of(model.name, model.arguments, whole.channels)
+    if normalisation is not None:
+        whole = replace(whole, mean=normalisation[0], std=normalisation[1])
     chosen = split(whole.train_labels, data.validation)
     if not len(chosen.validation):
         raise SpecError(["data.validation: at least one image is needed, the best epoch is chosen by them"])
@@ -133,9 +147,9 @@ def _card(model: Component, arrays: ImageArrays) -> ModelCard:
     )
 
 
-def _part(arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Augment = PLAIN) -> DeviceStore:
-    """Return some of the training images on the device, to be seen under augmentation or as they are."""
-    return _store(arrays, arrays.train_images[indices], arrays.train_labels[indices], device, augment)
+def _part(arrays: ImageArrays, indices: Tensor, device: torch.device, augment: Augment | None = None) -> DeviceStore:
+    """Return some of the training images on the device, to be trained on under augmentation or only measured."""
+    return _store(arrays, arrays.train_images, arrays.train_labels, device, augment, indices)
 
 
 def _store(
@@ -143,15 +157,19 @@ def _store(
     images: Tensor,
     labels: Tensor,
     device: torch.device,
-    augment: Augment = PLAIN,
+    augment: Augment | None = None,
+    indices: Tensor | None = None,
 ) -> DeviceStore:
+    views = augment or PLAIN
     return DeviceStore(
         images,
         labels,
         mean=arrays.mean,
         std=arrays.std,
         device=device,
-        padding=augment.crop,
-        flip=augment.flip,
-        cutout=augment.cutout,
+        indices=indices,
+        resident=augment is not None or measured_part_fits(images.nbytes, device),
+        padding=views.crop,
+        flip=views.flip,
+        cutout=views.cutout,
     )

@@ -13,24 +13,27 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+_Tensors = tuple[list[Tensor], list[Tensor]]  # the averages, and the model's own beside them
+
 
 class WeightAverage:
-    """The moving average of a model's state dictionary, in ``weights``."""
+    """The moving average of a model's state dictionary, in ``weights``. The model keeps its tensors while it trains."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights: dict[str, Tensor] = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        # looked up once: in a deep network that takes longer than averaging
+        current = model.state_dict(keep_vars=True)
+        self.weights: dict[str, Tensor] = {name: value.detach().clone() for name, value in current.items()}
+        self._averaged = _pairs(self.weights, current, floating=True)
+        self._copied = _pairs(self.weights, current, floating=False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after step number ``step`` (from 0, over all epochs)."""
+    def update(self, step: int) -> None:
+        """Take in the model's weights after step number ``step`` (from 0, over all epochs)."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            average = self.weights[name]
-            if average.is_floating_point():
-                average.lerp_(value, weight)
-            else:
-                average.copy_(value)
+        torch._foreach_lerp_(*self._averaged, weight)
+        if self._copied[0]:
+            torch._foreach_copy_(*self._copied)
 
     @contextmanager
     def worn_by(self, model: nn.Module) -> Iterator[None]:
@@ -46,3 +49,9 @@ class WeightAverage:
         """Take back what ``weights`` held."""
         for name, value in weights.items():
             self.weights[name].copy_(value)
+
+
+def _pairs(averages: Mapping[str, Tensor], current: Mapping[str, Tensor], *, floating: bool) -> _Tensors:
+    """Return all averages of weights (or of counters) and what they follow, for one call on all of them."""
+    names = [name for name, value in averages.items() if value.is_floating_point() is floating]
+    return [averages[name] for name in names], [current[name] for name in names]

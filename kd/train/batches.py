@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from kd.data.augment import SHARED_SEED, Views, epoch_order
 from kd.data.hashing import stream_key
-from kd.data.mixing import Mixing, draw_pairs, mix_images
+from kd.data.mixing import Mixing, Pairs, draw_pairs, mix_images
 from kd.data.sampling import Sampling, sampled_order
 from kd.data.store import DeviceStore
 from kd.train.distributed import ALONE, Processes
@@ -54,12 +55,13 @@ class AugmentedBatches:
             views = self._store.views(seed=self._seed, view=epoch)
         else:
             views = self._store.views(seed=SHARED_SEED, view=epoch % self._cached_views)
+        pairs = self._pairs(epoch, first_step)
         for step in range(first_step, self.steps):
             self._seed_step(epoch, step)
             whole = order[step * self.batch_size : (step + 1) * self.batch_size]
             indices = self._processes.share(whole)
             images, labels = self._store.batch(indices, views), self._store.labels[indices]
-            mixed = None if self._mixing is None else self._mix(self._mixing, images, whole, views, epoch, step)
+            mixed = None if pairs is None else self._mix(pairs[step - first_step], images, whole, views)
             seen, privileged = (images, None) if self._channels is None else (self._select(images), images)
             yield Batch(images=seen, labels=labels, indices=indices, view=epoch, mixed=mixed, privileged=privileged)
 
@@ -73,12 +75,27 @@ class AugmentedBatches:
         assert self._channels is not None
         return images.index_select(1, self._channels).contiguous(memory_format=torch.channels_last)
 
-    def _mix(self, mixing: Mixing, images: Tensor, whole: Tensor, views: Views, epoch: int, step: int) -> Mixed:
+    def _pairs(self, epoch: int, first_step: int) -> list[Pairs] | None:
+        """Return how each batch of an epoch is mixed, on the device: one copy here, so that no step waits for one."""
+        if self._mixing is None or first_step >= self.steps:
+            return None
+        drawn = [
+            draw_pairs(
+                self._mixing,
+                size=self.batch_size,
+                image_size=self._store.image_size,
+                seed=self._seed,
+                epoch=epoch,
+                step=step,
+            )
+            for step in range(first_step, self.steps)
+        ]
+        partners = torch.stack([pairs.partners for pairs in drawn]).to(self._store.labels.device)
+        return [replace(pairs, partners=own) for pairs, own in zip(drawn, partners, strict=True)]
+
+    def _mix(self, pairs: Pairs, images: Tensor, whole: Tensor, views: Views) -> Mixed:
         """Mix this process's images, in place, with partners from the whole batch; return what came in."""
-        pairs = draw_pairs(
-            mixing, size=len(whole), image_size=images.shape[-1], seed=self._seed, epoch=epoch, step=step
-        )
-        partners = self._processes.share(whole[pairs.partners.to(whole.device)])
+        partners = self._processes.share(whole[pairs.partners])
         mix_images(images, self._store.batch(partners, views), pairs)
         return Mixed(labels=self._store.labels[partners], share=pairs.share)
 

@@ -1,4 +1,8 @@
-"""The resume file: written atomically, two generations kept, read back without trusting its bytes."""
+"""The resume file: written atomically, two generations kept, read back without trusting its bytes.
+
+There are never more than two on the disk, the one being written included: before a third is begun, the last is read
+back and, if it is whole, the one before it goes.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,18 @@ PREVIOUS = "resume.previous.pt"
 
 
 def save_resume(folder: Path, values: Mapping[str, Any]) -> None:
-    """Write ``folder/resume.pt``; the one before it becomes ``resume.previous.pt``.
+    """Write ``folder/resume.pt``; the one before it becomes ``resume.previous.pt``, if it is whole.
 
-    A kill at any instant leaves at least one of them whole.
+    A kill at any instant leaves at least one of them whole. Tensors that share memory are written once.
     """
-    target = folder / RESUME
+    target, previous = folder / RESUME, folder / PREVIOUS
+    proved = _is_whole(target)
+    if proved:
+        previous.unlink(missing_ok=True)
     with atomic_path(target) as temporary:
         torch.save(dict(values), temporary)
-        if target.exists():
-            os.replace(target, folder / PREVIOUS)
+        if proved:
+            os.replace(target, previous)
 
 
 def load_resume(folder: Path) -> dict[str, Any] | None:
@@ -53,11 +60,24 @@ def load_resume(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:  # torch.load does not compare checksums; zip files carry them
+def _is_whole(path: Path) -> bool:
+    try:
+        _compare_checksums(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+def _compare_checksums(path: Path) -> None:
+    """Raise ValueError, or what zipfile raises, unless the file's parts have their checksums."""
+    with zipfile.ZipFile(path) as archive:  # torch.load does not compare them
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"checksum of {damaged} differs")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    _compare_checksums(path)
     values = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(values, dict):
         raise ValueError("not a state")

@@ -72,7 +72,8 @@ def prepare_runtime(*, precision: Precision = "auto", deterministic: bool = Fals
     """
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; required by torch
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports the compiler, for a second
+        torch.use_deterministic_algorithms(deterministic)
     if torch.cuda.is_available():
         return _prepare_gpu(precision, deterministic)
     return _prepare_cpu(precision, processes)
@@ -137,6 +138,16 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def measured_part_fits(images_bytes: int, device: torch.device) -> bool:
+    """Return whether images that are only measured, once an epoch or once, may lie on a device beside a training.
+
+    On a GPU they may take an eighth of its memory; larger parts are sent batch by batch.
+    """
+    if device.type != "cuda":
+        return True
+    return images_bytes <= torch.cuda.get_device_properties(device).total_memory // 8
 
 
 def peak_gpu_memory_mb(device: torch.device) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -32,6 +33,7 @@ def fit(
     forward: nn.Module | None = None,
     patience: int | None = None,
     clip: float | None = None,
+    accumulate: int = 1,
     processes: Processes = ALONE,
     after_step: AfterStep = lambda training: None,
     after_epoch: AfterStep = lambda training: None,
@@ -39,7 +41,8 @@ def fit(
     """Train from wherever ``training`` stands to the end of ``epochs``, or until nothing got better for ``patience``.
 
     ``forward`` is the model as it is called (compiled, say) where that is another object than the one that
-    owns the weights. ``clip`` bounds the norm of the gradients. Raises TrainingDiverged when a loss is not finite, and
+    owns the weights. ``clip`` bounds the norm of the gradients. ``accumulate`` is in how many parts a batch is
+    computed, one after another, where it does not fit at once. Raises TrainingDiverged when a loss is not finite, and
     whatever the two callbacks raise.
     """
     runner = training.model if forward is None else forward
@@ -47,7 +50,7 @@ def fit(
     for group in training.optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     while not training.is_over(epochs, patience):
-        _train_epoch(training, batches, objective, schedule, runner, update, processes, after_step)
+        _train_epoch(training, batches, objective, schedule, runner, update, accumulate, processes, after_step)
         training.finish_epoch(_close_epoch(training, batches, validate, runner))
         after_epoch(training)
 
@@ -59,6 +62,7 @@ def _train_epoch(
     schedule: Schedule,
     runner: nn.Module,
     update: Update,
+    accumulate: int,
     processes: Processes,
     after_step: AfterStep,
 ) -> None:
@@ -66,20 +70,36 @@ def _train_epoch(
     for batch in batches.epoch(training.epoch, first_step=training.step):
         moment = training.epoch + (training.step + 0.5) / batches.steps
         _set_learning_rate(training.optimizer, schedule(moment))
-        losses = train_step(runner, update, objective, batch)
+        parts = batch.parts(accumulate)
+        losses = train_step(runner, update, objective, parts)
         if training.average is not None:
-            training.average.update(training.model, training.epoch * batches.steps + training.step)
-        costs = torch.cat([losses.total.detach()[None], losses.parts])
-        training.meter.add(training.step, costs, losses.logits, processes.gather(batch.labels))
+            training.average.update(training.epoch * batches.steps + training.step)
+        costs = torch.cat([losses.total[None], losses.parts])
+        labels = torch.cat([processes.gather(part.labels) for part in parts])
+        training.meter.add(training.step, costs, losses.logits, labels)
         training.step += 1
         after_step(training)
 
 
-def train_step(model: nn.Module, update: Update, objective: Objective, batch: Batch) -> Losses:
-    """Do one step; return its losses."""
-    losses = objective(model, batch)
-    update(losses.total)
-    return losses
+def train_step(model: nn.Module, update: Update, objective: Objective, parts: Sequence[Batch]) -> Losses:
+    """Do one step on a batch, given in equal parts; return its losses.
+
+    The gradients of the parts are averaged. Batch norm, and losses that compare images, see one part at a time.
+    """
+    update.begin()
+    found = []
+    for part in parts:
+        losses = objective(model, part)
+        update.backward(losses.total if len(parts) == 1 else losses.total / len(parts))
+        found.append(replace(losses, total=losses.total.detach()))
+    update.step()
+    if len(found) == 1:
+        return found[0]
+    return Losses(
+        total=torch.stack([losses.total for losses in found]).mean(),
+        parts=torch.stack([losses.parts for losses in found]).mean(0),
+        logits=torch.cat([losses.logits for losses in found]),
+    )
 
 
 def _close_epoch(

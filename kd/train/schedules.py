@@ -1,7 +1,8 @@
 """Learning-rate schedules: the factor on the base rate, a pure function of the epoch as a real number.
 
 Step k of n in epoch e is at e + (k + 1/2) / n. Because a schedule has no state, resuming needs none.
-``warmup`` is in epochs and rises linearly from nothing.
+``warmup`` is in epochs and rises linearly from nothing. A job file whose warm-up reaches beyond the first drop, or
+fills the whole training, is refused: the two factors would multiply, or the base rate would never be reached.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Training:
             "attempt": self.attempt,
             "rows": self.rows,
             "best_epoch": self.best_epoch,
-            "best_weights": self.best_weights,
+            "best_weights": self._best_weights_to_save(),
             "epoch_seconds": self.epoch_watch.seconds,
             "total_seconds": self.total_watch.seconds,
         }
@@ -124,10 +124,15 @@ class Training:
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.attempt = saved["attempt"] + 1
         self.rows, self.best_epoch = saved["rows"], saved["best_epoch"]
-        self.best_weights = {name: tensor.to(device) for name, tensor in saved["best_weights"].items()}
+        self.best_weights = {name: tensor.to(device, copy=True) for name, tensor in saved["best_weights"].items()}
         self.epoch_watch.restart(saved["epoch_seconds"])
         self.total_watch.restart(saved["total_seconds"])
         set_random_state(saved["random"])
+
+    def _best_weights_to_save(self) -> Mapping[str, Tensor]:
+        """Return the best weights: right after the best epoch the current ones, equal and thus written only once."""
+        just_found = self.step == 0 and self.best_epoch == self.epoch - 1
+        return self.weights() if just_found else self.best_weights
 
     def _rank(self, row: Row) -> tuple[float, float]:
         """Higher is better: the validation metric, then lower loss. Of equal ranks the earlier epoch stays."""

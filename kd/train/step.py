@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -34,6 +34,24 @@ class Batch:
     view: int
     mixed: Mixed | None = None
     privileged: Tensor | None = None
+
+    def parts(self, count: int) -> list[Batch]:
+        """Return the batch cut into ``count`` equal parts, in its order."""
+        if count == 1:
+            return [self]
+        size = len(self.indices) // count
+        assert size * count == len(self.indices), f"{len(self.indices)} images are not {count} equal parts"
+        return [self._rows(slice(start, start + size)) for start in range(0, size * count, size)]
+
+    def _rows(self, rows: slice) -> Batch:
+        return Batch(
+            images=self.images[rows],
+            labels=self.labels[rows],
+            indices=self.indices[rows],
+            view=self.view,
+            mixed=self.mixed and replace(self.mixed, labels=self.mixed.labels[rows]),
+            privileged=None if self.privileged is None else self.privileged[rows],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,10 +28,22 @@ class Update:
 
     def __call__(self, loss: Tensor) -> None:
         """Do one step down the gradient of a loss (a scalar)."""
+        self.begin()
+        self.backward(loss)
+        self.step()
+
+    def begin(self) -> None:
+        """Forget the gradients of the step before."""
         self._optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss (a scalar) to those of this step."""
         if self._scaler is not None:
             loss = self._scaler.scale(loss)
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """Do one step down the gradients that were added up."""
         parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         self._processes.average_gradients(parameters)
         if self._clip is not None:

@@ -20,7 +20,10 @@ from kd.catalog import load
 from kd.data.modalities import Modalities, one_modality
 from kd.errors import CheckpointError
 from kd.files import atomic_path
+from kd.models.normalisation import NORMALISATION
+from kd.models.taps import TAPS, set_taps
 from kd.models.widths import Widths, set_widths
+from kd.user_code import is_allowed
 
 # the card is one entry of the file's metadata: several would be written in an unstable order, and bytes must
 # be stable
@@ -53,10 +56,15 @@ class ModelCard:
         return self.modalities or one_modality(self.in_channels)
 
     def build(self) -> nn.Module:
-        """Return the model with fresh weights, drawn from torch's global generator."""
-        function = load("model", self.name)
-        model = function(len(self.classes), self.in_channels, self.image_size, **self.arguments)
+        """Return the model with fresh weights, drawn from torch's global generator.
+
+        Raises SpecError when its arguments do not fit the images, or its taps name no module.
+        """
+        arguments = {name: value for name, value in self.arguments.items() if name not in (TAPS, NORMALISATION)}
+        model = load("model", self.name)(len(self.classes), self.in_channels, self.image_size, **arguments)
         assert isinstance(model, nn.Module)
+        if TAPS in self.arguments:
+            set_taps(model, self.arguments[TAPS])
         set_widths(model, self.widths)
         return model
 
@@ -126,6 +134,9 @@ def card_from_json(path: Path, fields: Any) -> ModelCard:
         lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
         widths = {name: tuple(sizes) for name, sizes in fields.get("widths", {}).items()}
         modalities = tuple((name, channels) for name, channels in fields.get("modalities", ()))
-        return ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
+        card = ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its model card is damaged; only weights saved by kd fit") from error
+    if not is_allowed(card.name):
+        raise CheckpointError(f"{path}: its model is {card.name}, code that is imported only where a job file names it")
+    return card

@@ -10,16 +10,19 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kd.errors import ClusterError, SpecError, did_you_mean
 from kd.jobfile.schema import Megabytes, Minutes, Name
 from kd.jobfile.source import Document, read_document
 from kd.jobfile.validation_messages import fault_of
 from kd.places import shipped
+from slurm.cluster.sbatch_options import Options, allowed_gres, allowed_option
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
+Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@+:/-]*$")]  # some sites write proj@v100
 Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Option = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$"), AfterValidator(allowed_option)]
 
 
 class Part(BaseModel):
@@ -28,8 +31,23 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Partition(Part):
-    """One partition, best first in the profile's list."""
+class JobOptions(Part):
+    """What sbatch is told besides the work: for all jobs, those of one kind, or those of one partition."""
+
+    account: Account | None = None
+    qos: Name | None = None
+    memory_as: Literal["node", "cpu", "gpu"] | None = Field(None, description="--mem, --mem-per-cpu, --mem-per-gpu")
+    sbatch: dict[Option, Line | int | bool] = Field({}, description="Further sbatch options, by their long names")
+
+    @field_validator("sbatch")
+    @classmethod
+    def _no_gpus(cls, value: Options) -> Options:
+        allowed_gres(value.get("gres", ""))
+        return value
+
+
+class Partition(JobOptions):
+    """One partition, best first in the profile's list. Its options outrank those of the kind of job."""
 
     name: Name
     gpu_type: Name | None = Field(None, description="The type of its GPUs, where it has only one")
@@ -39,7 +57,7 @@ class Partition(Part):
     memory_per_node: Megabytes | None = Field(None, description="Most memory of one node, checked likewise")
 
 
-class Profile(Part):
+class Profile(JobOptions):
     """What differs between sites."""
 
     about: str = ""
@@ -53,17 +71,15 @@ class Profile(Part):
     several_partitions: bool = Field(True, description="Whether a job may name several partitions of equal GPUs")
     start_tests: int = Field(4, ge=0, description="Most calls of sbatch --test-only in one ranking of the partitions")
     cpu_partition: Name | None = Field(None, description="Where jobs without a GPU go; default: the first partition")
-    account: Name | None = None
-    qos: Name | None = None
-    sbatch: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Line | int | bool] = Field(
-        {}, description="Further sbatch options, by their long names"
-    )
+    gpu_jobs: JobOptions = Field(JobOptions(), description="Options of jobs with a GPU alone")
+    cpu_jobs: JobOptions = Field(JobOptions(), description="Options of jobs without one, such as the report")
     omit: list[Literal["memory", "cpus"]] = Field([], description="Requests that this site rejects")
     module_init: Line | None = Field(None, description="File to source where batch scripts know no 'module'")
     modules: list[Line] = []
     venv: Line | None = Field(None, description="Virtual environment to activate; never copied to scratch")
     environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Line] = {}
     scratch: list[Line] = Field(["$SLURM_TMPDIR", "$TMPDIR"], description="Scratch folders, in order of preference")
+    require_gpus: bool = Field(True, description="Whether a job that sees fewer GPUs than it asked for fails")
     accounting: bool = Field(True, description="Whether sacct answers")
     requeue: bool = Field(True, description="Whether jobs may be requeued")
     max_restarts: int = Field(20, ge=0, description="Requeues of one job before it counts as failed")
@@ -73,6 +89,21 @@ class Profile(Part):
     mail: Line | None = Field(None, description="Where Slurm mails to when a job fails, and when the report is there")
     parallel: int | None = Field(None, ge=1, description="Elements of one array that may run at the same time")
     max_array: int = Field(1000, ge=1, description="Jobs of one array (MaxArraySize minus 1)")
+
+    def options(self, *, with_gpu: bool, partition: str | None) -> JobOptions:
+        """Return the options of a job: the profile's, then its kind's, then its partition's, the last one winning.
+
+        Of several partitions (``a,b``) the first decides: only partitions with equal options are named together.
+        """
+        first = (partition or "").partition(",")[0]
+        own = [found for found in self.partitions if found.name == first]
+        layers: list[JobOptions] = [self, self.gpu_jobs if with_gpu else self.cpu_jobs, *own]
+
+        def last(name: str) -> Any:
+            return next((value for layer in reversed(layers) if (value := getattr(layer, name)) is not None), None)
+
+        sbatch = {name: value for layer in layers for name, value in layer.sbatch.items()}
+        return JobOptions(account=last("account"), qos=last("qos"), memory_as=last("memory_as"), sbatch=sbatch)
 
 
 def profile_names() -> list[str]:
@@ -120,5 +151,7 @@ def _read(path: Path) -> Profile:
 
 
 def _fault(detail: Any) -> tuple[tuple[str | int, ...], str]:
-    known = list(Partition.model_fields if len(detail["loc"]) > 1 else Profile.model_fields)
+    parts: dict[Any, type[Part]] = {"partitions": Partition, "gpu_jobs": JobOptions, "cpu_jobs": JobOptions}
+    model = parts.get(detail["loc"][0], Profile) if len(detail["loc"]) > 1 else Profile
+    known = list(model.model_fields)
     return fault_of(detail, tuple(part for part in detail["loc"] if part != "[key]"), known)

@@ -6,32 +6,33 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.errors import RunError, SpecError, did_you_mean, printable, run_command, shown
+from kd.errors import SpecError, printable, run_command, shown
 from kd.files import deny_others_to_write
-from kd.jobfile.graph import data_of
 from kd.jobfile.load import load_pipeline
-from kd.jobfile.plan import Plan, plan_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.quantities import parse_seeds
-from kd.jobfile.shorthand import matching
 from kd.rundir.borrowed_file import write_pins
-from kd.rundir.folders import JobKey, RunFolder, results_folder
+from kd.rundir.folders import RunFolder, results_folder
 from kd.rundir.ownership import require_own
 from slurm.cluster.profile import load_profile
+from slurm.commands.answers import PrintShippedJobs, PrintVersion
+from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
+from slurm.submission.installed_torch import without_cuda
 from slurm.submission.lenders import trusted
+from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
-from slurm.submission.plan_difference import changed_jobs, refuse_other_plan
+from slurm.submission.plan_difference import refuse_other_plan
 from slurm.submission.request import in_slots
 from slurm.submission.run_folder import Launch, open_run, write_run
 
 if TYPE_CHECKING:
-    from kd.jobfile.stage import Pipeline
     from slurm.submission.resume import StartingPoint
 
 
@@ -46,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="kd-submit", description="Plan a job file and submit what is not done yet.", allow_abbrev=False
     )
     parser.add_argument("spec", metavar="SPEC", help="job file, or the name of a shipped one (quickstart)")
+    parser.add_argument("--list", action=PrintShippedJobs, help="print the shipped job files and stop")
+    parser.add_argument("--version", action=PrintVersion, help="print the version of kd and stop")
     parser.add_argument("--executor", choices=tuple(EXECUTORS), help="default: slurm where sbatch exists")
     parser.add_argument("--cluster", metavar="NAME|FILE", help="cluster profile; default: found by this host's name")
     parser.add_argument("--run", metavar="NAME", help="name of the run; default: the job file's")
@@ -63,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="with --dry-run: the plan and scripts as JSON")
     parser.add_argument("--check", action="store_true", help="ask Slurm whether it would accept each script")
     parser.add_argument("--resume", action="store_true", help="continue the run (the default when it exists)")
-    parser.add_argument("--again", action="store_true", help="set finished stages aside and train them again")
+    parser.add_argument("--again", action="store_true", help="redo what is finished; --only: and its dependents")
     parser.add_argument(
         "--reuse-from", metavar="USER|GROUP", action="append", default=[], help="take over their finished jobs too"
     )
@@ -84,22 +87,19 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.dry_run or options.check:
         return _show(order, options)
     deny_others_to_write()
-    _require_data(order.pipeline)
+    if missing := missing_inputs(order.plan, order.chosen):
+        raise SpecError(missing)
     from slurm.submission.resume import find_starting_point, locked
 
     with locked(order.run), _store(order):
+        _refuse_what_cannot_be(order, again=options.again)
         if options.again:
-            _set_aside(order)
-        else:
-            refuse_other_plan(order.run, order.plan)
-        reuse = None if options.again else order.reuse_from
-        start = find_starting_point(
-            order.run, order.plan, order.profile, order.chosen, executor=order.executor, reuse=reuse
-        )
+            set_aside(order)
+        start = find_starting_point(order)
         _link(order.run, start)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
-        for line in start.lines():
+        for line in (*_warnings(order, start), *start.lines()):
             print(printable(line))
         code = order.executor.send(order, start, _report if order.executor.is_cluster else _report_with_time)
     if order.executor.is_cluster:
@@ -110,20 +110,44 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _show(order: Order, options: argparse.Namespace) -> int:
+    """Show what a submission would do now, by the very steps that it takes, changing nothing."""
     from slurm.commands.dry_run import check_scripts, print_scripts
+    from slurm.submission.resume import preview_starting_point
 
-    now = cluster_now_if_here(order, order.chosen) if order.executor.is_cluster else None
-    requests = placed_requests(order, now, pending=order.chosen)
+    _refuse_what_cannot_be(order, again=options.again)
+    start = preview_starting_point(order)
+    now = cluster_now_if_here(order, start.pending) if order.executor.is_cluster and start.pending else None
+    requests = placed_requests(order, now, start)
+    for line in (*missing_inputs(order.plan, order.chosen), *_warnings(order, start), *start.lines()):
+        print(line, file=sys.stderr)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
         print_scripts(order.plan, order.run, order.cluster, requests, as_json=options.json)
     return code
 
 
+def _refuse_what_cannot_be(order: Order, *, again: bool) -> None:
+    """Raise RunError for a run of another plan, or with ``--again`` for one whose jobs still wait or run."""
+    if again:
+        refuse_alive(order)
+    else:
+        refuse_other_plan(order.run, order.plan)
+
+
+def _warnings(order: Order, start: StartingPoint) -> list[str]:
+    """Return what will go wrong in the jobs, as far as that can be known here."""
+    on_gpus = any(job.needs.gpus for job in order.plan.jobs if job.key in start.pending)
+    line = without_cuda(order.profile) if order.executor.is_cluster and on_gpus else None
+    return [*([line] if line else []), *missing_caches(order.plan, start.pending, order.profile)]
+
+
 def _order(options: argparse.Namespace) -> Order:
+    unset: set[str] | None = set() if options.dry_run or options.check else None
     pipeline = load_pipeline(
-        options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny
+        options.spec, overrides=options.set, seeds=options.seeds, epochs=options.epochs, tiny=options.tiny, unset=unset
     )
+    for name in sorted(unset or ()):
+        print(f"{name} is not set: paths with ${{{name}}} stand as written; export it to submit", file=sys.stderr)
     plan = plan_pipeline(pipeline)
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")
@@ -133,6 +157,7 @@ def _order(options: argparse.Namespace) -> Order:
         profile = profile.model_copy(update={"mail": options.mail})
     if executor.is_cluster:
         plan = in_slots(plan, profile)
+    chosen, redone = chosen_jobs(plan, options.only, again=options.again)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     return Order(
         pipeline=pipeline,
@@ -141,7 +166,8 @@ def _order(options: argparse.Namespace) -> Order:
         executor=executor,
         cluster=cluster,
         profile=profile,
-        chosen=_chosen(plan, options.only),
+        chosen=chosen,
+        redone=redone,
         workers=options.jobs,
         reuse_from=trusted(options.reuse_from),
     )
@@ -149,52 +175,6 @@ def _order(options: argparse.Namespace) -> Order:
 
 def _wants_slurm(options: argparse.Namespace) -> bool:
     return bool(options.cluster or options.dry_run or options.check or shutil.which("sbatch"))
-
-
-def _chosen(plan: Plan, only: Iterable[str]) -> frozenset[JobKey]:
-    """Return the jobs of the named stages and all they need; without names, every job."""
-    stages = list(plan.by_stage())
-    named: set[str] = set()
-    for name in only:
-        if not (found_stages := matching(stages, name)):
-            raise SpecError([f"--only {name}: no such stage{did_you_mean(name, stages)}"])
-        named.update(found_stages)
-    if not only:
-        return frozenset(job.key for job in plan.jobs)
-    by_key = {job.key: job for job in plan.jobs}
-    todo = [job.key for job in plan.jobs if job.key.stage in named]
-    found: set[JobKey] = set()
-    while todo:
-        key = todo.pop()
-        found.add(key)
-        todo += [parent for parent in by_key[key].parents.values() if parent not in found]
-    return frozenset(found)
-
-
-def _require_data(pipeline: Pipeline) -> None:
-    given = [pipeline.data, *(data_of(pipeline, name) for name in pipeline.stages)]
-    for root in sorted({data.root for data in given if data.root}):
-        if not Path(root).exists():
-            raise SpecError([f"data.root: {root} does not exist (docs/data.md says what to put there)"])
-
-
-def _set_aside(order: Order) -> None:
-    """Move the chosen stages of an earlier run, and those planned otherwise, out of the way; nothing is deleted."""
-    from slurm.state.job_status import snapshot
-
-    doomed = {*order.chosen, *changed_jobs(order.run, order.plan)}
-    asked = order.run.journal.is_file()
-    states = snapshot(order.run, EXECUTORS, accounting=order.profile.accounting) if asked else []
-    own = [state for state in states if state.alive and state.lender is None]
-    if alive := [str(state.key) for state in own if state.key in doomed]:
-        raise RunError(f"--again: {', '.join(alive)} still wait or run; kd-cancel {order.run.name} first")
-    aside = order.run.replaced(time.strftime("%Y%m%d-%H%M%S"))
-    for key in sorted(doomed, key=str):
-        folder = order.run.stage(key).path
-        if folder.is_dir():
-            target = aside / key.stage / folder.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(target)
 
 
 def _store(order: Order) -> AbstractContextManager[None]:

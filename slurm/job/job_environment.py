@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+
+from kd.rundir.claim import Claimant
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobIdentity:
+class JobIdentity(Claimant):
     """One job as Slurm names it; all None and zero outside Slurm.
 
     ``job_id`` is what people and ``scontrol`` use (``123`` or, for an array task, ``123_4``); ``raw_id`` is
@@ -17,9 +20,7 @@ class JobIdentity:
     restarts of this job.
     """
 
-    job_id: str | None = None
     raw_id: str | None = None
-    restarts: int = 0
     partition: str | None = None
 
 
@@ -33,8 +34,24 @@ def job_identity(environment: Mapping[str, str]) -> JobIdentity:
         job_id=f"{array}_{task}" if array and task else raw,
         raw_id=raw,
         restarts=int(environment.get("SLURM_RESTART_COUNT") or 0),  # unset on the first run
-        partition=environment.get("SLURM_JOB_PARTITION"),
+        partition=_granted_partition(raw, environment.get("SLURM_JOB_PARTITION")),
     )
+
+
+def _granted_partition(raw_id: str, asked: str | None) -> str | None:
+    """Return the partition that a job runs in: its environment names all that were asked for, as in ``a,b``.
+
+    None where Slurm does not answer: a list is not where a job ran.
+    """
+    if asked is None or "," not in asked:
+        return asked
+    command = ["squeue", "--noheader", f"--jobs={raw_id}", "--format=%P"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    granted = answer.stdout.strip()
+    return granted if answer.returncode == 0 and granted in asked.split(",") else None
 
 
 def set_thread_counts(environment: MutableMapping[str, str]) -> int | None:

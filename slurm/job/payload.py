@@ -23,11 +23,12 @@ from typing import Any
 
 from kd.errors import ClusterError, RunError, UserError
 from kd.files import deny_others_to_write, write_json
+from kd.rundir.claim import Claim, Superseded, claim_stage
 from kd.rundir.folders import StageFolder, read_object
 from kd.rundir.journal import Journal
 from kd.rundir.ownership import linked_entry
 from slurm.job.attempt_log import attempt_log
-from slurm.job.claim import Claim, Superseded, claim_stage
+from slurm.job.granted_gpus import require_gpus
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
 from slurm.job.preemption import StopSignals, requeue_job
 from slurm.job.publish import free_bytes, hit_full_disk, is_full
@@ -124,6 +125,8 @@ class _Attempt:
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
+        if SURROUNDINGS[self.executor].on_slurm and self.launch.get("require_gpus"):
+            require_gpus(spec["resources"]["gpus"], os.environ)
         parents = find_parents(self.folder, spec, PARENT_PAUSES if SURROUNDINGS[self.executor].on_slurm else ())
         candidates: Sequence[str] = () if spec["kind"] == "report" else self.launch.get("scratch", ())
         while True:

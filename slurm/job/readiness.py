@@ -8,9 +8,9 @@ from typing import Any
 
 from kd.errors import RunError
 from kd.rundir.borrowed_file import changed_since_pinned
+from kd.rundir.claim import Claim
 from kd.rundir.failure import read_failure
 from kd.rundir.folders import JobKey, StageFolder
-from slurm.job.claim import Claim
 
 
 def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, log: Callable[[str], None]) -> bool:

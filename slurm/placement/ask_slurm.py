@@ -27,7 +27,8 @@ from slurm.cluster.partitions_and_nodes import (
 from slurm.cluster.profile import Profile
 from slurm.cluster.slurm_commands import call
 from slurm.placement.choice import Candidate
-from slurm.placement.choose_partition import choose_partition, gpu_options
+from slurm.placement.choose_partition import choose_partition
+from slurm.placement.job_options import job_options
 
 SECONDS = 30.0
 # `sbatch: Job 11 to start at 2026-11-20T11:33:44 using 1 processors on …`; Slurm 25.05 adds `a` before `using`.
@@ -100,14 +101,9 @@ def _test(profile: Profile, needs: Needs, candidate: Candidate) -> ExpectedStart
     options: dict[str, object] = {
         "partition": candidate.partition,
         "time": needs.minutes,
-        "account": profile.account,
-        "qos": profile.qos,
         "nodes": 1,
         "ntasks-per-node": 1,
-        "cpus-per-task": None if "cpus" in profile.omit else needs.cpus,
-        "mem": None if "memory" in profile.omit else f"{needs.memory_mb}M",
-        **gpu_options(pinned, profile),
-        **profile.sbatch,
+        **job_options(pinned, profile, candidate.partition, exclude=candidate.exclude),
     }
     answer = call("sbatch", "--test-only", *_arguments(options), seconds=SECONDS, text="#!/bin/sh\n")
     return read_start(answer.stderr + answer.stdout, time.time())

@@ -34,6 +34,7 @@ class Candidate:
     work: float | None = None
     finish: float | None = None
     preempts_to: str | None = None
+    exclude: tuple[str, ...] = ()  # nodes whose GPUs are of another type, where the type cannot be asked for
     notes: tuple[str, ...] = ()
 
     @property
@@ -66,7 +67,12 @@ class Choice:
     @property
     def partition(self) -> str | None:
         """The value of ``--partition``; None for the site's default."""
-        return ",".join(candidate.partition for candidate in self.candidates[: self.winners]) or None
+        return ",".join(dict.fromkeys(candidate.partition for candidate in self.candidates[: self.winners])) or None
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """The nodes that the job must not run on, so that it gets the GPUs that were chosen."""
+        return self.candidates[0].exclude if self.winners else ()
 
     @property
     def gpu_type(self) -> str | None:

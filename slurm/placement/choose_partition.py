@@ -1,4 +1,4 @@
-"""Choosing the partition of a job, and asking for its GPUs in the site's form. Pure functions.
+"""Choosing the partition of a job. Pure functions.
 
 Without the cluster's state the choice is the profile's own order; ``slurm.placement.ranking`` ranks by the state.
 """
@@ -43,18 +43,6 @@ def choose_partition(
     from slurm.placement.ranking import rank_partitions  # late: a dry run needs nothing of it
 
     return rank_partitions(profile, live, needs, jobs=jobs, spec=spec, ahead=ahead)
-
-
-def gpu_options(needs: Needs, profile: Profile) -> dict[str, str]:
-    """Return the sbatch options, by their long names, that ask for the GPUs in this site's form."""
-    if not needs.gpus:
-        return {}
-    typed = needs.gpu_type is not None and profile.gpu_type_as == "gres"
-    amount = f"{needs.gpu_type}:{needs.gpus}" if typed else str(needs.gpus)
-    options: dict[str, str] = {profile.gpu_flag: f"gpu:{amount}" if profile.gpu_flag == "gres" else amount}
-    if needs.gpu_type is not None and profile.gpu_type_as == "constraint":
-        options["constraint"] = needs.gpu_type
-    return options
 
 
 def _declared_choice(profile: Profile, needs: Needs, jobs: int) -> Choice:

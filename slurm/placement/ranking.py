@@ -46,7 +46,7 @@ def rank_partitions(
         before = ahead.get((candidate.partition, candidate.gpu_type), 0)
         timed.append(_timed(started, work, speeds, jobs, before, profile.parallel) if started.fits else started)
     ranked = _ranked(timed)
-    winners = _equals(ranked, profile.several_partitions)
+    winners = _equals(ranked, profile)
     return Choice(
         needs=needs, jobs=jobs, live=True, measured=measured is not None, candidates=tuple(ranked), winners=winners
     )
@@ -79,7 +79,9 @@ def _of_partition(
     partition: LivePartition, declared: Partition, profile: Profile, live: LiveState, needs: Needs
 ) -> Iterator[Candidate]:
     name = partition.name
-    refusal = declared_refusal(declared, needs, profile) or live_refusal(partition, live, needs)
+    refusal = declared_refusal(declared, needs, profile) or live_refusal(
+        partition, _asked_by(live, profile, name), needs
+    )
     types = gpu_types(partition, profile, needs)
     if not types:
         yield Candidate(partition=name, refusal="has no GPUs")
@@ -94,7 +96,8 @@ def _of_partition(
         space = room(partition, gpu_type, needs, profile)
         yield Candidate(
             partition=name,
-            gpu_type=gpu_type or declared.gpu_type,
+            gpu_type=gpu_type or (declared.gpu_type if len(types) == 1 else None),
+            exclude=_typed_nodes(partition) if gpu_type is None and len(types) > 1 else (),
             refusal=refusal or _unasked_slice(gpu_type, profile, pinned) or space.refusal,
             pin=gpu_type is not None and len(types) > 1,
             free_gpus=space.free_gpus,
@@ -104,6 +107,17 @@ def _of_partition(
             preempts_to=partition.preempts_to,
             notes=_notes(space, needs),
         )
+
+
+def _asked_by(live: LiveState, profile: Profile, partition: str) -> LiveState:
+    """Return the state with the account and QOS that the profile gives to GPU jobs of this partition."""
+    own = profile.options(with_gpu=True, partition=partition)
+    return replace(live, account=own.account or live.account, qos=own.qos or live.qos)
+
+
+def _typed_nodes(partition: LivePartition) -> tuple[str, ...]:
+    """Return the nodes with typed GPUs: a job that asks for no type would be given one of any type there."""
+    return tuple(node.name for node in partition.nodes if any(node.gpus))
 
 
 def _other_types(types: Sequence[str | None], needs: Needs, profile: Profile) -> str:
@@ -167,15 +181,20 @@ def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=key)
 
 
-def _equals(ranked: Sequence[Candidate], several: bool) -> int:
-    """Return how many of the first are as good as the first and have the same GPUs."""
+def _equals(ranked: Sequence[Candidate], profile: Profile) -> int:
+    """Return how many of the first are as good as the first, have the same GPUs and take the same options."""
     if not ranked or not ranked[0].fits:
         return 0
     best = ranked[0]
     count = 1
-    if not several or best.finish is None or best.gpu_type is None:
+    if not profile.several_partitions or best.finish is None or best.gpu_type is None:
         return count
-    while count < len(ranked) and _equal(ranked[count], best, best.finish):
+    options = profile.options(with_gpu=True, partition=best.partition)
+    while (
+        count < len(ranked)
+        and _equal(ranked[count], best, best.finish)
+        and profile.options(with_gpu=True, partition=ranked[count].partition) == options
+    ):
         count += 1
     return count
 
@@ -184,6 +203,7 @@ def _equal(candidate: Candidate, best: Candidate, finish: float) -> bool:
     return (
         candidate.fits
         and candidate.gpu_type == best.gpu_type
+        and candidate.exclude == best.exclude
         and candidate.preempts_to == best.preempts_to
         and candidate.finish is not None
         and candidate.finish <= finish * (1 + EQUAL_WITHIN)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from kd.rundir.progress import read_progress
 from slurm.submission import submitit_calls
+from slurm.submission.gpu_pool import gpu_pool
 from slurm.submission.local_executor import LocalExecutor
 from slurm.submission.submitit_calls import LocalProcess
 
@@ -47,7 +47,7 @@ class Outcome:
 @dataclass
 class _Running:
     process: LocalProcess
-    gpus: tuple[int, ...]
+    gpus: tuple[str, ...]
     started: float
     reported: float
     epoch: int = -1
@@ -101,8 +101,8 @@ class _Scheduler:
         self.plan, self.run, self.outcome, self.workers, self.report = plan, run, outcome, workers, report
         self.waiting = [job for job in plan.jobs if job.key in pending]
         self.running: dict[JobKey, _Running] = {}
-        self.gpus = _count_gpus()
-        self.free_gpus = list(range(self.gpus))
+        self.free_gpus = list(gpu_pool())
+        self.gpus = len(self.free_gpus)
         self.threads = max(1, len(os.sched_getaffinity(0)) // workers)
         self.journal = Journal(run.journal)
         self.journal.scheduling()
@@ -220,12 +220,3 @@ def _accuracy(run: RunFolder, key: JobKey) -> str:
     best = (result.get("test") or {}).get("best") or {}
     metric = result.get("metric", "accuracy")
     return f", test {metric} {best[metric]:.4f}" if metric in best else ""
-
-
-def _count_gpus() -> int:
-    """Return the number of NVIDIA GPUs of this machine, without loading torch."""
-    try:
-        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What to submit, where, and how. ``workers``: local processes at a time, 0 for one per processor."""
+    """What to submit, where, and how. ``workers``: local processes at a time, 0 for one per processor.
+
+    ``chosen`` must be there in the end; ``redone`` are those of them that count as missing although they are finished.
+    """
 
     pipeline: Pipeline
     plan: Plan
@@ -26,5 +29,6 @@ class Order:
     cluster: str
     profile: Profile
     chosen: frozenset[JobKey]
+    redone: frozenset[JobKey] = frozenset()
     workers: int = 0
     reuse_from: Trusted = field(default_factory=trusted)  # whose finished jobs are taken over

@@ -36,7 +36,7 @@ def place_pending(order: Order, start: StartingPoint, report: Callable[[str], No
         return []
     now = _ask_cluster(order, set(start.pending))
     write_json(order.run.capabilities, asdict(now[0]))
-    requests = placed_requests(order, now, pending=start.pending, finished=start.finished, attempt=start.attempt)
+    requests = placed_requests(order, now, start)
     for stage, choice in {request.stage: request.choice for request in requests}.items():
         report(f"{stage}: {in_one_line(choice)}")
     return requests
@@ -49,7 +49,7 @@ def cluster_now_if_here(order: Order, pending: Collection[JobKey]) -> ClusterNow
     try:
         now = _ask_cluster(order, pending)
         known = {partition.name for partition in order.profile.partitions}
-        if known.isdisjoint(now[1].partitions):
+        if known and known.isdisjoint(now[1].partitions):
             raise ClusterError(f"this machine's Slurm has none of its partitions ({', '.join(sorted(known))})")
     except ClusterError as error:
         reason = str(error).partition(": ")[0]  # what follows is Slurm's own complaint, often several lines of it
@@ -58,24 +58,22 @@ def cluster_now_if_here(order: Order, pending: Collection[JobKey]) -> ClusterNow
     return now
 
 
-def placed_requests(
-    order: Order,
-    now: ClusterNow | None,
-    *,
-    pending: Collection[JobKey],
-    finished: Collection[JobKey] = (),
-    attempt: int = 1,
-) -> list[Request]:
+def placed_requests(order: Order, now: ClusterNow | None, start: StartingPoint) -> list[Request]:
     """Return the requests for the pending jobs. Raises ClusterError with a line for each limit they exceed."""
-    plan, run, profile = order.plan, order.run, order.profile
-    if now is None:
-        return build_requests(plan, run, profile, pending=pending, finished=finished, attempt=attempt)
+    known, live = (None, None) if now is None else now
     from slurm.submission.site_limits import check_limits, within_capabilities
 
-    known, live = now
-    site = within_capabilities(profile, known)
-    requests = build_requests(plan, run, site, pending=pending, finished=finished, attempt=attempt, live=live)
-    if messages := check_limits(requests, known, live):
+    requests = build_requests(
+        order.plan,
+        order.run,
+        order.profile if known is None else within_capabilities(order.profile, known),
+        pending=start.pending,
+        finished=start.finished,
+        queued=start.live,
+        attempt=start.attempt,
+        live=live,
+    )
+    if known is not None and (messages := check_limits(requests, known, live)):
         raise ClusterError("\n".join(messages))
     return requests
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import structs
 
@@ -21,15 +21,18 @@ from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.names import folder_tag
-from kd.rundir.stage_spec import Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
-from slurm.placement.choose_partition import gpu_options
+from slurm.placement.job_options import job_options
 from slurm.submission.code_checks import ownership_lines
 
 if TYPE_CHECKING:
     from slurm.cluster.partitions_and_nodes import LiveState
+
+Waits: TypeAlias = Mapping[JobKey, tuple[JobKey, ...]]  # what each job waits for
+# What submitit has parameters for. All else is passed through.
+_NAMED = ("account", "qos", "cpus-per-task", "mem", "mem-per-cpu", "mem-per-gpu", "gres", "gpus-per-node", "constraint")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,26 +99,29 @@ def build_requests(
     *,
     pending: Iterable[JobKey] | None = None,
     finished: Iterable[JobKey] = (),
+    queued: Iterable[JobKey] = (),
     attempt: int = 1,
     live: LiveState | None = None,
 ) -> list[Request]:
     """Return the sbatch calls for the pending jobs (default: all), in an order in which parents come first.
 
-    ``finished`` jobs are verified and need no edge. Every other parent must be pending or already live; its id is
-    looked up when the request is sent. ``attempt`` counts the submissions of this run, so that every sbatch carries a
-    comment of its own. With the cluster's ``live`` state each stage goes where it is expected to finish first, else to
-    the first partition of the profile that fits. Raises ClusterError when a stage fits no partition.
+    ``finished`` jobs are verified and need no edge. Every other parent must be pending or ``queued`` already; its id is
+    looked up when the request is sent. A report waits for those of its parents that are either. ``attempt`` counts the
+    submissions of this run, so that every sbatch carries a comment of its own. With the cluster's ``live`` state each
+    stage goes where it is expected to finish first, else to the first partition of the profile that fits.
+    Raises ClusterError when a stage fits no partition.
     """
     wanted = {job.key for job in plan.jobs} if pending is None else set(pending)
-    done = set(finished)
+    coming = wanted.union(queued)
+    waits = {job.key: tuple(_awaited(plan, job, set(finished), coming)) for job in plan.jobs if job.key in wanted}
     element: dict[JobKey, tuple[int, int]] = {}  # job -> (request, position in its array)
     requests: list[Request] = []
     by_stage = ((stage, [job for job in jobs if job.key in wanted]) for stage, jobs in plan.by_stage().items())
     stages = {stage: chosen for stage, chosen in by_stage if chosen}
-    choices = choose_partitions(profile, live, [_asking(plan, chosen, done) for chosen in stages.values()])
+    choices = choose_partitions(profile, live, [_asking(chosen, waits) for chosen in stages.values()])
     for stage, chosen in stages.items():
         choice = choices[stage].require()
-        for group, edge in _groups(plan, chosen, done, element, profile.max_array):
+        for group, edge in _groups(chosen, waits, element, profile.max_array):
             index = len(requests)
             element.update({job.key: (index, position) for position, job in enumerate(group)})
             count = sum(request.stage == stage for request in requests)
@@ -124,17 +130,23 @@ def build_requests(
     return requests
 
 
-def _asking(plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey]) -> Asking:
+def _awaited(plan: Plan, job: PlannedJob, done: set[JobKey], coming: set[JobKey]) -> Iterable[JobKey]:
+    """Yield the parents that a job has to wait for: a report passes over those that nobody makes now."""
+    for parent in plan.parents_of(job):
+        if parent not in done and (parent in coming or not job.waits_for_all_ended):
+            yield parent
+
+
+def _asking(jobs: Sequence[PlannedJob], waits: Waits) -> Asking:
     first = jobs[0]
-    waits = not done.issuperset(plan.parents_of(first))
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec.to_json(), waits=waits)
+    spec = first.spec.to_json()
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=spec, waits=bool(waits[first.key]))
 
 
 def _groups(
-    plan: Plan, jobs: Sequence[PlannedJob], done: set[JobKey], element: Mapping[JobKey, tuple[int, int]], largest: int
+    jobs: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey, tuple[int, int]], largest: int
 ) -> Iterable[tuple[tuple[PlannedJob, ...], Edge | None]]:
     """Split a stage's jobs into arrays whose elements can share one dependency."""
-    waits = {job.key: tuple(parent for parent in plan.parents_of(job) if parent not in done) for job in jobs}
     for waiting in (False, True):
         same = [job for job in jobs if bool(waits[job.key]) is waiting]
         for start in range(0, len(same), largest):
@@ -146,9 +158,7 @@ def _groups(
                 yield from (((job,), Edge(type="afterok", parents=waits[job.key])) for job in chunk)
 
 
-def _shared_edge(
-    chunk: Sequence[PlannedJob], waits: Mapping[JobKey, tuple[JobKey, ...]], element: Mapping[JobKey, tuple[int, int]]
-) -> Edge | None:
+def _shared_edge(chunk: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey, tuple[int, int]]) -> Edge | None:
     """Return an edge that is right for every element of an array, or None when each needs its own."""
     first = waits[chunk[0].key]
     if not first:
@@ -162,9 +172,7 @@ def _shared_edge(
     return None
 
 
-def _pairs_up(
-    chunk: Sequence[PlannedJob], waits: Mapping[JobKey, tuple[JobKey, ...]], element: Mapping[JobKey, tuple[int, int]]
-) -> bool:
+def _pairs_up(chunk: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey, tuple[int, int]]) -> bool:
     """Whether element k of the chunk waits for exactly element k of one and the same new array."""
     places = [element.get(waits[job.key][0]) if len(waits[job.key]) == 1 else None for job in chunk]
     return places[0] is not None and places == [(places[0][0], position) for position in range(len(chunk))]
@@ -192,13 +200,13 @@ def _request(
         edge=edge,
         folder=run.submitted(jobs[0].key.stage),
         python="python" if profile.venv else shlex.quote(sys.executable),
-        parameters={**_parameters(name, jobs, run, profile, choice), "comment": token},
+        parameters=_parameters(name, token, jobs, run, profile, choice),
         choice=choice,
     )
 
 
 def _parameters(
-    name: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
+    name: str, token: str, jobs: Sequence[PlannedJob], run: RunFolder, profile: Profile, choice: Choice
 ) -> dict[str, Any]:
     """Return submitit's parameters. Everything is set explicitly, so that no site default can surprise."""
     needs = structs.replace(jobs[0].needs, gpu_type=choice.gpu_type)
@@ -209,12 +217,8 @@ def _parameters(
     parameters: dict[str, Any] = {
         "job_name": f"{run.name}.{name}",
         "partition": choice.partition,
-        "account": profile.account,
-        "qos": profile.qos,
         "time": needs.minutes,
         "ntasks_per_node": 1,
-        "cpus_per_task": None if "cpus" in profile.omit else needs.cpus,
-        "mem": None if "memory" in profile.omit else f"{needs.memory_mb}M",
         "signal_delay_s": profile.signal_seconds,
         "stderr_to_stdout": True,
         "wckey": None,
@@ -223,18 +227,12 @@ def _parameters(
         "mail_type": profile.mail and ("END,FAIL" if jobs[0].waits_for_all_ended else "FAIL"),
         "setup": [*ownership_lines(run, run.submitted(jobs[0].key.stage)), *setup_lines(run, profile)],
         "srun_args": ["--kill-on-bad-exit=1"],
-        "additional_parameters": {**further, **profile.sbatch},
     }
-    parameters.update(_gpu_parameters(needs, profile, further=parameters["additional_parameters"]))
+    options = job_options(needs, profile, choice.partition, exclude=choice.exclude)
+    parameters["comment"] = " ".join(filter(None, (token, str(options.pop("comment", "")))))  # the site's behind ours
+    parameters |= {name.replace("-", "_"): options.pop(name) for name in _NAMED if name in options}
+    parameters["additional_parameters"] = {**further, **options}
     return {key: value for key, value in parameters.items() if value is not None or key == "wckey"}
-
-
-def _gpu_parameters(needs: Needs, profile: Profile, *, further: dict[str, Any]) -> dict[str, Any]:
-    """Return submitit's parameters for the GPUs; what it has no parameter for goes into ``further``."""
-    options = gpu_options(needs, profile)
-    if "gpus" in options:
-        further["gpus"] = options.pop("gpus")
-    return {name.replace("-", "_"): value for name, value in options.items()}
 
 
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
@@ -246,7 +244,9 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     if profile.venv:
         lines.append(f"source {_with_variables(profile.venv)}/bin/activate")
     lines += [f"export {name}={_with_variables(value)}" for name, value in profile.environment.items()]
-    lines.append(f"export PYTHONPATH={shlex.quote(str(run.code))} PYTHONSAFEPATH=1")
+    lines.append("export PYTHONSAFEPATH=1")
+    # The frozen code first; behind it what the shell, the modules and the profile have put there.
+    lines.append(f'export PYTHONPATH={shlex.quote(str(run.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     # Slurm 22.05 and 23.02: srun does not take over --cpus-per-task from sbatch.
     lines.append("export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}")
     return lines

@@ -5,24 +5,25 @@ Artefacts with checksums decide what is done; the scheduler only knows what is a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from filelock import SoftFileLock, Timeout
 
-from kd.errors import RunError
+from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.borrowed_file import changed_since_pinned, read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from slurm.cluster import slurm_commands
-from slurm.cluster.profile import Profile
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
-from slurm.submission.executors import EXECUTORS, Executor
-from slurm.submission.lenders import Trusted, owner_words
-from slurm.submission.reuse import Borrowed, Lending, find_lenders
+from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE, Executor
+from slurm.submission.lenders import owner_words
+from slurm.submission.order import Order
+from slurm.submission.reuse import Borrowed, find_lenders
 from slurm.submission.transaction import cancel_orphans
 
 
@@ -69,37 +70,51 @@ def locked(run: RunFolder) -> Iterator[None]:
         raise RunError(f"{run.path}: another kd-submit is at work on this run; if none is, delete {run.lock}") from None
 
 
-def find_starting_point(
-    run: RunFolder,
-    plan: Plan,
-    profile: Profile,
-    chosen: Collection[JobKey],
-    *,
-    executor: Executor,
-    reuse: Trusted | None,
-) -> StartingPoint:
+def find_starting_point(order: Order) -> StartingPoint:
     """Read the run's files, ask the schedulers, cancel what can never run, and return what is left to submit.
 
-    With ``reuse``, jobs that runs of those users have finished are taken over; where the executor queues jobs, also
-    those that wait or run in this user's own.
+    Jobs that other runs have finished are taken over; where the executor queues jobs, also those that are alive there.
     """
-    cancel_orphans(run)
+    cancel_orphans(order.run)
+    digests = RememberedDigests(order.run.digests)
+    start, stale = _look(order, EXECUTORS, digests)
+    digests.save()
+    _withdraw(order.run, stale)
+    return start
+
+
+def preview_starting_point(order: Order) -> StartingPoint:
+    """Return what find_starting_point would, changing nothing; by the files alone where Slurm does not answer."""
+    digests = RememberedDigests(order.run.digests)
+    try:
+        return _look(order, EXECUTORS, digests)[0]
+    except ClusterError as error:
+        reason = str(error).partition(": ")[0]
+        print(f"{reason}: jobs in the queue are not known here, what follows is by the files alone", file=sys.stderr)
+        return _look(order, ON_THIS_MACHINE, digests)[0]
+
+
+def _look(
+    order: Order, executors: Mapping[str, Executor], digests: RememberedDigests
+) -> tuple[StartingPoint, list[JobStatus]]:
+    """Return what a submission starts from, and the jobs in the queue that wait for something that never comes."""
+    run, plan = order.run, order.plan
     asked = run.journal.is_file()
-    states = {state.key: state for state in snapshot(run, EXECUTORS, accounting=profile.accounting)} if asked else {}
-    digests = RememberedDigests(run.digests)
+    rows = snapshot(run, executors, accounting=order.profile.accounting) if asked else []
+    states = {state.key: state for state in rows}
     # after the scheduler's answer: a job that ends meanwhile is then found done, not missing
     finished, damaged = _finished(run, plan, digests, states)
+    finished = [key for key in finished if key not in order.redone]
     alive = {key: state for key, state in states.items() if _is_own(state) and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
-    lacking = [key for key in chosen if key not in finished and key not in healthy]
-    lending = find_lenders(run, plan, lacking, profile, digests, reuse) if reuse else Lending()
-    digests.save()
-    borrowed = [found for found in lending.found if executor.is_cluster or not found.job_id]
+    lacking = order.chosen.difference(finished, healthy, order.redone)
+    lending = find_lenders(run, plan, lacking, order.profile, digests, order.reuse_from, executors)
+    borrowed = [found for found in lending.found if order.executor.is_cluster or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
-    pending = _pending(plan, chosen, {*finished, *lent}, alive)
-    _withdraw(run, [alive.pop(key) for key in pending if key in alive])
-    return StartingPoint(
+    pending = _pending(plan, order.chosen, {*finished, *lent}, alive)
+    stale = [alive.pop(key) for key in pending if key in alive]
+    start = StartingPoint(
         pending=tuple(pending),
         finished=tuple(key for key in finished if key not in pending),
         live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
@@ -108,6 +123,7 @@ def find_starting_point(
         attempt=1 + Journal(run.journal).attempts(),
         notes=lending.notes,
     )
+    return start, stale
 
 
 def _is_own(state: JobStatus) -> bool:

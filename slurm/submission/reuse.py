@@ -25,7 +25,7 @@ from kd.rundir.plan_file import read_plan
 from slurm.cluster.profile import Profile
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
-from slurm.submission.executors import EXECUTORS
+from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.lenders import Trusted, other_runs, owner_of_run, owner_words, require_lendable
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
@@ -75,6 +75,7 @@ def find_lenders(
     profile: Profile,
     digests: RememberedDigests,
     trusted: Trusted,
+    executors: Mapping[str, Executor] = EXECUTORS,
 ) -> Lending:
     """Return the wanted jobs that trusted runs beside this one have finished (verified), or have queued or running."""
     fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
@@ -89,7 +90,7 @@ def find_lenders(
             if offered and not trusted.has(owner):
                 notes += _not_trusted(lender, owner, offered)
                 continue
-            found |= _usable(lender, owner, offered, profile, digests)
+            found |= _usable(lender, owner, offered, profile, digests, executors)
         except (RunError, OSError, ValueError) as error:
             notes.append(f"skipped run {lender.name}: {error}")
     return Lending(found=tuple(found.values()), notes=tuple(notes))
@@ -103,12 +104,17 @@ def _not_trusted(lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFo
 
 
 def _usable(
-    lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFolder], profile: Profile, digests: RememberedDigests
+    lender: RunFolder,
+    owner: int,
+    offered: Mapping[JobKey, StageFolder],
+    profile: Profile,
+    digests: RememberedDigests,
+    executors: Mapping[str, Executor],
 ) -> dict[JobKey, Borrowed]:
     """Return the offered jobs that are done and whole, and of this user's own runs those that wait or run."""
     own = owner == os.geteuid()
     ask = own and any(not folder.result.is_file() for folder in offered.values())
-    alive = _alive(lender, profile) if ask else {}
+    alive = _alive(lender, profile, executors) if ask else {}
     found = {}
     for key, folder in offered.items():
         job_id = None
@@ -164,9 +170,9 @@ def _offers(
     return offered
 
 
-def _alive(lender: RunFolder, profile: Profile) -> dict[Path, str]:
+def _alive(lender: RunFolder, profile: Profile, executors: Mapping[str, Executor]) -> dict[Path, str]:
     asked = lender.journal.is_file()
-    states = snapshot(lender, EXECUTORS, accounting=profile.accounting) if asked else []
+    states = snapshot(lender, executors, accounting=profile.accounting) if asked else []
     return {
         lender.stage(state.key).path: state.job_id
         for state in states

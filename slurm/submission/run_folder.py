@@ -137,6 +137,7 @@ def _launch_json(launch: Launch) -> dict[str, Any]:
         "executor": launch.executor.name,
         "cluster": launch.cluster,
         "scratch": list(launch.profile.scratch) if launch.executor.is_cluster else [],
+        "require_gpus": launch.profile.require_gpus,
         "max_restarts": launch.profile.max_restarts,
         "submit_tmpdir": os.environ.get("TMPDIR"),
     }

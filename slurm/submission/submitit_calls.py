@@ -29,7 +29,7 @@ from slurm.submission.slurm_executor import SlurmExecutor
 LOCAL_MINUTES = 60 * 24 * 365  # local jobs have no time limit
 # The user's shell must not change what is asked for: SBATCH_* outrank the script's own lines.
 FOREIGN_PREFIXES = ("SBATCH_", "SLURM_", "SUBMITIT_", "KD_JOB_")
-FOREIGN = ("TMPDIR", "PYTHONPATH")
+FOREIGN = ("TMPDIR",)
 KEPT = ("SLURM_CONF",)
 
 
@@ -95,14 +95,14 @@ class LocalProcess:
         process.wait()
 
 
-def start_local(folder: StageFolder, logs: Path, code: Path, *, threads: int, gpus: Sequence[int]) -> LocalProcess:
+def start_local(folder: StageFolder, logs: Path, code: Path, *, threads: int, gpus: Sequence[str]) -> LocalProcess:
     """Start a stage in a process of its own, with so many threads and these GPUs of the machine."""
     logs.mkdir(parents=True, exist_ok=True)
     executor = submitit.LocalExecutor(logs)
-    executor.update_parameters(
-        timeout_min=LOCAL_MINUTES, gpus_per_node=len(gpus), visible_gpus=tuple(gpus), stderr_to_stdout=True
-    )
-    settings = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads)}
+    executor.update_parameters(timeout_min=LOCAL_MINUTES, gpus_per_node=len(gpus), stderr_to_stdout=True)
+    executor.parameters["visible_gpus"] = tuple(gpus)  # update_parameters refuses UUIDs
+    path = os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")]))  # the frozen code comes first
+    settings = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads)}
     with clean_environment(settings), _inside(logs), _deaf_to_interrupts():
         job = executor.submit(StageJob(folder.path, LocalExecutor.name))
     assert isinstance(job, submitit.LocalJob)

@@ -34,6 +34,7 @@ PLACE: Mapping[str, Any] = {
     "scratch": ["$TMPDIR"],
     "signal_seconds": 30,
     "omit": ["memory"],
+    "require_gpus": False,
 }
 
 

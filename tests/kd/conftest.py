@@ -79,6 +79,17 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_THREADS", "1")
 
 
+@pytest.fixture(autouse=True)
+def no_gpu_for_tests_of_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide GPUs from tests with the marker ``cpu``, and from the processes they start."""
+    if request.node.get_closest_marker("cpu") is None:
+        return
+    import torch
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 @pytest.fixture
 def spec() -> Callable[..., dict]:
     return make_spec

@@ -17,6 +17,7 @@ from kd.arguments import RANGES, argument_fault, normalised
         ("PositiveFloat", 2**80), ("NonNegativeFloat", 0), ("Fraction", 1), ("Fraction", 0), ("bool", False),
         ("str", ""), ("Literal['a', 'b']", "b"), ("Literal[1, 2]", 2), ("list[PositiveInt]", []),
         ("list[list[int]]", [[1], []]), ("int | None", None), ("bool | str | None", "x"), ("list[int] | None", [1]),
+        ("dict[str, str]", {}), ("dict[str, int]", {"a": 1}), ("Any", [1, {}]), ("list[Any]", [None, "x"]),
     ],
 )  # fmt: skip
 def test_fitting_values_have_no_fault(annotation: str, value: Any) -> None:
@@ -39,6 +40,9 @@ def test_fitting_values_have_no_fault(annotation: str, value: Any) -> None:
         ("list[PositiveInt]", 3, "expected a list (each: a whole number of at least 1), got 3"),
         ("PositiveInt | None", "x", "expected a whole number of at least 1 or null, got 'x'"),
         ("int | Literal['all']", "any", "expected a whole number or 'all', got 'any'"),
+        ("dict[str, str]", {"a": 1}, "expected a mapping (each value: text), got {'a': 1}"),
+        ("dict[str, str]", {1: "a"}, "expected a mapping (each value: text), got {1: 'a'}"),
+        ("list[Any]", 3, "expected a list (each: any value), got 3"),
         ("str", ["x" * 500], "expected text, got ['" + "x" * 55 + "..."),
     ],
 )
@@ -50,7 +54,7 @@ def test_a_fault_in_a_list_has_its_index() -> None:
     assert argument_fault("list[Fraction]", [0, 2, 3]) == ((1,), "expected a number from 0 to 1, got 2")
 
 
-@pytest.mark.parametrize("annotation", ["Tensor", "dict[str, int]", "Optional[int]"])
+@pytest.mark.parametrize("annotation", ["Tensor", "set[int]", "Optional[int]"])
 def test_an_annotation_without_a_rule_is_a_bug_that_says_so(annotation: str) -> None:
     with pytest.raises(AssertionError, match=r"use the names of kd\.arguments"):
         argument_fault(annotation, object())

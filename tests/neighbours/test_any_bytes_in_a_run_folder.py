@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,13 @@ from kd.files import sha256_file, write_json
 from kd.report.command import main as kd_collect
 from kd.rundir.folders import RunFolder
 from kd.rundir.ownership import require_own
-from slurm.cluster.profile import Profile
 from slurm.commands.cancel import main as kd_cancel
 from slurm.commands.status import main as kd_status
 from slurm.submission.executors import EXECUTORS
-from slurm.submission.lenders import trusted
 from slurm.submission.plan_difference import refuse_other_plan
 from slurm.submission.resume import find_starting_point
 from tests.slurm.made_runs import MadeRun, make_run, plan_of, student, teacher
+from tests.slurm.resubmitting import order_of
 
 EXAMPLES = int(os.environ.get("KD_EXAMPLES", "10"))
 STAGE = "stages/teacher/seed-1"
@@ -47,13 +47,10 @@ def kd_submit_again(run: Path) -> int:
 
 def _starting_points(run: Path) -> int:
     plan = plan_of([1])
-    keys = [job.key for job in plan.jobs]
     for folder in (RunFolder(run), RunFolder(run.parent / "beside")):
         require_own(folder)
         refuse_other_plan(folder, plan)
-        start = find_starting_point(
-            folder, plan, Profile(accounting=False), keys, executor=EXECUTORS["local"], reuse=trusted()
-        )
+        start = find_starting_point(replace(order_of(MadeRun(folder, plan)), executor=EXECUTORS["local"]))
         assert all("\n" not in line for line in start.lines())
     return 0
 

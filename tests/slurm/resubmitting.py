@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import JobKey
+from slurm.submission.chosen_jobs import chosen_jobs
 from slurm.submission.executors import EXECUTORS
-from slurm.submission.request import build_requests
+from slurm.submission.order import Order
+from slurm.submission.placed_requests import placed_requests
 from slurm.submission.resume import StartingPoint, find_starting_point
 from slurm.submission.transaction import submit
 from tests.slurm.made_cluster import profile
@@ -15,19 +19,28 @@ from tests.slurm.made_runs import MadeRun
 PROFILE = profile("gpu")
 
 
+def order_of(made: MadeRun, *only: str, again: bool = False) -> Order:
+    """Return the order of a kd-submit with these ``--only`` options."""
+    chosen, redone = chosen_jobs(made.plan, only, again=again)
+    return Order(
+        pipeline=Pipeline.model_construct(),
+        plan=made.plan,
+        run=made.run,
+        executor=EXECUTORS["slurm"],
+        cluster="test",
+        profile=PROFILE,
+        chosen=chosen,
+        redone=redone,
+    )
+
+
 def starting_point(made: MadeRun, chosen: Collection[JobKey] | None = None) -> StartingPoint:
     """Return what a submission of these jobs (default: all) starts from."""
-    everything = [job.key for job in made.plan.jobs]
-    cluster = EXECUTORS["slurm"]
-    return find_starting_point(
-        made.run, made.plan, PROFILE, everything if chosen is None else chosen, executor=cluster, reuse=None
-    )
+    order = order_of(made)
+    return find_starting_point(order if chosen is None else replace(order, chosen=frozenset(chosen)))
 
 
 def kd_submit(made: MadeRun) -> dict[JobKey, str]:
     """Submit what is neither done nor alive; return the new ids."""
     start = starting_point(made)
-    requests = build_requests(
-        made.plan, made.run, PROFILE, pending=start.pending, finished=start.finished, attempt=start.attempt
-    )
-    return submit(requests, made.run, start.live)
+    return submit(placed_requests(order_of(made), None, start), made.run, start.live)

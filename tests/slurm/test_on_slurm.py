@@ -161,7 +161,9 @@ def test_a_failing_seed_stops_its_own_descendants_only_and_is_explained(testbed:
 
 def test_a_refused_request_rolls_everything_back(testbed: Testbed, desk: Desk) -> None:
     profile = desk.results / "site.yaml"
-    profile.write_text("partitions: [{name: a100}]\ncpu_partition: no_such_partition\nomit: [memory]\n")
+    profile.write_text(
+        "partitions: [{name: a100}]\ncpu_partition: no_such_partition\nomit: [memory]\nrequire_gpus: false\n"
+    )
     said = desk.submit("--executor", "slurm", "--cluster", str(profile), code=2)
     assert "sbatch refused stage 'report'" in said
     assert "invalid partition" in said.lower()

@@ -24,9 +24,11 @@ class CacheStage(Stage):
     teacher: str = Field(description="The stage whose model is run")
     views: int = Field(default=8, gt=0, le=10_000, description="Epoch e of a student shows view e modulo this number")
     pooled: bool = Field(default=False, description="Keep the features in front of the classifier too")
-    augment: Augment = Augment()
+    augment: Augment = Field(default=Augment(), description="Of its views; that of the students")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
-    precision: Precision = "auto"
+    precision: Precision = Field(
+        default="auto", description="What the teacher multiplies in; auto: bfloat16 where it is fast"
+    )
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
 
     traits: ClassVar[Traits] = Traits(
@@ -37,6 +39,7 @@ class CacheStage(Stage):
         needs=TRAINING_NEEDS,
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
+        most_gpus=1,
     )
     example: ClassVar[Mapping[str, Any]] = {"kind": "cache", "teacher": "teacher", "views": 4}
 
@@ -75,6 +78,8 @@ class CacheStage(Stage):
     def faults(self, pipeline: Pipeline, name: str) -> Iterator[Fault]:
         """Yield what is wrong with the teacher and the data."""
         address: Address = ("stages", name)
+        if (self.resources.gpus or 0) > 1:
+            yield (*address, "resources", "gpus"), f"a cache uses one GPU, not {self.resources.gpus}"
         if cache_at(pipeline, self.teacher):
             message = f"stage '{self.teacher}' is a cache itself; name the stage that trains the teacher"
             yield (*address, "teacher"), message

@@ -11,13 +11,13 @@ from pydantic import Field
 from kd import catalog
 from kd.jobfile.faults import component_faults, declared_shape, repeated_stage_faults, teacher_faults
 from kd.jobfile.kinds.cache import behind_a_cache, cache_at
-from kd.jobfile.kinds.train import TrainStage, takes_from_teacher, trainings_behind
+from kd.jobfile.kinds.train import TrainStage, takes_from_teacher
 from kd.jobfile.resolve import TRAINING_NEEDS, resolved_component
 from kd.jobfile.schema import Augment, Component, Data, Loss, Names, Temperature, Weighting
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline, Traits, numbered
-from kd.jobfile.taps import declares_taps
-from kd.losses.inputs import FEATURES, TEACHER_LOGITS, needs_features
+from kd.jobfile.taps import DECLARATION, PREACTIVATIONS, declares_taps
+from kd.losses.inputs import FEATURES, STUDENT, TEACHER, TEACHER_LOGITS, needs_features, needs_preactivations
 from kd.losses.label_kinds import weighting_misfit
 from kd.rundir.stage_spec import TrainSettings
 
@@ -29,7 +29,7 @@ class DistillStage(TrainStage):
     teacher: Names = Field(description="The stage whose model teaches, or a cache of it; or several in a list")
     weighting: Weighting = Field(default=Component(name="uniform"), description="How several teachers are weighed")
     temperature: Temperature | None = Field(default=None, description="Instead of the temperatures of the losses")
-    loss: Loss
+    loss: Loss = Field(description="Terms by name with their weights; one of them asks for the teacher")
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
@@ -107,13 +107,19 @@ class DistillStage(TrainStage):
         (teacher,) = self.teacher
         if cache := cache_at(pipeline, teacher):
             wanted = {name for name in FEATURES.intersection(inputs) if name.startswith("teacher")}
-            if "teacher_maps" in wanted:
+            if not wanted <= {"teacher_pooled_BD"}:
                 yield "feature maps, which no cache holds; name the cache's teacher itself"
             elif wanted and not cache.pooled:
                 yield f"pooled features; set 'pooled: true' in stage '{teacher}'"
-        trainings = [self, *trainings_behind(pipeline, behind_a_cache(pipeline, teacher))]
-        if silent := [each.model.name for each in trainings if not declares_taps(each.model.name)]:
-            yield f"features, and model '{silent[0]}' declares no feature_taps"
+        behind = pipeline.stages.get(behind_a_cache(pipeline, teacher))
+        taught = [pipeline.stages.get(name) for name in behind.candidates(teacher)] if behind else []
+        asked = [(self, STUDENT), *((stage, TEACHER) for stage in (behind, *taught))]
+        for stage, part in asked:
+            model = stage.given_model() if stage else None
+            declaration = PREACTIVATIONS if needs_preactivations(set(inputs).intersection(part)) else DECLARATION
+            if model and not declares_taps(model, declaration):
+                yield f"features, and model '{model.name}' declares no {declaration}"
+                return
 
     def _weighting_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
         yield from component_faults("weighting", self.weighting, address)

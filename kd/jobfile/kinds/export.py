@@ -22,7 +22,7 @@ class ExportStage(Stage):
     kind: Literal["export"]
     role: Name | None = Field(default=None, description="static_int8, portable … : its place in the report")
     of: str = Field(description="The stage whose model is written")
-    format: Literal["onnx", "pt2", "static_int8", "dynamic_int8"]
+    format: Literal["onnx", "pt2", "static_int8", "dynamic_int8"] = Field(description="docs/compression.md says when")
     calibration_batches: int = Field(
         default=100, gt=0, le=100_000, description="For static_int8, of 64 training images each"
     )

@@ -28,6 +28,7 @@ from kd.jobfile.resolve import (
     resolved_option,
     resolved_term,
 )
+from kd.jobfile.schedule_faults import drop_faults
 from kd.jobfile.schema import (
     Attack,
     Augment,
@@ -64,14 +65,15 @@ class TrainStage(Stage):
     kind: Literal["train"]
     role: Name | None = Field(default=None, description="teacher, baseline, distilled … : its place in the report")
     seeds: Seeds | None = Field(default=None, description="Instead of the pipeline's seeds")
-    model: Model
-    epochs: int = Field(gt=0, le=1_000_000)
-    batch_size: int = Field(default=128, gt=0, le=1_000_000)
-    optimizer: Optimizer
-    schedule: Schedule = Component(name="constant")
-    loss: Loss = Field(default={"ce": Term(weight=1.0)})
+    model: Model = Field(description="The network that is trained")
+    epochs: int = Field(ge=0, le=1_000_000, description="0: measure what 'pretrained' or 'start' gives, as it is")
+    batch_size: int = Field(default=128, gt=0, le=1_000_000, description="Images per step, over all GPUs together")
+    optimizer: Optimizer = Field(description="With its learning rate")
+    no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
+    schedule: Schedule = Field(default=Component(name="constant"), description="The factor on the learning rate")
+    loss: Loss = Field(default={"ce": Term(weight=1.0)}, description="Terms by name with their weights")
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
-    augment: Augment = Augment()
+    augment: Augment = Field(default=Augment(), description="Random changes of the training images")
     sampling: Sampling | None = Field(
         default=None, description="Draw rare classes more often: each as often, or by the root of its size"
     )
@@ -79,6 +81,9 @@ class TrainStage(Stage):
     cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
+    accumulate: int | None = Field(
+        default=None, gt=1, le=10_000, description="Compute a batch in this many parts; batch norm sees one at a time"
+    )
     early_stopping: EarlyStopping | None = Field(default=None, description="Stop when validation gets no better")
     attack: Attack | None = Field(default=None, description="Measure the accuracy under attack too (FGSM and PGD)")
     start: str | None = Field(default=None, description="The stage whose model is trained on, instead of a fresh one")
@@ -87,7 +92,9 @@ class TrainStage(Stage):
     int8_aware: bool = Field(default=False, description="Train with the rounding of int8, to export static_int8")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
     modalities: Modalities | None = Field(default=None, description="What the model sees of an image; default: all")
-    precision: Precision = "auto"
+    precision: Precision = Field(
+        default="auto", description="What networks multiply in; auto: bfloat16 where it is fast"
+    )
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
@@ -134,6 +141,10 @@ class TrainStage(Stage):
         """A training states all three."""
         return Own(role=self.role, seeds=self.seeds, data=self.data)
 
+    def given_model(self) -> Component:
+        """The model that is trained."""
+        return self.model
+
     def follows(self) -> str | None:
         """A training follows no other stage, not even the one it starts from."""
         return None
@@ -158,11 +169,13 @@ class TrainStage(Stage):
             cutmix=resolved_option(self.cutmix, stage_spec.Mixing),
             ema=resolved_option(self.ema, stage_spec.Ema),
             clip=self.clip,
+            accumulate=self.accumulate,
             early_stopping=resolved_option(self.early_stopping, stage_spec.EarlyStopping),
             attack=resolved_option(self.attack, stage_spec.Attack),
             prune=self.prune,
             modalities=tuple(self.modalities) if self.modalities else None,
             int8_aware=self.int8_aware,
+            no_decay=self.no_decay,
             precision=self.precision,
             deterministic=self.deterministic,
             compile=self.compile,
@@ -193,7 +206,9 @@ class TrainStage(Stage):
         yield from component_faults("model", self.model, address)
         yield from component_faults("optimizer", self.optimizer, address)
         yield from component_faults("schedule", self.schedule, address)
-        yield from self._schedule_faults((*address, "schedule"))
+        yield from self._epoch_faults(address)
+        if self.epochs:
+            yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
         yield from self._loss_faults((*address, "loss"))
         yield from self._mixing_faults((*address, "loss"))
         if self.data is not None:
@@ -208,18 +223,11 @@ class TrainStage(Stage):
         if self.configuration is not None:  # whether its settings fit this stage is checked by the search
             yield from search_reference_faults(pipeline, name, self.configuration, (*address, "configuration"))
 
-    def _schedule_faults(self, address: Address) -> Iterator[Fault]:
-        arguments = self.schedule.arguments
-        milestones = arguments.get("milestones")
-        if isinstance(milestones, list) and all(type(milestone) is int for milestone in milestones):
-            if milestones != sorted(set(milestones)):
-                yield (*address, "milestones"), f"milestones must increase, got {milestones}"
-            elif milestones and milestones[-1] >= self.epochs:
-                last = (*address, "milestones", len(milestones) - 1)
-                yield last, f"milestone {milestones[-1]} lies past the end: {self.epochs} epochs"
-        warmup = arguments.get("warmup")
-        if isinstance(warmup, (int, float)) and warmup >= self.epochs:
-            yield (*address, "warmup"), f"a warm-up of {warmup:g} epochs fills all {self.epochs} epochs"
+    def _epoch_faults(self, address: Address) -> Iterator[Fault]:
+        if self.epochs == 0 and self.teachers():
+            yield (*address, "epochs"), "epochs: expected more than 0: a student that learns nothing needs no teacher"
+        elif self.epochs == 0 and self.start is None and not self.model.arguments.get("pretrained"):
+            yield (*address, "epochs"), "epochs: 0 measures a trained model as it is; name one: 'pretrained' or 'start'"
 
     def _loss_faults(self, address: Address) -> Iterator[Fault]:
         for name, term in self.loss.items():
@@ -282,10 +290,12 @@ class TrainStage(Stage):
     def _start_faults(self, pipeline: Pipeline, start: str, address: Address) -> Iterator[Fault]:
         """Yield where the stage says something else of its model than the stage that it starts from."""
         before = trainings_behind(pipeline, start)
+        given = [pipeline.stages[start].given_model()] if start in pipeline.stages else []
+        models = [*(training.model for training in before), *filter(None, given)]
+        if others := [model.name for model in models if model != self.model]:
+            yield (*address, "model"), f"stage '{start}' trains another model ({others[0]}); give both the same"
         if not before:
             return
-        if others := [training.model.name for training in before if training.model != self.model]:
-            yield (*address, "model"), f"stage '{start}' trains another model ({others[0]}); give both the same"
         if any(training.modalities != self.modalities for training in before):
             yield (*address, "start"), f"stage '{start}' sees other modalities of an image; give both the same"
         ours, theirs = self.data or pipeline.data, data_of(pipeline, start)

@@ -12,6 +12,7 @@ from kd.catalog import load
 from kd.data.mixing import Mixing
 from kd.distill.adapters import train_beside
 from kd.distill.objective import WeightedTerms
+from kd.errors import SpecError
 from kd.evaluate.metrics import selecting_metric
 from kd.rundir.result_sections import FoundSettings
 from kd.rundir.stage_result import StageResult
@@ -33,7 +34,9 @@ from kd.train.batches import AugmentedBatches
 from kd.train.device import Runtime, free_memory, prepare_runtime
 from kd.train.distributed import Processes
 from kd.train.loop import fit
+from kd.train.memory import memory_for
 from kd.train.meter import Meter
+from kd.train.optimizers import decay_groups
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Stopwatch, Training
 
@@ -114,40 +117,54 @@ def _train_to_the_end(
     seed_generators("training", seed_of(spec))
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
-    fit(
-        training,
-        epochs=settings.epochs,
-        batches=batches,
-        objective=objective,
-        schedule=_schedule(settings),
-        validate=partial(
-            measure_store,
-            store=setup.data.validation,
-            card=setup.card,
-            runtime=setup.runtime,
+    with memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate"):
+        fit(
+            training,
+            epochs=settings.epochs,
+            batches=batches,
+            objective=objective,
+            schedule=_schedule(settings),
+            validate=partial(
+                measure_store,
+                store=setup.data.validation,
+                card=setup.card,
+                runtime=setup.runtime,
+                processes=processes,
+            ),
+            forward=_compiled(training.model) if settings.compile else training.model,
+            patience=patience_of(settings),
+            clip=settings.clip,
+            accumulate=_parts_of(batches.batch_size, settings.accumulate or 1, processes),
             processes=processes,
-        ),
-        forward=_compiled(training.model) if settings.compile else training.model,
-        patience=patience_of(settings),
-        clip=settings.clip,
-        processes=processes,
-        after_step=keeper.after_step,
-        after_epoch=keeper.after_epoch,
-    )
+            after_step=keeper.after_step,
+            after_epoch=keeper.after_epoch,
+        )
+
+
+def _parts_of(batch_size: int, accumulate: int, processes: Processes) -> int:
+    """Return in how many parts each process computes its share of a batch. Raises SpecError when they are not equal."""
+    if batch_size % (accumulate * processes.count):
+        on = "" if processes.count == 1 else f" on {processes.count} GPUs"
+        raise SpecError([f"accumulate: a batch of {batch_size} images cannot be cut into {accumulate} equal parts{on}"])
+    return accumulate
 
 
 def load_stage_data(
     context: StageContext, spec: StageSpec[TrainSettings], teachers: StageTeachers | None, device: torch.device
 ) -> StageData:
     """Return the data that the model of ``spec`` learns from, and that its teachers see. Raises as ``load_data``."""
-    return load_data(
-        spec.data,
-        augment=spec.settings.augment,
-        staged=context.data_root,
-        device=device,
-        modalities=spec.settings.modalities,
-        privileged=teachers is not None and teachers.any_live,
-    )
+    name = spec.data.name if spec.data else "this stage"
+    remedy = "give the stage more memory (resources.memory), or use fewer images (data.train_subset)"
+    with memory_for(f"the images of {name} are loaded", remedy):
+        return load_data(
+            spec.data,
+            augment=spec.settings.augment,
+            staged=context.data_root,
+            device=device,
+            modalities=spec.settings.modalities,
+            privileged=teachers is not None and teachers.any_live,
+            model=spec.settings.model,
+        )
 
 
 def _batches(
@@ -174,7 +191,8 @@ def _new_training(
     watch: Stopwatch,
 ) -> Training:
     """Return a training that stands at its first step."""
-    optimizer = _from_catalogue("optimizer", settings.optimizer, model.parameters())
+    parameters = decay_groups(model) if settings.no_decay else model.parameters()
+    optimizer = _from_catalogue("optimizer", settings.optimizer, parameters)
     train_beside(optimizer, objective.adapters)
     return Training(
         model=model,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TypedDict
+from typing import Any, TypedDict
 
+import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency
 from kd.compress.fake_int8 import ordinary_weights
@@ -23,6 +24,7 @@ from kd.rundir.result_sections import (
     DeviceCost,
     FoundSettings,
     Latency,
+    LoadedWeights,
     Metrics,
     ModelFile,
     ModelOrigin,
@@ -71,10 +73,9 @@ def measure_and_publish(
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), trained.card)
     files = context.publish([BEST, LAST, METRICS])
     watch = Stopwatch()
-    store = data.test_store()
+    store = data.test_store(instead_of_training=True)
     test = _measure_test(trained, store)
     robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
-    cost = _cost(trained)
     return StageResult(
         **identity(context, spec, files),
         **circumstances(trained.runtime, data),
@@ -83,10 +84,11 @@ def measure_and_publish(
         **_training_facts(training),
         test=test,
         start=trained.origin,
+        pretrained=loaded_weights(training.model),
         pruning=trained.pruning,
         robustness=robustness or None,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
-        cost=cost,
+        cost=cost_of(training.model, data, trained.runtime),
         seconds=Seconds(
             total=training.total_watch.seconds,
             train=sum(row["epoch_time_sec"] for row in training.rows),
@@ -126,10 +128,16 @@ def _training_facts(training: Training) -> _TrainingFacts:
     )
 
 
-def _cost(trained: Trained) -> Cost:
-    """Return the operations of one image, and its latency on the device and in the precision of the training."""
-    model, runtime, store = trained.training.model.eval(), trained.runtime, trained.data.validation
-    image_CHW = store.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
+def loaded_weights(model: nn.Module) -> LoadedWeights | None:
+    """Return what is recorded of the trained file that a model was built with; None where it began fresh."""
+    facts: Mapping[str, Any] | None = getattr(model, "started_from", None)
+    return msgspec.convert(dict(facts), LoadedWeights) if facts else None
+
+
+def cost_of(model: nn.Module, data: StageData, runtime: Runtime) -> Cost:
+    """Return the operations of one image, and its latency on the device and in the precision of the stage."""
+    image_CHW = data.validation.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
+    model.eval()
     with runtime.autocast():
         latency = measure_latency(model, image_CHW, rounds=LATENCY_ROUNDS, warm_up=LATENCY_ROUNDS // 4)
     flops, measured = count_flops(model, image_CHW), DeviceCost(latency=Latency(**asdict(latency)))
@@ -169,14 +177,14 @@ def _attacked(trained: Trained, store: DeviceStore, bound: Attack | None) -> dic
         return {}
     scale, epsilon = PixelScale(trained.card.mean, trained.card.std), bound.epsilon
     attacks = {
-        "fgsm": fgsm(epsilon=epsilon, scale=scale),
-        "pgd": pgd(epsilon=epsilon, scale=scale, steps=bound.steps),
+        "fgsm": (fgsm(epsilon=epsilon, scale=scale), 1),
+        "pgd": (pgd(epsilon=epsilon, scale=scale, steps=bound.steps), bound.steps),
     }
     return {
         name: {
             "accuracy": attacked_accuracy(trained.training.model, store.in_order(), attack),
             "epsilon": epsilon,
-            "steps": bound.steps,
+            "steps": steps,
         }
-        for name, attack in attacks.items()
+        for name, (attack, steps) in attacks.items()
     }

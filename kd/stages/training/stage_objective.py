@@ -8,7 +8,7 @@ from torch import nn
 
 from kd.catalog import load
 from kd.distill.objective import WeightedTerms, make_term
-from kd.losses.inputs import ADAPTER, needs_features
+from kd.losses.inputs import ADAPTER
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.training.seeds import seed_generators, seed_of
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
@@ -31,8 +31,8 @@ def stage_objective(
     terms = [make_term(name, term.weight, term.arguments) for name, term in spec.settings.loss.items()]
     owned = any(term.needs(*ADAPTER) for term in terms)
     example = next(batches.epoch(0)) if owned else None
-    features = any(needs_features(term.inputs) for term in terms)
-    teacher = teachers.build(setup, features=features) if teachers else None
+    wanted = {name for term in terms for name in term.inputs}
+    teacher = teachers.build(setup, wanted=wanted) if teachers else None
     seed_generators("adapters", seed_of(spec))
     return WeightedTerms(
         terms,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ from kd.distill.gate import Gate
 from kd.distill.outputs import Teacher
 from kd.distill.teacher import LiveTeacher, load_trained_model
 from kd.errors import SpecError
+from kd.losses.inputs import TEACHER, needs_features, needs_preactivations
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.context import StageContext
 from kd.stages.stage_data import StageData
@@ -54,12 +55,12 @@ class StageTeachers:
         """Whether one of them is run beside the student, so that it must be shown images."""
         return not all(found.cached for found in self.found)
 
-    def build(self, setup: TrainingSetup, *, features: bool) -> Teacher:
-        """Return one teacher for a student to ask, for ``features`` too.
+    def build(self, setup: TrainingSetup, *, wanted: Collection[str]) -> Teacher:
+        """Return one teacher for a student to ask, for the inputs of losses that are ``wanted``.
 
         Raises CheckpointError when a file cannot be used, SpecError when a teacher does not fit the student.
         """
-        members = [self._member(found, setup, features) for found in self.found]
+        members = [self._member(found, setup, wanted) for found in self.found]
         if len(members) == 1:
             return members[0][0]
         entry = self.spec.settings.weighting
@@ -79,7 +80,7 @@ class StageTeachers:
             weighting.to(setup.runtime.device)
         return Ensemble([teacher for teacher, _ in members], weighting)
 
-    def _member(self, found: FoundModel, setup: TrainingSetup, features: bool) -> _Member:
+    def _member(self, found: FoundModel, setup: TrainingSetup, wanted: Collection[str]) -> _Member:
         if found.cached:
             tensors, held = open_cache(found.path)
             held.require_match(
@@ -91,11 +92,13 @@ class StageTeachers:
             return CachedTeacher(tensors, device=setup.runtime.device), lambda: tensors[VALIDATION_LOGITS]
         shown = setup.data.shown_card(found.component)
         model, own = load_trained_model(found.path, student=shown)
+        asked = set(wanted).intersection(TEACHER)
         teacher = LiveTeacher(
             setup.runtime.place(model),
             own=own,
             student=shown,
-            features=features,
+            features=needs_features(asked),
+            preactivations=needs_preactivations(asked),
             autocast=setup.runtime.autocast,
         )
         return teacher, partial(validation_logits, teacher, setup.data.shown_validation())

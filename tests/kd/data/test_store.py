@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kd.data.augment import Views, epoch_order
-from kd.data.store import DeviceStore, PaddingMode
+from kd.data.store import DeviceStore
 
 COUNT, SIZE = 30, 10
 
@@ -31,10 +33,10 @@ def make(channels: int = 3, **options: Any) -> DeviceStore:
     return DeviceStore(pixels(channels), torch.arange(COUNT) % 3, mean=mean, std=std, **options)
 
 
-def reference(image: Tensor, views: Views, index: int, padding: int, mode: PaddingMode) -> Tensor:
+def reference(image: Tensor, views: Views, index: int, padding: int) -> Tensor:
     """Pad, crop, then mirror, then normalise one image, as written in the papers."""
     mean, std = constants(len(image))
-    padded = pad(image.double()[None], (padding,) * 4, "reflect" if mode == "reflect" else "constant")[0]
+    padded = pad(image.double(), (padding,) * 4)
     row, column = int(views.rows[index]), int(views.columns[index])
     crop = padded[:, row : row + SIZE, column : column + SIZE]
     crop = crop.flip(2) if views.flips[index] else crop
@@ -44,19 +46,16 @@ def reference(image: Tensor, views: Views, index: int, padding: int, mode: Paddi
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("padding", [0, 4])
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("mode", ["zeros", "reflect"])
 @pytest.mark.parametrize("prepared_bytes", [0, 1 << 30])
-def test_batches_equal_the_per_image_reference(
-    channels: int, padding: int, flip: bool, mode: PaddingMode, prepared_bytes: int
-) -> None:
-    store = make(channels, padding=padding, flip=flip, padding_mode=mode, prepared_bytes=prepared_bytes)
+def test_batches_equal_the_per_image_reference(channels: int, padding: int, flip: bool, prepared_bytes: int) -> None:
+    store = make(channels, padding=padding, flip=flip, prepared_bytes=prepared_bytes)
     views = store.views(seed=5, view=1)
     assert views.flips.any() == flip
     indices = torch.tensor([29, 0, 7, 7, 13, 28, 1])
     batch = store.batch(indices, views)
     assert batch.shape == (7, channels, SIZE, SIZE)
     for image, index in zip(batch, indices.tolist(), strict=True):
-        expected = reference(pixels(channels)[index], views, index, padding, mode)
+        expected = reference(pixels(channels)[index], views, index, padding)
         torch.testing.assert_close(image, expected.float(), atol=2e-6, rtol=0)
 
 
@@ -84,16 +83,57 @@ def test_channels_last_images_in_a_part_of_a_larger_array_are_read_right() -> No
     assert torch.equal(store.batch(torch.arange(COUNT)), make().batch(torch.arange(COUNT).flip(0)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_type_and_memory_order_are_as_asked(dtype: torch.dtype, channels_last: bool) -> None:
-    store = make(padding=4, dtype=dtype, channels_last=channels_last)
-    batch = store.batch(torch.tensor([3, 4]), store.views(seed=0, view=0))
-    wanted = torch.channels_last if channels_last else torch.contiguous_format
-    assert batch.dtype == dtype
-    assert batch.is_contiguous(memory_format=wanted)
-    exact = make(padding=4).batch(torch.tensor([3, 4]), store.views(seed=0, view=0))
-    torch.testing.assert_close(batch.float(), exact, atol=0.01, rtol=0.01)
+def test_batches_are_float32_in_channels_last_memory() -> None:
+    batch = make(padding=4).batch(torch.tensor([3, 4]))
+    assert batch.dtype == torch.float32
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_that_stay_on_the_host_give_the_same_bits() -> None:
+    here, there = make(), make(resident=False)
+    for ours, theirs in zip(here.in_order(7), there.in_order(7), strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_a_part_of_the_images_is_that_part() -> None:
+    mean, std = constants(3)
+    chosen = torch.tensor([4, 9, 2])
+    options = {"mean": mean, "std": std, "padding": 2, "flip": True}
+    whole = DeviceStore(pixels(3)[chosen], torch.arange(COUNT)[chosen], **options)
+    part = DeviceStore(pixels(3), torch.arange(COUNT), indices=chosen, **options)
+    views = part.views(seed=1, view=0)
+    assert part.labels.tolist() == [4, 9, 2]
+    assert torch.equal(part.batch(torch.arange(3), views), whole.batch(torch.arange(3), views))
+
+
+def test_freed_images_are_gone_and_labels_stay() -> None:
+    store = make(padding=2, flip=True)
+    store.free()
+    assert (len(store), len(store.labels)) == (COUNT, COUNT)
+    with pytest.raises(RuntimeError):
+        store.batch(torch.tensor([0]), store.views(seed=0, view=0))
+
+
+FILLING = """
+import sys, torch
+from kd.data.store import DeviceStore
+images = torch.randint(0, 256, (30_000, 3, 32, 32), dtype=torch.uint8)
+labels = torch.arange(30_000) % 10
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+DeviceStore(images[:10], labels[:10], mean=[0.5] * 3, std=[0.5] * 3, padding=4, flip=True)
+before = peak()
+store = DeviceStore(
+    images, labels, indices=torch.arange(29_000), mean=[0.5] * 3, std=[0.5] * 3, padding=4, flip=True
+)
+print((peak() - before) / images.nbytes)
+"""
+
+
+def test_a_set_is_filled_into_its_final_place_without_a_second_copy() -> None:
+    """Padded by 4 and mirrored, images of 32 pixels take 3.1 times their bytes; nothing may come on top."""
+    ran = subprocess.run([sys.executable, "-c", FILLING], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) < 3.3
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import nn
 
 from kd import catalog
 from kd.distill.adapters import build_adapter, train_beside
-from kd.losses.adapters import BUILDERS
+from kd.losses.builders import BUILDERS
 from kd.losses.inputs import DATA
 from kd.train.optimizers import adam, adamw, sgd
 

@@ -1,4 +1,4 @@
-"""Several teachers: probabilities are mixed, at each loss's own temperature, and one teacher is no mixture."""
+"""Several teachers are run and weighed; how losses mix what they say: tests/kd/losses/test_mixture.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kd.distill.ensemble import Ensemble, mixed_label_logits, mixed_logits
+from kd.distill.ensemble import Ensemble
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.weighting import gate, uniform
 from kd.losses.logit import kd
@@ -20,27 +20,6 @@ def teachers(count: int = M) -> list:
     """Return teachers that say the same of every batch, each something else."""
     said = torch.randn(count, B, C) * 3
     return [lambda batch, logits=logits: {"teacher_logits_BC": logits} for logits in said]
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_the_softmax_of_the_mixture_is_the_mean_of_the_probabilities(temperature: float) -> None:
-    logits, weights = torch.randn(B, M, C) * 5, torch.rand(B, M).softmax(1)
-    mixed = (mixed_logits(logits, weights, temperature) / temperature).softmax(1)
-    expected = (weights[:, :, None] * (logits / temperature).softmax(-1)).sum(1)
-    torch.testing.assert_close(mixed, expected)
-
-
-def test_the_mixture_is_finite_where_teachers_are_certain_or_do_not_count() -> None:
-    logits = torch.tensor([[[1e4, 0.0], [0.0, 1e4]]])
-    for weights in ([0.5, 0.5], [1.0, 0.0]):
-        mixed = mixed_logits(logits, torch.tensor([weights]), 1.0)
-        assert mixed.isfinite().all()
-        torch.testing.assert_close(mixed.softmax(1), torch.tensor([weights]))
-
-
-def test_of_one_teacher_the_mixture_is_what_it_says() -> None:
-    logits = torch.randn(B, 1, C)
-    assert torch.equal(mixed_logits(logits, torch.ones(B, 1), 4.0), logits[:, 0])
 
 
 def objective(members: list, weighting, *, temperature: float = 4.0, alone: bool = False) -> tuple:
@@ -73,12 +52,3 @@ def test_one_teacher_weighed_is_plain_distillation(weighting) -> None:
     )
     torch.testing.assert_close(weighed.total, plain.total, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, plain_gradient, rtol=0, atol=1e-6)
-
-
-def test_of_several_labels_the_sigmoids_are_mixed() -> None:
-    logits, weights = torch.randn(B, M, 2), torch.rand(B, M)
-    weights = weights / weights.sum(1, keepdim=True)
-    mixed = mixed_label_logits(logits, weights, 3.0)
-    expected = (torch.sigmoid(logits / 3) * weights[:, :, None]).sum(1)
-    torch.testing.assert_close(torch.sigmoid(mixed / 3), expected)
-    assert torch.equal(mixed_label_logits(logits[:, :1], weights[:, :1], 3.0), logits[:, 0])

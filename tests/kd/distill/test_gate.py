@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.distill.ensemble import mixed_logits
 from kd.distill.gate import Gate
 from kd.distill.weighting import gate
+from kd.losses.mixture import Mixture, taught
 
 C, HALF = 6, 3
 
@@ -51,7 +51,7 @@ def test_its_mixture_beats_the_mean_and_either_teacher(fitted: Gate) -> None:
     logits, labels = half_competent_teachers(1000, seed=1)
 
     def loss(weights: Tensor) -> float:
-        return float(F.cross_entropy(mixed_logits(logits, weights, 1.0), labels))
+        return float(F.cross_entropy(taught(Mixture(logits, weights), lambda z: z), labels))
 
     ours = loss(fitted(logits, labels))
     others = [loss(torch.tensor(weights).expand(1000, 2)) for weights in ([0.5, 0.5], [1.0, 0.0], [0.0, 1.0])]
@@ -92,7 +92,7 @@ def test_the_reward_of_entropy_spreads_the_weights() -> None:
 def test_the_summary_tells_the_losses(fitted: Gate) -> None:
     logits, labels = half_competent_teachers(400, seed=3)
     outcome = gate(2, C).fit(logits, labels, seed=0)
-    uniform = mixed_logits(logits, torch.full((400, 2), 0.5), 1.0)
+    uniform = taught(Mixture(logits, torch.full((400, 2), 0.5)), lambda z: z)
     assert outcome.uniform_loss == pytest.approx(float(F.cross_entropy(uniform, labels)), rel=1e-4)
     assert outcome.best_teacher_loss == pytest.approx(
         min(float(F.cross_entropy(logits[:, m], labels)) for m in (0, 1)), rel=1e-4

@@ -110,3 +110,22 @@ def test_a_teacher_of_other_data_is_refused_in_one_line(tmp_path: Path, change: 
     with pytest.raises(CheckpointError, match=words) as error:
         load_trained_model(tmp_path / "best.safetensors", student=replace(CARD, **change))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v2", "vit6"])
+def test_weights_are_cast_once_and_say_the_same_bits(name: str) -> None:
+    card = replace(CARD, name=name, arguments={}, image_size=32)
+    torch.manual_seed(1)
+    network = card.build().eval()
+    images = torch.randn(4, 3, 32, 32)
+
+    def half() -> torch.autocast:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+    with torch.inference_mode(), half():
+        expected = network(images).float()
+    teacher = LiveTeacher(network, own=card, student=card, autocast=half)
+    assert torch.equal(teacher(batch(images))["teacher_logits_BC"], expected)
+    kinds = {type(module): module.weight.dtype for module in network.modules() if hasattr(module, "weight")}
+    assert kinds[torch.nn.Linear] == torch.bfloat16
+    assert all(dtype == torch.float32 for kind, dtype in kinds.items() if "Norm" in kind.__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import DataError
-from kd.jobfile.fingerprint import MOST_FILES_READ, SAMPLE_BYTES, SAMPLES, data_identity
+from kd.jobfile.fingerprint import MOST_FILES_READ, SAMPLE_BYTES, SAMPLES, data_identity, deciding
 
 
 @pytest.fixture
@@ -105,3 +105,18 @@ def test_a_folder_that_cannot_be_read_to_its_end_is_one_line(tmp_path: Path) -> 
     (tmp_path / "again").symlink_to(tmp_path)
     with pytest.raises(DataError, match="again: a link to a folder that holds it; remove the link"):
         data_identity(str(tmp_path))
+
+
+def test_a_later_argument_of_a_loss_counts_only_where_it_changes_something() -> None:
+    before = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0}}}}
+    as_before = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0, "standardise": False}}}}
+    changed = {"loss": {"kd": {"weight": 0.5, "arguments": {"temperature": 4.0, "standardise": True}}}}
+    assert deciding(as_before) == deciding(before) == before
+    assert deciding(changed) == changed
+    hints = {"loss": {"fitnet": {"weight": 1.0, "arguments": {"stages": None, "distance": "squared"}}}}
+    assert deciding(hints) == {"loss": {"fitnet": {"weight": 1.0, "arguments": {"stages": None}}}}
+
+
+def test_a_loss_that_has_changed_retrains_only_the_stages_that_use_it() -> None:
+    review = {"loss": {"review": {"weight": 1.0, "arguments": {}}}}
+    assert deciding(review) == {"loss": {"review": {"weight": 1.0, "arguments": {}, "version": 2}}}

@@ -40,7 +40,8 @@ BEYOND_A_SCHEMA = {
     "start_without_the_seed", "teacher_cycle", "teacher_cycle_of_three", "teacher_is_a_report", "teacher_is_itself",
     "teacher_never_used", "teacher_of_other_images", "teachers_of_features", "temperature_given_twice",
     "temperature_of_nothing", "time_beyond_a_year", "unknown_teacher", "unknown_teacher_in_a_list",
-    "validation_leaves_nothing", "variable_not_set", "variable_with_default", "warmup_too_long",
+    "validation_leaves_nothing", "variable_not_set", "variable_with_default", "warmup_beyond_a_milestone",
+    "warmup_too_long",
     "weight_is_no_number", "weighting_of_one_class", "weights_all_zero", "weights_sum", "zero_time",
 }  # fmt: skip
 

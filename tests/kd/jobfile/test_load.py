@@ -12,7 +12,9 @@ from kd.errors import SpecError
 from kd.jobfile.kinds.cache import CacheStage
 from kd.jobfile.kinds.train import TrainStage
 from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.stage import Pipeline
+from tests.kd.jobfile.conftest import TEXT
 
 FaultsOf = Callable[..., Sequence[str]]
 LoadText = Callable[..., Pipeline]
@@ -154,3 +156,23 @@ def test_the_main_job_file_is_the_lab_s(monkeypatch: pytest.MonkeyPatch) -> None
     assert trained["teacher"].schedule.arguments["milestones"] == [150, 225, 275]
     assert {name: term.weight for name, term in trained["distilled"].loss.items()} == {"ce": 0.5, "kd": 0.5}
     assert trained["distilled"].loss["kd"].arguments == {"temperature": 4}
+
+
+def test_a_preview_takes_a_variable_that_is_not_set_as_it_stands(
+    load_text: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KD_NOWHERE", raising=False)
+    text = TEXT.replace("{name: digits,", '{name: cifar10, root: "${KD_NOWHERE}/cifar10",')
+    unset: set[str] = set()
+    assert load_text(text=text, unset=unset).data.root == "${KD_NOWHERE}/cifar10"
+    assert unset == {"KD_NOWHERE"}
+    with pytest.raises(SpecError, match="KD_NOWHERE is not set"):
+        load_text(text=text)
+
+
+@pytest.mark.parametrize("written", ["none", "{name: none, warmup: 1}"])
+def test_no_schedule_is_the_constant_one(written: str, load_text: LoadText) -> None:
+    schedule = load_text(f"stages.teacher.schedule={written}").stages["teacher"].schedule
+    assert schedule.name == "constant"
+    plans = [plan_pipeline(load_text(f"stages.teacher.schedule={word}")) for word in ("none", "constant")]
+    assert plans[0] == plans[1]

@@ -68,7 +68,8 @@ def test_a_spec_says_all_that_a_job_does(load_text: LoadText) -> None:
     assert job.spec.to_json()["settings"]["optimizer"] == {
         "name": "sgd", "arguments": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False},
     }  # fmt: skip
-    assert job.spec.to_json()["settings"]["loss"]["kd"] == {"weight": 0.5, "arguments": {"temperature": 4.0}}
+    arguments = {"temperature": 4.0, "standardise": False}
+    assert job.spec.to_json()["settings"]["loss"]["kd"] == {"weight": 0.5, "arguments": arguments}
     assert job.spec.to_json()["data"] == {
         "name": "digits", "root": None, "arguments": {}, "validation": 100, "train_subset": None, "test_subset": None,
     }  # fmt: skip
@@ -104,7 +105,7 @@ def test_what_leaves_the_result_leaves_the_fingerprint(override: str, load_text:
         "stages.student.batch_size=64", "stages.student.optimizer.lr=0.2", "stages.student.optimizer.name=adam",
         "stages.student.schedule=cosine", "stages.student.loss.kd.temperature=5",
         "stages.student.loss={ce: 0.4, kd: 0.6}", "stages.student.augment.flip=true", "stages.student.augment.crop=1",
-        "stages.student.precision=float32", "stages.student.deterministic=true",
+        "stages.student.precision=float32", "stages.student.deterministic=true", "stages.student.no_decay=true",
         "stages.student.data={name: digits, validation: 101}",
         "stages.student.data={name: digits, validation: 100, test_subset: 9}",
     ],
@@ -251,3 +252,8 @@ def test_what_changes_a_teacher_changes_its_caches_and_students(
         changed = changed | {"from_pooled"}
     before, after = fingerprints(teachers_plan()), fingerprints(teachers_plan(*overrides))
     assert {key.stage for key in after if after[key] != before[key]} - {"report"} == changed
+
+
+def test_a_cache_asks_for_one_gpu_of_a_pipeline_on_four(teachers_plan: Callable[..., Plan]) -> None:
+    needs = {job.key.stage: job.needs.gpus for job in teachers_plan("resources.gpus=4").jobs}
+    assert (needs["big"], needs["big_views"]) == (4, 1)

@@ -10,6 +10,7 @@ from torch import nn
 
 from kd import catalog
 from kd.jobfile.kinds import distill
+from kd.jobfile.schema import Component
 from kd.jobfile.stage import Pipeline
 from kd.jobfile.taps import declares_taps, sets_taps
 
@@ -27,12 +28,12 @@ def built(model: str) -> nn.Module:
 
 @pytest.mark.parametrize("model", ["convnet", "resnet8"])
 def test_what_the_sources_say_is_what_the_networks_have(model: str) -> None:
-    assert declares_taps(model) == hasattr(built(model), "feature_taps")
-    assert declares_taps(model)
+    assert declares_taps(Component(name=model)) == hasattr(built(model), "feature_taps")
+    assert declares_taps(Component(name=model))
 
 
 def test_a_model_that_is_not_known_is_another_fault() -> None:
-    assert declares_taps("no_such_model")
+    assert declares_taps(Component(name="no_such_model"))
 
 
 @pytest.mark.parametrize(
@@ -60,13 +61,27 @@ def test_a_student_or_a_teacher_without_features_is_named(
     faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
     """The student is a convnet, its teacher a ResNet-8."""
-    monkeypatch.setattr(distill, "declares_taps", lambda model: model != silent)
+    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: model.name != silent)
     lines = faults_of("stages.teacher.model=resnet8", replaced=FEATURES)
     (line,) = lines
     assert line.endswith(f": loss 'at' compares features, and model '{silent}' declares no feature_taps")
     assert line.startswith("job.yaml:19:19: ")
 
 
+@pytest.mark.parametrize(
+    ("silent", "asked"), [("resnet8", "preactivation_taps"), ("convnet", "feature_taps")], ids=["teacher", "student"]
+)
+def test_review_asks_for_the_teachers_maps_before_the_activation(
+    faults_of: Callable[..., Sequence[str]], monkeypatch: pytest.MonkeyPatch, silent: str, asked: str
+) -> None:
+    monkeypatch.setattr(
+        distill, "declares_taps", lambda model, declaration: (model.name, declaration) != (silent, asked)
+    )
+    review = (FEATURES[0], "loss: {ce: 1, review: 5}")
+    (line,) = faults_of("stages.teacher.model=resnet8", replaced=review)
+    assert line.endswith(f": loss 'review' compares features, and model '{silent}' declares no {asked}")
+
+
 def test_losses_on_logits_need_no_features(load_text: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distill, "declares_taps", lambda model: False)
+    monkeypatch.setattr(distill, "declares_taps", lambda model, declaration: False)
     assert load_text()

@@ -25,8 +25,13 @@ def divergence(p: Array, q: Array) -> float:
     return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
 
 
-def logit_rows(given: Given) -> list[tuple[Array, Array]]:
-    return list(zip(given["student_logits_BC"], given["teacher_logits_BC"], strict=True))
+def z_scores(row: Array) -> Array:
+    return (row - row.mean()) / (row.std(ddof=1) + 1e-7)
+
+
+def logit_rows(given: Given, standardise: bool = False) -> list[tuple[Array, Array]]:
+    rows = list(zip(given["student_logits_BC"], given["teacher_logits_BC"], strict=True))
+    return [(z_scores(s), z_scores(t)) for s, t in rows] if standardise else rows
 
 
 def ce(given: Given, weights: Given, label_smoothing: float = 0.0) -> float:
@@ -64,16 +69,23 @@ def balanced_bce(given: Given, weights: Given, beta: float = 1.0) -> float:
     return total / given["labels_BK"].size
 
 
-def kd(given: Given, weights: Given, temperature: float = 4.0) -> float:
-    rows = [divergence(softmax(t, temperature), softmax(s, temperature)) for s, t in logit_rows(given)]
+def kd(given: Given, weights: Given, temperature: float = 4.0, standardise: bool = False) -> float:
+    pairs = logit_rows(given, standardise)
+    rows = [divergence(softmax(t, temperature), softmax(s, temperature)) for s, t in pairs]
     return temperature**2 * float(np.mean(rows))
 
 
 def dkd(
-    given: Given, weights: Given, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0, warmup: int = 0
+    given: Given,
+    weights: Given,
+    temperature: float = 4.0,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    warmup: int = 0,
+    standardise: bool = False,
 ) -> float:
     total = 0.0
-    for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
+    for (s, t), label in zip(logit_rows(given, standardise), given["labels_B"], strict=True):
         p, q = softmax(t, temperature), softmax(s, temperature)
         own = divergence(np.array([p[label], 1 - p[label]]), np.array([q[label], 1 - q[label]]))
         rest = divergence(np.delete(p, label) / (1 - p[label]), np.delete(q, label) / (1 - q[label]))
@@ -83,36 +95,101 @@ def dkd(
 
 
 def pearson(a: Array, b: Array) -> float:
-    return float(
-        ((a - a.mean()) * (b - b.mean())).sum() / math.sqrt(((a - a.mean()) ** 2).sum() * ((b - b.mean()) ** 2).sum())
-    )
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / (math.sqrt((a**2).sum()) * math.sqrt((b**2).sum()) + 1e-8))
 
 
-def dist(given: Given, weights: Given, temperature: float = 4.0, beta: float = 1.0, gamma: float = 1.0) -> float:
-    student, teacher = (
-        np.array([softmax(row, temperature) for row in given[name]])
-        for name in ("student_logits_BC", "teacher_logits_BC")
-    )
+def dist(
+    given: Given,
+    weights: Given,
+    temperature: float = 4.0,
+    beta: float = 1.0,
+    gamma: float = 1.0,
+    standardise: bool = False,
+) -> float:
+    rows = zip(*logit_rows(given, standardise), strict=True)
+    student, teacher = (np.array([softmax(row, temperature) for row in side]) for side in rows)
     inter = np.mean([1 - pearson(student[i], teacher[i]) for i in range(len(student))])
     intra = np.mean([1 - pearson(student[:, j], teacher[:, j]) for j in range(student.shape[1])])
     return float(temperature**2 * (beta * inter + gamma * intra))
 
 
 def kd_standardised(given: Given, weights: Given, temperature: float = 2.0) -> float:
-    def z(row: Array) -> Array:
-        return (row - row.mean()) / (row.std(ddof=1) + 1e-7)
-
-    rows = [divergence(softmax(z(t), temperature), softmax(z(s), temperature)) for s, t in logit_rows(given)]
-    return temperature**2 * float(np.mean(rows))
+    return kd(given, weights, temperature, standardise=True)
 
 
-def nkd(given: Given, weights: Given, temperature: float = 1.0, gamma: float = 1.5) -> float:
+def nkd(given: Given, weights: Given, temperature: float = 1.0, gamma: float = 1.5, standardise: bool = False) -> float:
     total = 0.0
-    for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
+    for (s, t), label in zip(logit_rows(given, standardise), given["labels_B"], strict=True):
         total -= softmax(t)[label] * math.log(softmax(s)[label])
         p, q = softmax(np.delete(t, label), temperature), softmax(np.delete(s, label), temperature)
         total -= gamma * temperature**2 * (p * np.log(q)).sum()
     return total / len(given["labels_B"])
+
+
+def ctkd(
+    given: Given, weights: Given, least: float = 1.0, span: float = 20.0, loops: int = 10, standardise: bool = False
+) -> float:
+    temperature = least + span / (1 + math.exp(-float(weights["number"])))
+    return kd(given, weights, temperature, standardise)
+
+
+def normkd(given: Given, weights: Given, temperature: float = 2.0) -> float:
+    rows = []
+    for s, t in logit_rows(given):
+        hot_s, hot_t = temperature * s.std(ddof=1), temperature * t.std(ddof=1)
+        rows.append(hot_t**2 * divergence(softmax(t, hot_t), softmax(s, hot_s)))
+    return float(np.mean(rows))
+
+
+def wttm(given: Given, weights: Given, temperature: float = 4.0, weighted: bool = True) -> float:
+    rows = []
+    for s, t in logit_rows(given):
+        powers = softmax(t) ** (1 / temperature)
+        rows.append((powers.sum() if weighted else 1) * divergence(powers / powers.sum(), softmax(s)))
+    return float(np.mean(rows))
+
+
+def hard_kd(given: Given, weights: Given) -> float:
+    return float(np.mean([-math.log(softmax(s)[t.argmax()]) for s, t in logit_rows(given)]))
+
+
+def ofa(given: Given, weights: Given, temperature: float = 1.0, epsilon: float = 1.0) -> float:
+    total = 0.0
+    for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
+        p, q = softmax(t, temperature), softmax(s, temperature)
+        for c in range(len(p)):
+            count = (1 + p[c]) ** epsilon - 1 if c == label else p[c] ** epsilon
+            total -= count * math.log(q[c])
+    return total / len(given["labels_B"])
+
+
+def wsld(given: Given, weights: Given, temperature: float = 2.0) -> float:
+    total = 0.0
+    for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
+        ratio = math.log(softmax(s)[label]) / (math.log(softmax(t)[label]) - 1e-7)
+        soft = -(softmax(t, temperature) * np.log(softmax(s, temperature))).sum()
+        total += (1 - math.exp(-ratio)) * soft
+    return temperature**2 * total / len(given["labels_B"])
+
+
+def mlkd(
+    given: Given,
+    weights: Given,
+    temperatures: Sequence[float] = (2, 3, 4, 5, 6),
+    images: float = 1.0,
+    batch: float = 1.0,
+    classes: float = 1.0,
+    standardise: bool = False,
+) -> float:
+    total = 0.0
+    for temperature in temperatures:
+        total += images * kd(given, weights, temperature, standardise)
+        s, t = (np.array([softmax(row, temperature) for row in side]) for side in zip(*logit_rows(given), strict=True))
+        by_image = [(s[i] @ s[j] - t[i] @ t[j]) ** 2 for i in range(len(s)) for j in range(len(s))]
+        by_class = [(s[:, i] @ s[:, j] - t[:, i] @ t[:, j]) ** 2 for i in range(s.shape[1]) for j in range(s.shape[1])]
+        total += batch * sum(by_image) / len(s) + classes * sum(by_class) / s.shape[1]
+    return float(total)
 
 
 def average(maps: Array, height: int, width: int) -> Array:
@@ -126,9 +203,15 @@ def average(maps: Array, height: int, width: int) -> Array:
     return out
 
 
-def pairs(given: Given, stages: Sequence[int] | None, default: str = "all") -> list[tuple[Array, Array]]:
+def pairs(
+    given: Given,
+    stages: Sequence[int] | None,
+    default: str = "all",
+    ours: str = "student_maps",
+    theirs: str = "teacher_maps",
+) -> list[tuple[Array, Array]]:
     chosen = [stage - 1 for stage in stages] if stages else {"all": [0, 1, 2], "middle": [1], "last": [2]}[default]
-    return [(given["student_maps"][i], given["teacher_maps"][i]) for i in chosen]
+    return [(given[ours][i], given[theirs][i]) for i in chosen]
 
 
 def resized(student: Array, teacher: Array) -> tuple[Array, Array]:
@@ -149,11 +232,18 @@ def convolve(maps: Array, kernel: Array, bias: Array | None = None) -> Array:
     return out if bias is None else out + bias[:, None, None]
 
 
-def fitnet(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+def fitnet(given: Given, weights: Given, stages: Sequence[int] | None = None, distance: str = "squared") -> float:
     total = 0.0
     for index, pair in enumerate(pairs(given, stages, "middle")):
         student, teacher = resized(*pair)
-        total += float(((normed(student, weights, str(index)) - teacher) ** 2).mean())
+        mapped = normed(student, weights, str(index))
+        if distance == "cosine":
+            cosines = [
+                (s * t).sum() / math.sqrt((s**2).sum() * (t**2).sum()) for s, t in zip(mapped, teacher, strict=True)
+            ]
+            total += 1 - sum(cosines) / len(cosines)
+        else:
+            total += float(((mapped - teacher) ** 2).mean())
     return total
 
 
@@ -200,7 +290,7 @@ def normed(maps: Array, weights: Given, name: str) -> Array:
 
 def review(given: Given, weights: Given, stages: Sequence[int] | None = None, warmup: int = 0) -> float:
     pooled = (given["student_pooled_BD"][:, :, None, None], given["teacher_pooled_BD"][:, :, None, None])
-    every = [*pairs(given, stages), pooled]
+    every = [*pairs(given, stages, theirs="teacher_preactivations"), pooled]
     total, deeper = 0.0, None
     for stage in range(len(every) - 1, -1, -1):
         student, teacher = every[stage]
@@ -221,7 +311,7 @@ def review(given: Given, weights: Given, stages: Sequence[int] | None = None, wa
                 loss += weight * ((average(out, size, size) - average(teacher, size, size)) ** 2).mean()
                 whole += weight
         total += float(loss / whole)
-    return total * (min(1.0, (given["epoch"] + 1) / warmup) if warmup else 1.0)
+    return total * (min(1.0, given["epoch"] / warmup) if warmup else 1.0)
 
 
 def crd(
@@ -249,6 +339,115 @@ def crd(
             total -= math.log((own / z) / (own / z + negatives / images))
             total -= sum(math.log(1 - (x / z) / (x / z + negatives / images)) for x in others)
     return total / len(given["indices_B"])
+
+
+def below_zero(scale: float, offset: float) -> float:
+    """The mean of the values below 0 of a normal distribution, as OFD's margin has it."""
+    deviation = abs(scale)
+    share = 0.5 * math.erfc(offset / deviation / math.sqrt(2))
+    if share <= 0.001:
+        return -3 * deviation
+    density = math.exp(-((offset / deviation) ** 2) / 2) / math.sqrt(2 * math.pi)
+    return offset - deviation * density / share
+
+
+BEFORE = {"ours": "student_preactivations", "theirs": "teacher_preactivations"}
+
+
+def ofd(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    total, every = 0.0, pairs(given, stages, **BEFORE)
+    norms = [given["teacher_norms"][stage - 1] for stage in stages or (1, 2, 3)]
+    for index, (pair, (scales, offsets)) in enumerate(zip(every, norms, strict=True)):
+        student, teacher = resized(*pair)
+        source = normed(student, weights, str(index))
+        for channel, (scale, offset) in enumerate(zip(scales, offsets, strict=True)):
+            margin = below_zero(float(scale), float(offset))
+            for s, t in zip(source[:, channel].ravel(), teacher[:, channel].ravel(), strict=True):
+                wanted = max(t, margin)
+                total += (s - wanted) ** 2 * (s > wanted or t > 0) / len(source) / 2 ** (len(every) - 1 - index)
+    return float(total)
+
+
+def ab(given: Given, weights: Given, margin: float = 1.0, stages: Sequence[int] | None = None) -> float:
+    total, every = 0.0, pairs(given, stages, **BEFORE)
+    for index, pair in enumerate(every):
+        student, teacher = resized(*pair)
+        source = normed(student, weights, str(index))
+        for s, t in zip(source.ravel(), teacher.ravel(), strict=True):
+            gap = max(margin - s, 0) if t > 0 else max(margin + s, 0)
+            total += gap**2 / len(source) / 2 ** (len(every) - 1 - index)
+    return float(total)
+
+
+def mgd(given: Given, weights: Given, blanked: float = 0.15, stages: Sequence[int] | None = None) -> float:
+    total = 0.0
+    for index, pair in enumerate(pairs(given, stages, "last")):
+        student, teacher = resized(*pair)
+        out = convolve(student, weights[f"align.{index}.weight"], weights[f"align.{index}.bias"])
+        out[:, : round(blanked * out.shape[1])] = 0  # the mask of these tests
+        for layer in ("0", "2"):
+            name = f"generate.{index}.{layer}"
+            active = out if layer == "0" else np.maximum(out, 0)
+            out = convolve(active, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        total += float(((out - teacher) ** 2).sum()) / len(out)
+    return total
+
+
+def channel_gram(one: Array) -> Array:
+    flat = one.reshape(len(one), -1)
+    gram = np.array([[a @ b for b in flat] for a in flat])
+    return np.array([row / math.sqrt((row**2).sum()) for row in gram])
+
+
+def ickd(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    total = 0.0
+    for index, (student, teacher) in enumerate(pairs(given, stages, "last")):
+        embedded = normed(student, weights, str(index))
+        for s, t in zip(embedded, teacher, strict=True):
+            total += float(((channel_gram(s) - channel_gram(t)) ** 2).sum()) / teacher.shape[1] / len(teacher)
+    return total
+
+
+def nst(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    def rows(one: Array) -> list[Array]:
+        return [channel.ravel() / math.sqrt((channel**2).sum()) for channel in one]
+
+    def kernel(a: list[Array], b: list[Array]) -> float:
+        return float(np.mean([(x @ y) ** 2 for x in a for y in b]))
+
+    total = 0.0
+    for pair in pairs(given, stages):
+        student, teacher = resized(*pair)
+        images = [(rows(s), rows(t)) for s, t in zip(student, teacher, strict=True)]
+        total += float(np.mean([kernel(t, t) + kernel(s, s) - 2 * kernel(s, t) for s, t in images]))
+    return total
+
+
+def fsp(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:
+    def flow(first: Array, second: Array) -> Array:
+        a, b = resized(first, second)
+        return np.einsum("bchw,bdhw->bdc", a, b) / (a.shape[2] * a.shape[3])
+
+    every = [(student, teacher[:, : student.shape[1]]) for student, teacher in pairs(given, stages)]
+    return sum(
+        float(((flow(every[i][0], every[i + 1][0]) - flow(every[i][1], every[i + 1][1])) ** 2).mean())
+        for i in range(len(every) - 1)
+    )
+
+
+def srd(given: Given, weights: Given) -> float:
+    projected = given["student_pooled_BD"] @ weights["weight"].T + weights["bias"]
+    s, t = ((x - x.mean(0)) / np.sqrt(x.var(0) + 1e-4) for x in (projected, given["teacher_pooled_BD"]))
+    return math.log((np.abs(s - t) ** 4).sum())
+
+
+def cc(given: Given, weights: Given, width: int = 128) -> float:
+    s, t = (
+        given[f"{who}_pooled_BD"] @ weights[f"{index}.weight"].T + weights[f"{index}.bias"]
+        for index, who in enumerate(("student", "teacher"))
+    )
+    gaps = np.abs(s - t)
+    return float(np.mean([gaps[i] @ gaps[i + 1] for i in range(len(gaps) - 1)]))
 
 
 def sp(given: Given, weights: Given, stages: Sequence[int] | None = None) -> float:

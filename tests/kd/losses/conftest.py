@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from kd import catalog
-from kd.losses.adapters import BUILDERS
+from kd.losses.builders import BUILDERS
 
 IMAGES = 40  # training images, as far as a loss remembers them
 STUDENT_MAPS = ((4, 8), (6, 4), (8, 2))  # (channels, height and width) per stage
 TEACHER_MAPS = ((5, 8), (7, 3), (9, 4))  # equal, not a divisor, larger
+TEACHER_NORMS = [(torch.linspace(-1, 2.1, width), torch.linspace(4, -2, width)) for width, _ in TEACHER_MAPS]
 
 
 def outputs(
@@ -35,6 +36,9 @@ def outputs(
         "teacher_logits_BC": draw(theirs, classes),
         "teacher_maps": [draw(theirs, width, side, side) for width, side in TEACHER_MAPS],
         "teacher_pooled_BD": draw(theirs, 10),
+        "student_preactivations": [draw(ours, width, side, side).requires_grad_() for width, side in STUDENT_MAPS],
+        "teacher_preactivations": [draw(theirs, width, side, side) for width, side in TEACHER_MAPS],
+        "teacher_norms": TEACHER_NORMS,
         "labels_B": torch.arange(batch) % classes,
         "indices_B": torch.arange(batch) * 3,
         "labels_N": torch.arange(IMAGES) // 3 % classes,  # image 3 b is of class b
@@ -45,6 +49,11 @@ def outputs(
         "label_counts_K2": torch.stack([torch.arange(classes) + 5, torch.arange(classes) ** 2 + 1], 1),
         "labels_BK": (torch.arange(batch)[:, None] >> torch.arange(classes)[None]) & 1,
     }
+
+
+def mask(channels: int, blanked: float) -> Tensor:
+    """Return which channels are kept: all but the first ones."""
+    return torch.arange(channels) >= round(blanked * channels)
 
 
 class Loss:
@@ -60,10 +69,15 @@ class Loss:
         if name == "crd":  # the same negatives for an image at every call
             self.drawn = self.adapter.draw(torch.arange(IMAGES), arguments.get("negatives", 16384))
             self.adapter.draw = lambda indices, negatives: self.drawn[indices]
+        if name == "mgd":  # the same mask for every image at every call
+            self.adapter.mask = lambda maps, blanked: mask(maps.shape[1], blanked).to(maps.dtype)[None, :, None, None]
 
     def __call__(self, given: dict[str, Any], adapter: nn.Module | None = None) -> Tensor:
         """Return the loss, with a copy of the adapter if none is given: some change when they are used."""
         owned = {"adapter": adapter or copy.deepcopy(self.adapter)}
+        if self._function.__name__ == "fsp":  # for networks of equal widths
+            pairs = zip(given["student_maps"], given["teacher_maps"], strict=True)
+            owned["teacher_maps"] = [theirs[:, : ours.shape[1]] for ours, theirs in pairs]
         return self._function(*((given | owned)[name] for name in self.inputs), **self._arguments)
 
     def students(self, given: dict[str, Any]) -> list[Tensor]:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from kd.errors import SpecError
-from kd.losses.adapters import ContrastiveMemory, GaussianRegressors, Regressors
+from kd.losses.adapters import GaussianRegressors, LearnedTemperature, MaskedGeneration, Regressors
+from kd.losses.channels import fsp
+from kd.losses.contrastive_memory import ContrastiveMemory
 from kd.losses.feature import crd, fitnet, vid
 from tests.kd.losses.conftest import IMAGES, STUDENT_MAPS, TEACHER_MAPS, build
 
@@ -149,3 +151,55 @@ def test_what_a_memory_saves_is_its_banks_and_what_follows_from_the_labels_is_no
 def test_images_of_a_single_class_cannot_be_contrasted() -> None:
     with pytest.raises(SpecError, match="at least two classes"):
         ContrastiveMemory(4, 6, torch.zeros(IMAGES).long())
+
+
+def test_a_learned_temperature_climbs_where_a_student_descends() -> None:
+    temperature = LearnedTemperature()
+    for harder in (0.0, 0.25, 1.0):
+        (gradient,) = torch.autograd.grad(temperature(harder).square(), temperature.number)
+        assert gradient.item() == pytest.approx(-harder * 2 * temperature.number.item())
+    assert temperature(0.7).item() == temperature.number.item()
+
+
+def test_a_mask_blanks_the_share_that_was_asked_for_and_goes_on_after_a_resume() -> None:
+    torch.manual_seed(0)
+    generation, maps = MaskedGeneration([(64, 64)]), torch.ones(200, 64, 2, 2)
+    mask = generation.mask(maps, 0.3)
+    assert (mask == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert torch.equal(generation.mask(maps, 0.3), mask)
+    generation([maps], 0.3)
+    second = generation.mask(maps, 0.3)
+    assert not torch.equal(second, mask)
+    torch.manual_seed(1)
+    resumed = MaskedGeneration([(64, 64)])
+    resumed.load_state_dict(generation.state_dict())
+    assert torch.equal(resumed.mask(maps, 0.3), second)
+
+
+def test_the_margins_of_ofd_are_the_means_below_zero() -> None:
+    torch.manual_seed(0)
+    scales, offsets = torch.tensor([1.0, -0.5, 2.0, 0.1]), torch.tensor([0.0, -1.0, 3.0, 5.0])
+    connectors = build("ofd", {
+        "student_preactivations": [torch.zeros(1, 2, 4, 4)],
+        "teacher_preactivations": [torch.zeros(1, 4, 4, 4)],
+        "teacher_norms": [(scales, offsets)],
+    }, {})  # fmt: skip
+    (margin,) = connectors.margins
+    values = scales * torch.randn(2_000_000, 4) + offsets
+    for channel in range(3):
+        below = values[:, channel][values[:, channel] < 0]
+        assert margin[channel].item() == pytest.approx(below.mean().item(), abs=0.01)
+    assert margin[3].item() == pytest.approx(-0.3)
+    assert not [name for name in connectors.state_dict() if "margin" in name]
+
+
+def test_ofd_needs_a_batch_norm_before_the_teachers_activations() -> None:
+    maps = [torch.zeros(1, 2, 4, 4)]
+    with pytest.raises(SpecError, match="needs batch norms before the teacher's activations"):
+        build("ofd", {"student_preactivations": maps, "teacher_preactivations": maps, "teacher_norms": [None]}, {})
+
+
+def test_fsp_is_refused_for_networks_of_unequal_widths() -> None:
+    ours, theirs = ([torch.zeros(1, width, 4, 4)] * 2 for width in (2, 3))
+    with pytest.raises(SpecError, match="equally many channels"):
+        fsp(ours, theirs)

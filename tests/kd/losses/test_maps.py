@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from kd.errors import SpecError
-from kd.losses.maps import enlarge, middle, paired, pool, same_size
+from kd.losses.maps import _averaging, enlarge, middle, paired, pool, same_size
 
 MAPS = [torch.full((1, 1, 1, 1), float(stage)) for stage in (1, 2, 3)]
 
@@ -44,6 +44,16 @@ def test_pooling_averages_the_regions_that_torch_does_and_passes_their_gradients
     a.square().sum().backward()
     b.square().sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_the_averaging_matrices_are_made_once_and_serve_gradients_wherever_they_were_made() -> None:
+    _averaging.cache_clear()
+    maps = torch.randn(1, 2, 8, 8, requires_grad=True)
+    with torch.inference_mode():
+        pool(maps, 4, 4)
+    pool(maps, 4, 4).sum().backward()
+    assert _averaging.cache_info().misses == 1
+    torch.testing.assert_close(maps.grad, torch.full_like(maps, 1 / 4))
 
 
 def test_enlarging_repeats_the_nearest_pixel() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kd.losses.numerics import full, target, unit
-from kd.losses.warmup import ramp
+from kd.losses.warmup import ramp, ramp_from_zero
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_a_zero_vector_has_no_direction_and_no_gradient() -> None:
 def test_a_warm_up_grows_evenly_to_full_size_and_none_is_full_size_at_once() -> None:
     assert [ramp(epoch, 4) for epoch in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
     assert ramp(0, 0) == ramp(0, 1) == 1
+
+
+def test_a_warmup_from_zero_begins_with_nothing() -> None:
+    assert [ramp_from_zero(epoch, 4) for epoch in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert ramp_from_zero(0, 0) == 1

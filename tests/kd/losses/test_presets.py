@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import yaml
 
 from kd import catalog
 from kd.jobfile.schema import Term
+from kd.losses.comparisons import COMPARISONS
+from kd.losses.costs import MILLISECONDS
 from kd.losses.page import page
 from kd.losses.presets import PRESETS, Preset
 from tests.conftest import REPOSITORY
@@ -33,6 +36,13 @@ def test_a_preset_is_a_loss_of_a_job_file_with_a_source(preset: Preset) -> None:
     assert preset.setting
 
 
+@pytest.mark.parametrize("preset", SAID)
+def test_a_preset_names_only_networks_that_exist_here(preset: Preset) -> None:
+    named = re.findall(r"\b(?:\w*(?:net|vgg|wrn|vit|swin)[\w-]*)", preset.setting, flags=re.IGNORECASE)
+    unknown = set(named) - set(catalog.entries("model")) - {"ImageNet"}
+    assert not unknown
+
+
 def test_every_loss_that_a_teacher_takes_part_in_has_one() -> None:
     assert {preset.loss for preset in PRESETS} == set(catalog.entries("loss")) - {
         "ce",
@@ -40,6 +50,13 @@ def test_every_loss_that_a_teacher_takes_part_in_has_one() -> None:
         "balanced_ce",
         "balanced_bce",
     }
+
+
+def test_the_cost_of_every_loss_is_known_and_comparisons_are_of_losses_that_exist() -> None:
+    losses = set(catalog.entries("loss"))
+    assert set(MILLISECONDS) == losses
+    assert {each.loss for each in COMPARISONS} <= losses
+    assert all(max(each.value, each.gradient) <= 1e-5 for each in COMPARISONS)
 
 
 def test_the_page_is_the_one_that_the_code_writes() -> None:

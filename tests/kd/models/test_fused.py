@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from kd.catalog import load
 from kd.errors import CheckpointError, SpecError
-from kd.models import pretrained as published
+from kd.models import trained_weights
 from kd.models.fused import fused_resnet152, fused_swin_t, fused_vit_b16
 from kd.models.resnet import resnet152
+from kd.models.weight_files import ForeignWeights
 from kd.vision_libraries import import_vision
 
 
@@ -46,7 +47,7 @@ TEACHERS = {
 
 def without_file(monkeypatch: pytest.MonkeyPatch, weights: Mapping[str, Tensor]) -> None:
     """Let ``pretrained: FILE`` find these weights, which are too large to write in a test."""
-    monkeypatch.setattr(published, "_read", lambda path: dict(weights))
+    monkeypatch.setattr(trained_weights, "read_foreign_weights", lambda path: ForeignWeights(dict(weights), ()))
 
 
 def theirs(name: str, classes: int, **arguments: object) -> nn.Module:

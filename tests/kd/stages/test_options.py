@@ -25,6 +25,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "float16": {"precision": "float16"},
     "float16 and clip": {"precision": "float16", "clip": 0.05},
     "deterministic": {"deterministic": True},
+    "no_decay": {
+        "no_decay": True,
+        "optimizer": {"name": "sgd", "arguments": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}},
+    },
     "everything": {
         "ema": {"decay": 0.9}, "clip": 0.5, "mixup": {"alpha": 0.4}, "cutmix": {"alpha": 1.0},
         "augment": {"crop": 1, "flip": True, "cutout": 3}, "early_stopping": {"patience": 2},
@@ -60,6 +64,12 @@ def test_each_option_changes_the_weights(run, spec, tmp_path: Path, plain, optio
     if not plain:
         plain.update(outcome(run(tmp_path / "plain", spec())))
     assert outcome(run(tmp_path / "it", spec(**OPTIONS[option])))["last"] != plain["last"]
+
+
+def test_sparing_norms_and_biases_makes_a_difference_of_its_own(run, spec, tmp_path: Path) -> None:
+    decayed = {**OPTIONS["no_decay"], "no_decay": False}
+    spared = outcome(run(tmp_path / "spared", spec(**OPTIONS["no_decay"])))
+    assert outcome(run(tmp_path / "decayed", spec(**decayed)))["last"] != spared["last"]
 
 
 def test_distillation_takes_mixed_images_from_the_very_batches_the_student_sees(run, spec, teacher, tmp_path) -> None:

@@ -21,7 +21,7 @@ def test_the_average_follows_its_formula_and_forgets_the_first_steps() -> None:
     for step in range(12):
         with torch.no_grad():
             model[0].weight.add_(1.0)
-        average.update(model, step)
+        average.update(step)
         decay = min(0.6, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model[0].weight.detach()
     torch.testing.assert_close(average.weights["0.weight"], expected)
@@ -31,9 +31,22 @@ def test_running_statistics_are_averaged_and_counters_copied() -> None:
     model = network()
     average = WeightAverage(model, decay=0.9)
     model.train()(torch.randn(8, 3))
-    average.update(model, 0)
+    average.update(0)
     assert average.weights["1.num_batches_tracked"] == 1
     torch.testing.assert_close(average.weights["1.running_mean"], 0.9 * model[1].running_mean)
+
+
+def test_all_tensors_at_once_give_the_bits_of_one_by_one() -> None:
+    model = network()
+    average = WeightAverage(model, decay=0.9)
+    expected = {name: value.clone() for name, value in average.weights.items()}
+    for step in range(3):
+        model.train()(torch.randn(8, 3))
+        average.update(step)
+        weight = 1 - (1 + step) / (10 + step)
+        for name, value in model.state_dict().items():
+            (expected[name].lerp_(value, weight) if value.is_floating_point() else expected[name].copy_(value))
+    assert all(torch.equal(average.weights[name], value) for name, value in expected.items())
 
 
 def test_a_model_wears_the_average_only_for_the_block_even_if_it_fails() -> None:

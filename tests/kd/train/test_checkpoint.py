@@ -21,6 +21,38 @@ def test_the_newest_of_two_generations_is_read(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resume.previous.pt", "resume.pt"]
 
 
+def test_never_more_than_two_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    real = torch.save
+
+    def watching(values: object, path: Path) -> None:
+        real(values, path)
+        seen.append(sorted(each.name for each in tmp_path.iterdir()))
+
+    monkeypatch.setattr(torch, "save", watching)
+    for step in range(4):
+        save_resume(tmp_path, {"step": step})
+    assert [len(names) for names in seen] == [1, 2, 2, 2]
+    assert all("resume.pt" in names for names in seen[1:]), "the last good one stays until the next one is whole"
+
+
+def test_a_damaged_file_does_not_take_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_resume(tmp_path, {"step": step, "weights": torch.full((2,), float(step))})
+    cut_in_half(tmp_path / "resume.pt")
+    save_resume(tmp_path, {"step": 3})
+    (tmp_path / "resume.pt").unlink()
+    loaded = load_resume(tmp_path)
+    assert loaded is not None
+    assert loaded["step"] == 1
+
+
+def test_tensors_that_share_memory_are_written_once(tmp_path: Path) -> None:
+    weights = torch.randn(10_000)
+    save_resume(tmp_path, {"model": {"w": weights}, "best": {"w": weights.detach()}})
+    assert (tmp_path / "resume.pt").stat().st_size < 1.2 * weights.nbytes
+
+
 def flip_a_byte(path: Path) -> None:
     """Change one byte of the tensor's data, which torch.load alone would not notice."""
     raw = bytearray(path.read_bytes())

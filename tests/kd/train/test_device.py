@@ -10,6 +10,8 @@ from torch import nn
 
 from kd.train.device import prepare_runtime, thread_count, usable_cores
 
+pytestmark = pytest.mark.cpu  # what is chosen without a GPU
+
 
 @pytest.mark.parametrize(
     ("environment", "threads"),

@@ -15,6 +15,8 @@ import torch
 from kd.train.distributed import ALONE, open_store
 from tests.kd.train import one_of_two
 
+pytestmark = pytest.mark.cpu  # two processes without two GPUs
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 

@@ -7,11 +7,13 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from kd.errors import UserError
 from kd.evaluate.metrics import Metrics
 from kd.train.average import WeightAverage
+from kd.train.optimizers import sgd
 from kd.train.state import Training
 
 COLUMNS = [
@@ -167,3 +169,19 @@ def test_scaler_and_average_come_back_with_the_rest(training, run) -> None:
     other.restore(it.snapshot())
     assert other.scaler.get_scale() == 8.0
     assert all(torch.equal(other.average.weights[name], value) for name, value in it.average.weights.items())
+
+
+def test_a_batch_in_parts_steps_as_the_whole_batch(training, run) -> None:
+    """Without what looks at several images: here no batch norm and no dropout."""
+    whole, in_parts = training(), training()
+    for it in (whole, in_parts):
+        torch.manual_seed(1)
+        it.model = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        it.optimizer = sgd(it.model.parameters(), lr=0.1)
+    run(whole)
+    run(in_parts, accumulate=3)
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(in_parts.model.state_dict()[name], value)
+    assert in_parts.meter.counts == whole.meter.counts
+    for column in ("train_loss", "train_accuracy", "loss_ce"):
+        assert [row[column] for row in in_parts.rows] == pytest.approx([row[column] for row in whole.rows], rel=1e-5)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
+from tests.slurm.made_runs import FakeSlurm, fake_slurm
+
+__all__ = ["fake_slurm"]
 
 
 def test_outside_slurm_there_is_no_job() -> None:
@@ -33,3 +36,12 @@ def test_threads_are_left_alone_where_slurm_names_none(count: str | None) -> Non
     variables = {"OMP_NUM_THREADS": "3", **({} if count is None else {"SLURM_CPUS_PER_TASK": count})}
     assert set_thread_counts(variables) is None
     assert variables["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(("answer", "partition"), [("b\n", "b"), ("", None), ("elsewhere\n", None)])
+def test_of_several_partitions_the_one_that_was_granted_is_asked_for(
+    answer: str, partition: str | None, fake_slurm: FakeSlurm
+) -> None:
+    fake_slurm.says("squeue", answer)
+    assert job_identity({"SLURM_JOB_ID": "77", "SLURM_JOB_PARTITION": "a,b"}).partition == partition
+    assert fake_slurm.calls("squeue") == ["squeue --noheader --jobs=77 --format=%P"]

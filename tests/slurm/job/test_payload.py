@@ -340,7 +340,7 @@ def test_a_second_copy_is_turned_away_and_harms_nothing(
     wait_until_counting(stage)
     code, output = end(start(stage, SLURM_ARRAY_TASK_ID="4", SLURM_JOB_ID="16"))
     assert code == 1
-    assert "busy: job 12_3 on " in output
+    assert "in use already: job 12_3 on " in output
     assert "Traceback" not in output
     assert not stage.failure.exists()
     assert first.poll() is None

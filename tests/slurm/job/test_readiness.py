@@ -9,8 +9,8 @@ import pytest
 
 from kd.errors import RunError
 from kd.files import read_json, write_json
+from kd.rundir.claim import Claim
 from kd.rundir.folders import StageFolder
-from slurm.job.claim import Claim
 from slurm.job.readiness import already_done, find_parents
 from tests.slurm.conftest import MakeStage
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from kd.errors import ClusterError
 from slurm.cluster.capabilities import Capabilities
@@ -76,8 +76,8 @@ def test_only_busy_partitions_are_asked_about_one_by_one_with_all_that_the_job_a
     live = live_state(site, [needs()])
     [call] = imitated.calls("sbatch")
     assert call == (
-        "sbatch --test-only --partition=v100 --time=600 --account=lab --nodes=1 --ntasks-per-node=1 "
-        "--cpus-per-task=4 --gres=gpu:1 --reservation=course"
+        "sbatch --test-only --partition=v100 --time=600 --nodes=1 --ntasks-per-node=1 "
+        "--account=lab --cpus-per-task=4 --gres=gpu:1 --reservation=course"
     )
     assert live.starts["v100", "v100", needs()].seconds is not None
     assert len(imitated.calls("scontrol")) == len(imitated.calls("sinfo")) == 1
@@ -146,7 +146,7 @@ def test_on_a_real_slurm_a_busy_a100_loses_short_work_and_wins_long_work(
             return all(not node.free_gpus["a100"] for node in live_state(site, []).partitions["a100"].nodes)
 
         wait_until(seen, "sinfo to count the GPUs")
-        short, long = replace(small, minutes=60), replace(small, minutes=12 * 60)
+        short, long = structs.replace(small, minutes=60), structs.replace(small, minutes=12 * 60)
         live = live_state(site, [short, long])
         quick, patient = choose_partition(site, live, short), choose_partition(site, live, long)
         assert quick.candidates[0].gpu_type == "v100"

@@ -13,7 +13,8 @@ from slurm.cluster.measured_throughput import Measurement, setup_of
 from slurm.cluster.partitions_and_nodes import ExpectedStart, LiveState
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
-from slurm.placement.choose_partition import choose_partition, gpu_options
+from slurm.placement.choose_partition import choose_partition
+from slurm.placement.job_options import gpu_options
 from tests.slurm.made_cluster import NEEDS, TWO_TYPES, busy_testbed, live, needs, node, partition, profile
 
 A100_FULL = "gpu:a100:4(IDX:0-3)"
@@ -403,3 +404,17 @@ def test_a_candidate_names_its_type_only_where_its_partition_has_others() -> Non
 def test_gpus_are_asked_for_in_the_sites_form(site: dict[str, Any], gpu_type: str | None, expected: Any) -> None:
     assert gpu_options(needs(gpus=2, gpu_type=gpu_type), profile(**site)) == expected
     assert gpu_options(needs(gpus=0, gpu_type=gpu_type), profile(**site)) == {}
+
+
+def test_gpus_without_a_type_are_kept_apart_from_those_with_one() -> None:
+    """--gres=gpu:1 would be given any GPU of the partition: the nodes with typed ones are ruled out."""
+    typed = node("typed", "mixed", gres="gpu:a100:4", used="gpu:a100:4")
+    untyped = node("untyped", "mixed", gres="gpu:4", used="gpu:0")
+    site = profile({"name": "mixed", "gpu_type": "a100"})
+    found = choose_partition(site, live(partition("mixed"), typed + untyped), NEEDS).require()
+    assert found.partition == "mixed"
+    assert {(candidate.gpu_type, candidate.exclude) for candidate in found.candidates} == {
+        ("a100", ()),
+        (None, ("typed",)),
+    }
+    assert (found.gpu_type, found.exclude) == (None, ("typed",)), "free now, and not booked under another node's type"

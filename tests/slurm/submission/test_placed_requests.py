@@ -56,3 +56,14 @@ def test_another_cluster_s_slurm_leaves_the_profile(dry_run: DryRun, fake_slurm:
     partition, complaint = dry_run(cluster=str(site))
     assert partition == "elsewhere"
     assert "this machine's Slurm has none of its partitions (elsewhere)" in complaint
+
+
+def test_a_profile_without_partitions_is_placed_by_slurm_s_own(
+    dry_run: DryRun, fake_slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    imitate_testbed(fake_slurm.folder)
+    site = tmp_path / "site.yaml"
+    site.write_text("require_gpus: false\n")
+    partition, complaint = dry_run(cluster=str(site))
+    assert "a100" in partition
+    assert complaint == ""

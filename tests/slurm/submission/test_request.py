@@ -158,6 +158,35 @@ def test_requests_of_two_runs_carry_different_comments() -> None:
     assert first[0].parameters["comment"] == first[0].token
 
 
+def test_the_site_s_gres_constraint_and_comment_stand_beside_ours() -> None:
+    own = {"gres": "lscratch:100", "constraint": "ib", "comment": "projX"}
+    site = Profile.model_validate({"gpu_type_as": "constraint", "sbatch": own})
+    teacher, *_, report = requests(plan(gpu_type="a100"), site)
+    assert teacher.parameters["gres"] == "gpu:1,lscratch:100"
+    assert teacher.parameters["constraint"] == "a100&ib"
+    assert teacher.parameters["comment"] == f"{teacher.token} projX"
+    assert report.parameters["gres"] == "lscratch:100"
+
+
+def test_kinds_of_jobs_have_options_of_their_own() -> None:
+    site = Profile.model_validate(
+        {"gpu_jobs": {"account": "lab-gpu", "sbatch": {"exclusive": True}}, "cpu_jobs": {"account": "lab-cpu"}}
+    )
+    teacher, *_, report = (request.parameters for request in requests(plan(), site))
+    assert (teacher["account"], report["account"]) == ("lab-gpu", "lab-cpu")
+    assert teacher["additional_parameters"]["exclusive"] is True
+    assert "exclusive" not in report["additional_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "value"),
+    [("node", "mem", "10000M"), ("cpu", "mem_per_cpu", "3334M"), ("gpu", "mem_per_gpu", "5000M")],
+)
+def test_memory_is_asked_for_in_the_site_s_form(form: str, name: str, value: str) -> None:
+    found = requests(plan(gpus=2, cpus=3, memory="10000M"), Profile.model_validate({"memory_as": form}))[0].parameters
+    assert {key: found[key] for key in found if key.startswith("mem")} == {name: value}
+
+
 HOSTILE = [
     "a b",
     "x'y",
@@ -196,6 +225,18 @@ def test_nothing_from_a_profile_or_path_is_executed_by_the_shell(text: str, tmp_
         f"value={text}",
     ]
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile", "behind"), [({}, ":/opt/mine"), ({"environment": {"PYTHONPATH": "/opt/site"}}, ":/opt/site")]
+)
+def test_other_python_paths_stay_behind_the_frozen_code(tmp_path: Path, profile: dict[str, Any], behind: str) -> None:
+    run = RunFolder(tmp_path)
+    shell = "\n".join([*setup_lines(run, Profile.model_validate(profile)), 'echo "$PYTHONPATH"'])
+    answer = subprocess.run(
+        ["bash", "-c", shell], env={"PYTHONPATH": "/opt/mine"}, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == f"{run.code}{behind}\n"
 
 
 def test_a_profile_may_use_variables(tmp_path: Path) -> None:

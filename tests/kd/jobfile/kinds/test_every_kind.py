@@ -49,7 +49,10 @@ def load(tmp_path: Path) -> Load:
     """Load the stages that examples name, with a stage of a kind beside them; ``changes`` replace keys of it."""
 
     def loaded(stage: Mapping[str, Any], *, tiny: bool = False, around: Mapping[str, Any] | None = None) -> Pipeline:
-        path = tmp_path / "job.yaml"
+        path, file = tmp_path / "job.yaml", tmp_path / "weights.pth"
+        if "file" in stage:  # an example's is not there
+            file.touch()
+            stage = {**stage, "file": str(file)}
         content = {
             "pipeline": "test",
             "data": {"name": "digits", "validation": 100},

@@ -68,7 +68,7 @@ def test_losses_catalogued_arguments_and_weights_may_be_searched_and_nothing_els
     cooling = load_pipeline(GOOD).stages["cooling"]
     assert isinstance(cooling, TrainStage)
     assert sorted(searchable(cooling)) == [
-        "loss.ce.label_smoothing", "loss.ce.weight", "loss.kd.weight",
+        "loss.ce.label_smoothing", "loss.ce.weight", "loss.kd.standardise", "loss.kd.weight",
         "optimizer.lr", "optimizer.momentum", "optimizer.nesterov", "optimizer.weight_decay",
         "schedule.every", "schedule.gamma", "schedule.warmup", "temperature.end", "temperature.start",
     ]  # fmt: skip

@@ -35,7 +35,7 @@ def test_settings_say_what_is_done_and_nothing_else() -> None:
     specs = {job.key.stage: job.spec.to_json() for job in plan_pipeline(load_pipeline(str(LINEAGE))).jobs}
     assert specs["pruned"]["settings"]["prune"] == 0.4
     assert specs["aware"]["settings"]["int8_aware"] is True
-    assert not {"prune", "int8_aware", "start"} & set(specs["student"]["settings"])  # old fingerprints stay
+    assert not {"prune", "int8_aware", "no_decay", "start"} & set(specs["student"]["settings"])  # old fingerprints stay
     assert specs["int8"]["settings"] == {"format": "static_int8", "calibration_batches": 10}
     assert specs["program"]["settings"] == {"format": "pt2"}
     assert specs["int8"]["data"] == specs["aware"]["data"]

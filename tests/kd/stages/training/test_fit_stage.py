@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from kd.errors import UserError
+from kd.errors import SpecError, UserError
 from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
 from tests.kd.conftest import damaged
+
+pytestmark = pytest.mark.cpu  # equal bits without `deterministic`
 
 STEPS, EPOCHS = 4, 3
 KINDS = ["train", "distill"]
@@ -98,6 +100,19 @@ def test_a_training_leaves_weights_metrics_progress_and_a_result(job, run, tmp_p
     assert (progress["epoch"], progress["epochs"], progress["step"], progress["steps"]) == (3, 3, 4, 4)
     assert progress["metric"] == {"name": "val_accuracy", "value": result["validation"]["last"]["accuracy"]}
     assert progress["job_id"] == "12_3"
+
+
+def test_a_training_in_parts_goes_on_as_if_never_stopped(run, spec, tmp_path: Path) -> None:
+    settings = {"accumulate": 4, "mixup": {"alpha": 0.4}}
+    whole = run(tmp_path / "whole", spec(**settings))
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", spec(**settings), stop_requested=stop_at(6))
+    assert outcome(run(tmp_path / "cut", spec(**settings))) == outcome(whole)
+
+
+def test_parts_of_unequal_size_are_refused(run, spec, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"accumulate: a batch of 16 images cannot be cut into 3 equal parts$"):
+        run(tmp_path, spec(accumulate=3))
 
 
 def test_the_best_weights_are_those_of_the_best_validation_epoch(run, spec, tmp_path: Path) -> None:

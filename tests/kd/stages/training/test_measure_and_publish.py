@@ -18,3 +18,4 @@ def test_the_accuracy_under_attack_is_measured_where_it_is_asked_for(run, spec, 
     assert set(found) == {"fgsm", "pgd"}
     assert all(0 <= attacked["accuracy"] <= result["test"]["best"]["accuracy"] for attacked in found.values())
     assert found["pgd"]["epsilon"] == pytest.approx(0.1)
+    assert (found["fgsm"]["steps"], found["pgd"]["steps"]) == (1, 3)

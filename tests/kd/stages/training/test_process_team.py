@@ -22,6 +22,8 @@ from kd.stages.training.process_team import process_count
 from kd.train.weights import load_weights
 from tests.kd.stages.training.test_fit_stage import EPOCHS, STEPS, outcome, stop_at
 
+pytestmark = pytest.mark.cpu  # equal bits without `deterministic`, and two processes
+
 REPOSITORY = Path(__file__).resolve().parents[4]
 EXACT = {"precision": "float32"}
 OPTIONS = {"ema": {"decay": 0.9}, "clip": 0.5, "mixup": {"alpha": 0.4}, "early_stopping": {"patience": 9}}

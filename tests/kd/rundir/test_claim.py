@@ -14,14 +14,20 @@ from pathlib import Path
 
 import pytest
 
-import slurm.job.claim
+import kd.rundir.claim
 from kd.errors import RunError
 from kd.files import read_json
+from kd.rundir.claim import Claim, Claimant, Superseded, claim_stage
 from kd.rundir.folders import StageFolder
-from slurm.job.claim import Claim, Superseded, claim_stage
-from slurm.job.job_environment import JobIdentity
 
-NOBODY = JobIdentity()
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A stage folder."""
+    return tmp_path
+
+
+NOBODY = Claimant()
 CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -29,7 +35,7 @@ def ignore(text: str) -> None:
     """Take no notice of what is said."""
 
 
-def hold(path: Path, job: JobIdentity, held: Event, let_go: Event) -> None:
+def hold(path: Path, job: Claimant, held: Event, let_go: Event) -> None:
     """Hold a stage folder in a process of its own until told to let go or superseded."""
     with claim_stage(StageFolder(path), job, 1, None, ignore) as claim:
         held.set()
@@ -38,10 +44,10 @@ def hold(path: Path, job: JobIdentity, held: Event, let_go: Event) -> None:
 
 
 @pytest.fixture
-def holder(folder: Path) -> Callable[[JobIdentity], int]:
+def holder(folder: Path) -> Callable[[Claimant], int]:
     """Start a process that holds ``folder``; return its process id."""
 
-    def start(job: JobIdentity) -> int:
+    def start(job: Claimant) -> int:
         held, let_go = CONTEXT.Event(), CONTEXT.Event()
         process = CONTEXT.Process(target=hold, args=(folder, job, held, let_go), daemon=True)
         process.start()
@@ -52,11 +58,11 @@ def holder(folder: Path) -> Callable[[JobIdentity], int]:
     return start
 
 
-def test_a_second_process_is_told_who_holds_the_folder(folder: Path, holder: Callable[[JobIdentity], int]) -> None:
+def test_a_second_process_is_told_who_holds_the_folder(folder: Path, holder: Callable[[Claimant], int]) -> None:
     pid = holder(NOBODY)
     said: list[str] = []
     claim = claim_stage(StageFolder(folder), NOBODY, 2, None, said.append, busy_seconds=0.3)
-    with pytest.raises(RunError, match=rf"busy: process {pid} on \S+ \(attempt 1\) trains here"), claim:
+    with pytest.raises(RunError, match=rf"in use already: process {pid} on \S+ \(attempt 1\) trains here"), claim:
         pytest.fail("claimed twice")
     assert said == ["another process holds this folder; waiting up to 0 s for it to end"]
     assert read_json(folder / "attempt.json")["attempt"] == 1
@@ -66,11 +72,11 @@ def test_a_second_process_is_told_who_holds_the_folder(folder: Path, holder: Cal
 
 
 def test_the_restarted_job_takes_over_from_its_older_self(
-    folder: Path, holder: Callable[[JobIdentity], int], monkeypatch: pytest.MonkeyPatch
+    folder: Path, holder: Callable[[Claimant], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    holder(JobIdentity(job_id="12_3", raw_id="15"))
-    monkeypatch.setattr(slurm.job.claim, "TAKEOVER_SECONDS", 60.0)
-    restarted = JobIdentity(job_id="12_3", raw_id="15", restarts=1)
+    holder(Claimant(job_id="12_3"))
+    monkeypatch.setattr(kd.rundir.claim, "TAKEOVER_SECONDS", 60.0)
+    restarted = Claimant(job_id="12_3", restarts=1)
     with claim_stage(StageFolder(folder), restarted, 2, None, ignore, busy_seconds=0.0) as claim:
         assert claim.restarts == 1
         claim.require()
@@ -96,9 +102,9 @@ def test_an_unreadable_record_supersedes_nobody(folder: Path) -> None:
 
 def test_restarts_are_counted_per_job(folder: Path) -> None:
     stage = StageFolder(folder)
-    job = JobIdentity(job_id="7", raw_id="7")  # SLURM_RESTART_COUNT may be missing: the own count goes on
+    job = Claimant(job_id="7")  # SLURM_RESTART_COUNT may be missing: the own count goes on
     counts = []
-    for attempt, identity in enumerate([job, job, JobIdentity(job_id="7", raw_id="7", restarts=5), job, NOBODY]):
+    for attempt, identity in enumerate([job, job, Claimant(job_id="7", restarts=5), job, NOBODY]):
         with claim_stage(stage, identity, attempt, "f", ignore) as claim:
             counts.append(claim.restarts)
             assert claim.previous.get("fingerprint") == ("f" if attempt else None)
@@ -118,7 +124,7 @@ def test_a_file_system_without_locks_is_named_and_does_not_stop_the_job(
     assert said == ["the file system has no locks: relying on attempt.json alone"]
 
 
-def test_waiting_ends_when_the_holder_ends(folder: Path, holder: Callable[[JobIdentity], int]) -> None:
+def test_waiting_ends_when_the_holder_ends(folder: Path, holder: Callable[[Claimant], int]) -> None:
     pid = holder(NOBODY)
     os.kill(pid, signal.SIGKILL)
     begin = time.monotonic()

@@ -25,12 +25,19 @@ from typing import Any
 from kd.errors import RunError
 from kd.files import write_json
 from kd.rundir.folders import StageFolder, read_object
-from slurm.job.job_environment import JobIdentity
 
 BUSY_SECONDS = 45.0  # Slurm lets a cancelled job live for KillWait (30 s by default)
 TAKEOVER_SECONDS = 180.0  # a file server frees a dead node's lock after its lease (90 s on NFS)
 CHECK_SECONDS = 5.0
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimant:
+    """The scheduler's job that an attempt belongs to, and how often that was restarted; None for a person's own."""
+
+    job_id: str | None = None
+    restarts: int = 0
 
 
 class Superseded(RunError):
@@ -69,7 +76,7 @@ class Claim:
 @contextmanager
 def claim_stage(
     folder: StageFolder,
-    job: JobIdentity,
+    job: Claimant,
     attempt: int,
     fingerprint: str | None,
     log: Callable[[str], None],
@@ -102,7 +109,7 @@ def claim_stage(
         if same_job:
             write_json(folder.attempt, record)  # the older self, should it live on, stops when it reads this
         if not _lock(handle, TAKEOVER_SECONDS if same_job else busy_seconds, log):
-            raise RunError(f"{folder.path}: busy: {_describe(previous)} trains here")
+            raise RunError(f"{folder.path}: in use already: {_describe(previous)} trains here")
         write_json(folder.attempt, record)
         yield claim
     finally:
