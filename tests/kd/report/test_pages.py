@@ -96,3 +96,12 @@ def test_a_browser_shows_the_numbers_and_logs_no_error(pages: Path, tmp_path: Pa
     for expected in ("91.23", "84.56", "87.21", "2 of 3 seeds", "1 of 9 planned jobs"):
         assert expected in body, expected
     assert "CONSOLE" not in shown.stderr
+
+
+def test_texts_make_no_links_in_markdown(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "trial", [1]).run
+    write_json(run.path / "provenance.json", {"command": ["[k](javascript:alert(1))", "<script>", "`x`"]})
+    collect_and_write([run.path], tmp_path / "report.json")
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "](javascript" not in page
+    assert "<script" not in page
