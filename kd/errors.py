@@ -19,9 +19,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from io import TextIOWrapper
 from typing import Any
 
 MOST_SHOWN_NAMES = 12
+_FULL = "the disk is full or your quota is used up; make room and run this again"
+_FORBIDDEN = "permission denied: it is another user's, or write-protected"
+_OF_THE_FILE_SYSTEM = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: "the file system is read-only: choose another place",
+}
 MOST_SHOWN_CHARACTERS = 60
 
 
@@ -90,7 +100,14 @@ def printable(text: str) -> str:
 
 
 def run_command(main: Callable[[], int]) -> int:
-    """Run a command line's ``main``: a UserError becomes its lines on stderr and exit code 2."""
+    """Run a command line's ``main`` and return its exit code.
+
+    A UserError becomes its lines on stderr and exit code 2, as do a full disk and a file that is another user's. Ctrl-C
+    gives 130 and a line. What a terminal cannot show is printed as an escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()
@@ -99,13 +116,22 @@ def run_command(main: Callable[[], int]) -> int:
         print("\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `kd-submit --dry-run | head` is no mistake
-        # What is still buffered has no reader; without this the flush at exit would fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        ours = error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename  # else it is not about a file: a bug
+        if error.errno not in _OF_THE_FILE_SYSTEM or not ours:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{where}the disk is full or your quota is used up; make room and run this again", file=sys.stderr)
+        print(f"{where}{_OF_THE_FILE_SYSTEM[error.errno]}", file=sys.stderr)
         return 2
     return code
+
+
+def drop_output() -> None:
+    """Let what is printed from now on go nowhere: its reader (``head -3``) has gone."""
+    # What is still buffered would fail once more in the flush at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

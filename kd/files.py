@@ -6,6 +6,7 @@ the old file or the new one. Leftover temporary files are harmless and never blo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,27 @@ CHUNK_BYTES = 1 << 20  # stays in the processor's cache between the read, the wr
 RING_BUFFERS = 4
 
 
+_staying: list[Path] = []  # folders that were there when a job began
+
+
+@contextmanager
+def staying(folder: Path) -> Iterator[None]:
+    """Within, never make ``folder`` anew: when it is gone, somebody moved or deleted it."""
+    _staying.append(folder)
+    try:
+        yield
+    finally:
+        _staying.remove(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents. Raises FileNotFoundError below a folder that was to stay and is gone."""
+    for place in _staying:
+        if (folder == place or place in folder.parents) and not place.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "moved or deleted while this process used it", str(place))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def atomic_path(target: Path, *, durable: bool = True, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on a clean exit fsync it and rename it to ``target``.
@@ -28,7 +50,7 @@ def atomic_path(target: Path, *, durable: bool = True, private: bool = False) ->
     ``durable=False`` leaves the fsync out: for node-local scratch, which nobody reads after a crash. A ``private`` file
     is readable by its owner alone.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -84,7 +106,7 @@ def read_json(path: Path) -> Any:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line and fsync, so that it survives a kill that follows at once. Raises OSError for a link."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # a link in its place may lead to any file of this user's; a pipe would hold the process up
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     try:

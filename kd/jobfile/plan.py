@@ -14,7 +14,7 @@ import msgspec
 
 from kd.jobfile.fingerprint import data_identity, deciding, fingerprint
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
-from kd.jobfile.resolve import resolved_data, resolved_needs
+from kd.jobfile.resolve import resolved_data, resolved_needs, within_time
 from kd.jobfile.schema import Resources
 from kd.jobfile.stage import Pipeline, Stage, Traits
 from kd.jobfile.versions import version_of_data
@@ -154,7 +154,7 @@ def _planned(
 ) -> PlannedJob:
     stage = pipeline.stages[name]
     shared = (_usable(pipeline.resources, stage.traits),) if stage.traits.takes_pipeline_resources else ()
-    needs = resolved_needs(stage.traits.needs, *shared, stage.resources)
+    needs = resolved_needs(within_time(stage.traits.needs, pipeline.resources), *shared, stage.resources)
     spec = StageSpec(
         pipeline=pipeline.pipeline,
         stage=name,

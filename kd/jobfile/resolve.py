@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from kd.catalog import resolve_arguments
+from kd.jobfile.quantities import SHORT
 from kd.jobfile.schema import Augment, Component, Data, Resources, Strict, Term
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Needs
@@ -47,6 +48,14 @@ def resolved_data(data: Data) -> stage_spec.DataSpec:
         train_subset=data.train_subset,
         test_subset=data.test_subset,
     )
+
+
+def within_time(defaults: Needs, pipeline: Resources) -> Needs:
+    """Return a kind's own needs, in no more time than the file gives every stage: a site may take no longer jobs."""
+    given = pipeline.time
+    if given is None or given == SHORT or given >= defaults.minutes:
+        return defaults
+    return msgspec.structs.replace(defaults, minutes=given)
 
 
 def resolved_needs(defaults: Needs, *layers: Resources) -> Needs:

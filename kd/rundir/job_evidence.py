@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from kd.rundir.early_death import early_death
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.rundir.job_files import JobFiles, read_finished, read_job_files
 from kd.rundir.job_state import NOT_ASKED, Answer, Evidence, InPlan, Moment
@@ -65,6 +66,7 @@ def gather(
             files=files,
             submission=submission,
             answer=answers.get(job.key, NOT_ASKED),
+            early_death="" if own is None else early_death(own.run, own.submission),
             lender=lender_of(run.stage(job.key)),
         )
     return known

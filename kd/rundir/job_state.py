@@ -85,6 +85,7 @@ class Evidence:
     submission: Submission | None = None
     answer: Answer = NOT_ASKED
     lender: str | None = None
+    early_death: str = ""  # the last words of a job that died before Python ran
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +123,8 @@ def decide(job: InPlan, known: Evidence, states: Mapping[JobKey, JobState], mome
     parents = [states[key] for key in job.parents if key in states]
     state = _Decision(job, known, parents, moment).state()
     if state.phase in OVER_WITHOUT_RESULT and not state.cause:
-        ending = f"failed: {state.why}" if state.phase == "failed" else "was stopped"
+        where = f" in run {state.lender}" if state.lender else ""
+        ending = f"failed: {state.why}" if state.phase == "failed" else f"was stopped{where}"
         state = replace(state, cause=f"{job.key.words} {ending}")
     return state
 
@@ -223,6 +225,8 @@ class _Decision:
             return self._make("failed", f"did not run: {cause}", cause=cause)
         if answer.cancelled:
             return self._make("stopped", f"{answer.words}: {AGAIN}")
+        if self.known.early_death:
+            return self._died_early()
         logs = f"{answer.words}; see kd-status {self.moment.run} --logs {self.job.key}"
         return self._make("failed", logs, cause=f"{self.job.key.words} failed: {answer.words}")
 
@@ -240,7 +244,13 @@ class _Decision:
             return self._failed()
         if self.known.files.heartbeat >= sent.time:
             return self._running(sent.time)
+        if self.known.early_death:
+            return self._died_early()
         return self._make("queued", "submitted; Slurm was not asked", alive=True)
+
+    def _died_early(self) -> JobState:
+        words = self.known.early_death
+        return self._make("failed", words, cause=f"{self.job.key.words} failed: {words}")
 
     def _failed(self) -> JobState:
         failure = self.known.files.failure

@@ -35,6 +35,7 @@ class Submission:
     time: float
     process: Process | None = None  # which process it is, to tell it from a later one with the same id
     withdrawn: str | None = None  # why it was cancelled
+    cluster: str = ""  # the one it was sent to, where several share a login node
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,14 @@ class Journal:
         """Return how many requests were ever about to be sent."""
         return sum(isinstance(line, Intent) for line in self.lines())
 
-    def intend(self, token: str, keys: Iterable[JobKey]) -> None:
-        """Record what is about to be submitted under a token."""
-        self.append("intent", token=token, jobs=[str(key) for key in keys])
+    def intend(self, token: str, keys: Iterable[JobKey], cluster: str = "") -> None:
+        """Record what is about to be submitted under a token, and to which of several clusters."""
+        self.append("intent", token=token, jobs=[str(key) for key in keys], **_given(cluster=cluster))
 
-    def submitted(self, token: str, executor: str, ids: Mapping[JobKey, str]) -> None:
+    def submitted(self, token: str, executor: str, ids: Mapping[JobKey, str], cluster: str = "") -> None:
         """Record which ids held jobs were given."""
         jobs = {str(key): job_id for key, job_id in ids.items()}
-        self.append("submitted", token=token, executor=executor, jobs=jobs)
+        self.append("submitted", token=token, executor=executor, jobs=jobs, **_given(cluster=cluster))
 
     def started(self, token: str, executor: str, pids: Mapping[JobKey, int]) -> None:
         """Record which processes of this machine run the jobs: they are never held."""
@@ -130,9 +131,13 @@ class Journal:
         found = [line.process for line in self.lines() if isinstance(line, Scheduling)]
         return found[-1] if found else None
 
-    def known_ids(self) -> set[str]:
-        """Return every job id that was ever written down; of array elements, the array's."""
-        lines = [line for line in self.lines() if isinstance(line, Submitted)]
+    def clusters(self) -> set[str]:
+        """Return the clusters that anything was ever sent to; the empty name is slurm.conf's own."""
+        return {line.cluster for line in self.lines() if isinstance(line, Intent)}
+
+    def known_ids(self, cluster: str = "") -> set[str]:
+        """Return every job id of a cluster that was ever written down; of array elements, the array's."""
+        lines = [line for line in self.lines() if isinstance(line, Submitted) and line.cluster == cluster]
         return {job_id.partition("_")[0] for line in lines for job_id in line.jobs.values()}
 
     def open_intents(self) -> dict[str, list[JobKey]]:
@@ -160,11 +165,16 @@ def _submissions(line: Submitted) -> Iterator[Submission]:
             released=processes is not None,
             time=line.time,
             process=(processes or {}).get(job_id),
+            cluster=line.cluster,
         )
 
 
 def _changed(found: Submission, line: Released | Withdrawn) -> Submission:
     return replace(found, withdrawn=line.why) if isinstance(line, Withdrawn) else replace(found, released=True)
+
+
+def _given(**fields: str) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _process_json(pid: int) -> dict[str, Any] | None:

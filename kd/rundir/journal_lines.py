@@ -20,6 +20,7 @@ from kd.rundir.bounded_json import LARGEST, read_bounded
 from kd.rundir.names import JobId, JobName, tags_of
 from kd.rundir.process_identity import Process
 
+ClusterName: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]*\Z", max_length=100)]
 Token: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]+\Z", max_length=200)]
 
 
@@ -35,6 +36,7 @@ class Intent(_Line, frozen=True, kw_only=True, tag="intent"):
 
     token: Token
     jobs: list[JobName]
+    cluster: ClusterName = ""
 
 
 class Submitted(_Line, frozen=True, kw_only=True, tag="submitted"):
@@ -44,6 +46,7 @@ class Submitted(_Line, frozen=True, kw_only=True, tag="submitted"):
     executor: str
     jobs: dict[JobName, JobId]
     processes: dict[JobId, Process | None] | None = None
+    cluster: ClusterName = ""
 
 
 class Settled(_Line, frozen=True, kw_only=True, tag="settled"):

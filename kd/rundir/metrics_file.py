@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TypeAlias
 
-from kd.files import write_text
+from kd.files import make_folder, write_text
 from kd.rundir.bounded_json import read_bounded
 
 LARGEST = 16 << 20  # bytes; 300,000 epochs take less
@@ -32,7 +32,7 @@ class MetricsFile:
     def append(self, row: Row) -> None:
         """Add the row of an epoch. Not fsynced: a resumed job rewrites the file from its checkpoint."""
         new = not self.path.exists() or self.path.stat().st_size == 0
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with open(self.path, "a", encoding="utf-8", newline="", opener=_opener) as file:
             file.write(_lines([row], header=new))
 

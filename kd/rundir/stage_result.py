@@ -132,6 +132,9 @@ class DamagedResult(RunError):
 
 def write_result(folder: StageFolder, result: StageResult) -> None:
     """Write result.json atomically: from now on the job is done. Raises ValueError when a number is NaN."""
+    started = result.job.attempt or 0
+    if result.attempts is not None and started > result.attempts:  # one died before its first checkpoint
+        result = msgspec.structs.replace(result, attempts=started)
     write_json(folder.result, msgspec.to_builtins(result))
 
 

@@ -24,6 +24,7 @@ from kd.distill.teacher import load_trained_model
 from kd.evaluate.agreement import agreement
 from kd.evaluate.calibration import negative_log_likelihood, reliability
 from kd.evaluate.metrics import selecting_metric
+from kd.files import make_folder
 from kd.rundir.folders import exported_model
 from kd.rundir.result_sections import (
     Agreement,
@@ -93,7 +94,7 @@ def _write(model: nn.Module, card: ModelCard, settings: ExportSettings, data: St
     """Write the file in its format and return what was checked of it."""
     metadata = {"kd": json.dumps(asdict(card), sort_keys=True)}
     images = data.train.batch(torch.arange(min(COMPARED, len(data.train))))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if settings.format == "onnx":
         return ModelFile(difference=export_onnx(model, images, path, metadata=metadata))
     if settings.format == "pt2":

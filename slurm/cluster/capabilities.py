@@ -1,4 +1,4 @@
-"""What this Slurm can do and what it allows this user: one probe of at most three calls, kept for a day.
+"""What this Slurm can do and what it allows this user: a probe of at most three calls, two of them kept for a day.
 
 The cache is a file of the user's own (~/.cache/kd), one per cluster. A run records the probe as provenance.
 """
@@ -21,6 +21,7 @@ from kd.files import write_json
 from kd.rundir.folders import read_object
 from slurm.cluster.partitions_and_nodes import limit_minutes
 from slurm.cluster.slurm_commands import call
+from slurm.cluster.which_cluster import current_cluster
 
 FORMAT = 1
 KEPT_SECONDS = 24 * 3600.0
@@ -79,15 +80,24 @@ class Capabilities:
 def capabilities(
     account: str | None = None, qos: str | None = None, *, refresh: bool = False, cache: Path | None = None
 ) -> Capabilities:
-    """Return what the cluster can do for this account and QOS (None: the user's default), asked at most once a day.
+    """Return what the cluster can do for this account and QOS (None: the user's default).
 
-    Raises ClusterError when the controller does not answer and nothing is kept.
+    The controller is asked each time; accounting, which is slow, once a day and whenever the controller's answer has
+    changed. Raises ClusterError when the controller does not answer and nothing is kept.
     """
     file = (cache or cache_folder()) / f"{_cluster_key(account, qos)}.json"
     kept = None if refresh else _read(file)
-    if kept is not None and 0 <= time.time() - kept.probed < KEPT_SECONDS:
+    if kept is not None and not 0 <= time.time() - kept.probed < KEPT_SECONDS:
+        kept = None
+    try:
+        config = from_config(_config())
+    except ClusterError:
+        if kept is None:
+            raise
         return kept
-    found = probe(account, qos)
+    if kept is not None and all(getattr(kept, name) == value for name, value in config.items()):
+        return kept
+    found = _probed(config, account, qos)
     try:
         write_json(file, asdict(found))
     except OSError:
@@ -118,7 +128,7 @@ def _cluster_key(account: str | None, qos: str | None) -> str:
         break
     else:
         place = [given or "", socket.getfqdn()]
-    return hashlib.sha256("\n".join([*place, account or "", qos or ""]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*place, current_cluster(), account or "", qos or ""]).encode()).hexdigest()[:16]
 
 
 def _read(file: Path) -> Capabilities | None:
@@ -134,14 +144,19 @@ def probe(account: str | None = None, qos: str | None = None) -> Capabilities:
 
     Raises ClusterError when the controller does not answer.
     """
+    return _probed(from_config(_config()), account, qos)
+
+
+def _config() -> dict[str, str]:
     answer = call(*CONFIG, seconds=SECONDS)
     if answer.returncode != 0:
         raise ClusterError(f"scontrol does not answer: {' '.join(answer.stderr.split())}")
-    config = parse_config(answer.stdout)
-    found = from_config(config)
-    if found["accounting"]:
-        found.update(_limits(found["cluster"], account, qos))
-    return Capabilities(**found, probed=time.time())
+    return parse_config(answer.stdout)
+
+
+def _probed(config: Mapping[str, Any], account: str | None, qos: str | None) -> Capabilities:
+    limits = _limits(config["cluster"], account, qos) if config["accounting"] else {}
+    return Capabilities(**{**config, **limits}, probed=time.time())
 
 
 def parse_config(text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ are used because Slurm's JSON differs from version to version (https://slurm.sch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +14,11 @@ from typing import Literal
 
 from kd.errors import ClusterError
 from slurm.cluster.slurm_commands import call, whole_jobs
+from slurm.cluster.which_cluster import current_cluster
 
 QUERY_SECONDS = 30.0
-# A field without a size but with a suffix is never cut. The reason, free text of Slurm's, comes last.
+# A field without a size but with a suffix is never cut. Comment and reason are free text; the last four tell whose job
+# it is (slurm.submission.job_identity), and may be missing from the answer of a squeue that is a site's wrapper.
 SQUEUE_FIELDS = (
     "JobArrayID",
     "State",
@@ -26,8 +29,18 @@ SQUEUE_FIELDS = (
     "exit_code",
     "Comment",
     "Reason",
+    "UserName",
+    "SubmitTime",
+    "Name",
+    "WorkDir",
 )
 SQUEUE_FORMAT = ",".join(f"{field}:|" for field in SQUEUE_FIELDS)
+_SHORT_LINE = (
+    r"(?P<job_id>[^|]*)\|(?P<state>[^|]*)\|(?P<partition>[^|]*)\|(?P<node>[^|]*)\|(?P<start>[^|]*)\|(?P<restarts>[^|]*)\|"
+    r"(?P<status>[^|]*)\|(?P<comment>.*)\|(?P<reason>[^|]*)\|"
+)
+_WHOSE = r"(?P<user>[^|]*)\|(?P<submitted>\d+-\d+-\d+T[\d:]+|N/A)\|(?P<name>[^|]*)\|(?P<folder>.*)\|"
+_SQUEUE_LINES = (re.compile(_SHORT_LINE + _WHOSE), re.compile(_SHORT_LINE))
 SACCT_FIELDS = ("JobID", "State", "ExitCode", "Submit", "Start", "Partition", "NodeList", "Reason")
 NOTHING = ("", "(null)", "None assigned", "N/A", "Unknown", "n/a")
 
@@ -91,6 +104,9 @@ class Record:
     exit_code: str = ""  # "3:0" or, of a job killed by a signal, "0:9"
     cancelled_by: str | None = None  # a user id
     submitted: str = ""
+    user: str = ""
+    name: str = ""
+    folder: str = ""  # its working folder
 
     @property
     def meaning(self) -> Meaning:
@@ -132,24 +148,50 @@ def lookup(records: Mapping[str, Record], job_id: str) -> Record | None:
     return records.get(job_id) or (records.get(f"{base}_[") if base != job_id else None)
 
 
+def mine() -> dict[str, Record]:
+    """Return this user's jobs in the queue. Raises ClusterError when Slurm does not answer."""
+    answer = call("squeue", "--noheader", "--me", "--array", f"--Format={SQUEUE_FORMAT}", seconds=QUERY_SECONDS)
+    if answer.returncode != 0:
+        raise ClusterError(f"squeue does not answer: {' '.join(answer.stderr.split())}")
+    return parse_squeue(answer.stdout)
+
+
+def count_mine(whose: str) -> int:
+    """Return how many jobs this user has in the queue under ``account NAME`` or ``QOS NAME``, elements one by one.
+
+    Nothing where squeue does not answer: sbatch then refuses by itself.
+    """
+    kind, _, name = whose.partition(" ")
+    if not name:
+        return 0
+    command = ("squeue", "--noheader", "--me", "--array", f"--{kind.lower()}={name}", "--format=%i")
+    answer = call(*command, seconds=QUERY_SECONDS)
+    lines = answer.stdout.splitlines() if answer.returncode == 0 else []
+    return sum(line.strip()[:1].isdigit() for line in lines)
+
+
 def parse_squeue(text: str) -> dict[str, Record]:
     """Read ``squeue --noheader --array --states=all --Format=SQUEUE_FORMAT``."""
     records: dict[str, Record] = {}
     for line in text.splitlines():
-        parts = line.split("|", len(SQUEUE_FIELDS) - 1)
-        if len(parts) < len(SQUEUE_FIELDS):
-            continue
-        job_id, state, partition, node, start, restarts, status, comment, reason = (part.strip() for part in parts)
-        records[_key(job_id)] = Record(
-            job_id=job_id,
-            state=state,
-            reason=_given(reason.rstrip("|")) or "",
-            partition=_given(partition),
-            node=_given(node),
-            start=parse_time(start),
-            restarts=int(restarts) if restarts.isdigit() else None,
-            comment=_given(comment) or "",
-            exit_code=_exit_code(status),
+        found = next((found for form in _SQUEUE_LINES if (found := form.fullmatch(line.rstrip()))), None)
+        if found is None:
+            continue  # "CLUSTER: name", a banner
+        part = {name: (text or "").strip() for name, text in found.groupdict().items()}
+        records[_key(part["job_id"])] = Record(
+            job_id=part["job_id"],
+            state=part["state"],
+            reason=_given(part["reason"]) or "",
+            partition=_given(part["partition"]),
+            node=_given(part["node"]),
+            start=parse_time(part["start"]),
+            restarts=int(part["restarts"]) if part["restarts"].isdigit() else None,
+            comment=_given(part["comment"]) or "",
+            exit_code=_exit_code(part["status"]),
+            submitted=part.get("submitted", ""),
+            user=part.get("user", ""),
+            name=part.get("name", ""),
+            folder=part.get("folder", ""),
         )
     return records
 
@@ -221,7 +263,9 @@ def _sacct(ids: str) -> str:
     """Return sacct's answer; nothing where there is no accounting or it does not answer: squeue alone decides then."""
     fields = f"--format={','.join(SACCT_FIELDS)}"
     try:
-        command = ("sacct", "--allocations", "--noheader", "--parsable2", fields, "--jobs", ids)
+        cluster = current_cluster()
+        place = (f"--clusters={cluster}",) if cluster else ()  # sacct alone does not obey the variable
+        command = ("sacct", *place, "--allocations", "--noheader", "--parsable2", fields, "--jobs", ids)
         answer = call(*command, seconds=QUERY_SECONDS)
     except ClusterError:
         return ""

@@ -18,6 +18,7 @@ from kd.jobfile.source import Document, read_document
 from kd.jobfile.validation_messages import fault_of
 from kd.places import shipped
 from slurm.cluster.sbatch_options import Options, allowed_gres, allowed_option
+from slurm.cluster.which_cluster import shells_cluster
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
 Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@+:/-]*$")]  # some sites write proj@v100
@@ -71,6 +72,7 @@ class Profile(JobOptions):
     several_partitions: bool = Field(True, description="Whether a job may name several partitions of equal GPUs")
     start_tests: int = Field(4, ge=0, description="Most calls of sbatch --test-only in one ranking of the partitions")
     cpu_partition: Name | None = Field(None, description="Where jobs without a GPU go; default: the first partition")
+    clusters: Name | None = Field(None, description="Cluster to send to, where several share one login node")
     gpu_jobs: JobOptions = Field(JobOptions(), description="Options of jobs with a GPU alone")
     cpu_jobs: JobOptions = Field(JobOptions(), description="Options of jobs without one, such as the report")
     omit: list[Literal["memory", "cpus"]] = Field([], description="Requests that this site rejects")
@@ -104,6 +106,14 @@ class Profile(JobOptions):
 
         sbatch = {name: value for layer in layers for name, value in layer.sbatch.items()}
         return JobOptions(account=last("account"), qos=last("qos"), memory_as=last("memory_as"), sbatch=sbatch)
+
+
+def cluster_of(profile: Profile) -> str:
+    """Return the cluster that a profile sends to, else the shell's, else nothing (slurm.conf's own).
+
+    Raises ClusterError when the shell names several.
+    """
+    return profile.clusters or shells_cluster()
 
 
 def profile_names() -> list[str]:

@@ -28,6 +28,7 @@ OWNED: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("mail-user", "mail-type"), "use 'mail'"),
         **dict.fromkeys(("requeue", "no-requeue"), "use 'requeue'"),
         **dict.fromkeys(("parsable", "quiet", "test-only", "wait"), "kd reads sbatch's answer"),
+        "clusters": "use 'clusters'",
         "partition": "use 'partitions' and 'cpu_partition'",
         "account": "use 'account'",
         "qos": "use 'qos'",

@@ -10,6 +10,7 @@ from kd.errors import printable, run_command
 from kd.rundir.folders import JobKey, RunFolder, find_run, results_folder
 from kd.rundir.job_state import AGAIN, BY_KD_CANCEL
 from kd.rundir.journal import Journal, Submission
+from slurm.state.borrowers import borrowers
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.state.planned_jobs import Planned, read_plan, select, with_descendants
 from slurm.submission.executors import EXECUTORS
@@ -65,6 +66,7 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
     phases = {state.key: state.phase for state in states}
     lines += [f"cancelled {found.key} ({phases[found.key]}, {_name(found)})" for found in cancelled]
     lines += [f"not cancelled: {key}: {why}" for key, why in refused.items()]
+    lines += _borrowed(run, [found.key for found in cancelled])
     lines += [] if everything else _yet_to_start(states, chosen)
     lines += _of_other_runs(states, chosen)
     return [*lines, f"{run.name}: {len(cancelled)} cancelled; {AGAIN}"] if lines else [f"{run.name}: nothing to cancel"]
@@ -110,6 +112,15 @@ def _of_other_runs(states: Iterable[JobStatus], chosen: Collection[JobKey]) -> l
         f"not cancelled: {state.key} ({state.phase}) is job {state.job_id} of run {state.lender}; kd-cancel it there"
         for state in states
         if state.key in chosen and state.alive and state.lender is not None
+    ]
+
+
+def _borrowed(run: RunFolder, keys: Collection[JobKey]) -> list[str]:
+    """Name the runs that waited for what was cancelled: their jobs can never run now."""
+    return [
+        f"run {name} waited for {', '.join(map(str, taken))}: what needs that will not run there; "
+        f"kd-submit of {name} trains it itself"
+        for name, taken in borrowers(run, keys).items()
     ]
 
 

@@ -16,7 +16,8 @@ from kd.errors import ClusterError, SpecError, did_you_mean, run_command
 from kd.jobfile.quantities import parse_megabytes, parse_minutes
 from kd.jobfile.resolve import TRAINING_NEEDS
 from kd.rundir.folders import results_folder
-from slurm.cluster.profile import Profile, load_profile
+from slurm.cluster.profile import Profile, cluster_of, load_profile
+from slurm.cluster.which_cluster import on_cluster
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.explain_choice import needs_in_words, table, to_json
@@ -75,13 +76,18 @@ def _count(text: str) -> int:
 
 
 def _partitions(options: argparse.Namespace) -> int:
+    cluster, profile = load_profile(None if options.draft_profile else options.cluster)
+    with on_cluster(cluster_of(profile)):
+        return _rank_or_draft(options, cluster, profile)
+
+
+def _rank_or_draft(options: argparse.Namespace, cluster: str, profile: Profile) -> int:
     here = shutil.which("scontrol") is not None
     if options.draft_profile:
         if not here:
             raise ClusterError("no Slurm here: run kd-partitions --draft-profile on the cluster's login node")
         print(_draft(options.refresh), end="")
         return 0
-    cluster, profile = load_profile(options.cluster)
     requests = _requests(options, profile)
     live = None
     if here:

@@ -11,15 +11,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.errors import SpecError, printable, run_command, shown
-from kd.files import deny_others_to_write
+from kd.errors import SpecError, drop_output, printable, run_command, shown
+from kd.files import deny_others_to_write, staying
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.quantities import parse_seeds
 from kd.rundir.borrowed_file import write_pins
 from kd.rundir.folders import RunFolder, results_folder
 from kd.rundir.ownership import require_own
-from slurm.cluster.profile import load_profile
+from slurm.cluster.profile import cluster_of, load_profile
+from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
@@ -84,8 +85,11 @@ def _seed_list(text: str) -> list[int]:
 def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     order = _order(options)
     require_own(order.run)
-    if options.dry_run or options.check:
-        return _show(order, options)
+    with on_cluster(cluster_of(order.profile) if order.executor.is_cluster else ""):
+        return _show(order, options) if options.dry_run or options.check else _send(order, options, arguments)
+
+
+def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> int:
     deny_others_to_write()
     if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
@@ -99,11 +103,14 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
         _link(order.run, start)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
+        output = Output()
         for line in (*_warnings(order, start), *start.lines()):
-            print(printable(line))
-        code = order.executor.send(order, start, _report if order.executor.is_cluster else _report_with_time)
+            output.line(line)
+        with staying(order.run.path):
+            code = order.executor.send(order, start, output.line if order.executor.is_cluster else output.timed_line)
     if order.executor.is_cluster:
-        print(order.run.path)
+        output.line(str(order.run.path))
+        output.end(order.run, len(start.pending))
         return _follow(order) if options.follow else code
     _print_results(order.run)
     return code
@@ -195,12 +202,30 @@ def _link(run: RunFolder, start: StartingPoint) -> None:
     write_pins(run, {found.key: found.pin for found in start.borrowed})
 
 
-def _report(text: str) -> None:
-    print(printable(text))
+class Output:
+    """What kd-submit prints. Its reader may leave early (``| head -3``): the jobs are sent all the same."""
 
+    def __init__(self) -> None:
+        self.cut = False
 
-def _report_with_time(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {printable(text)}", flush=True)
+    def line(self, text: str) -> None:
+        """Print a line now."""
+        try:
+            print(printable(text), flush=True)
+        except BrokenPipeError:
+            self.cut = True
+            drop_output()
+
+    def timed_line(self, text: str) -> None:
+        """Print a line with the time of day."""
+        self.line(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def end(self, run: RunFolder, sent: int) -> None:
+        """Tell on standard error what a reader that left did not see."""
+        if self.cut:
+            print(
+                f"the output was cut short, nothing else: {sent} jobs submitted; kd-status {run.path}", file=sys.stderr
+            )
 
 
 def _print_results(run: RunFolder) -> None:

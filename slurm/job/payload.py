@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import ClusterError, RunError, UserError
-from kd.files import deny_others_to_write, write_json
+from kd.files import deny_others_to_write, staying, write_json
 from kd.rundir.claim import Claim, Superseded, claim_stage
 from kd.rundir.folders import StageFolder, read_object
 from kd.rundir.journal import Journal
@@ -76,7 +76,11 @@ class StageJob:
             set_thread_counts(os.environ)
         job = job_identity(os.environ) if around.on_slurm else JobIdentity()
         announcement = f"job {job.job_id or os.getpid()} on {socket.gethostname()}"
-        with attempt_log(folder, announcement) as number, StopSignals(on_slurm=around.on_slurm) as stop:
+        with (
+            attempt_log(folder, announcement) as number,
+            StopSignals(on_slurm=around.on_slurm) as stop,
+            staying(folder.path),
+        ):
             try:
                 _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
             except Exception as caught:
@@ -252,7 +256,11 @@ def _data_root(spec: Mapping[str, Any]) -> Path | None:
 
 
 def _explained(error: Exception, folder: StageFolder) -> Exception:
-    """Return the error as a person should see it: a full disk is no bug, whoever stumbled over it."""
+    """Return the error as a person should see it: a full disk is no bug, nor is a run that was moved away."""
+    if not folder.path.is_dir():
+        gone = RunError(f"{folder.path} was moved or deleted while this job ran; kd-submit from its new place goes on")
+        gone.__cause__ = error
+        return gone
     if _is_expected(error) or not (hit_full_disk(error) or is_full(folder.path)):
         return error
     explained = RunError(

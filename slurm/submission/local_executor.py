@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,16 @@ from kd.errors import RunError
 from kd.rundir.folders import JobKey
 from kd.rundir.job_evidence import Sent, process_answer
 from kd.rundir.job_state import Answer
-from kd.rundir.journal import Submission
+from kd.rundir.journal import Journal, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slurm.submission.order import Order
     from slurm.submission.resume import StartingPoint
+
+
+POLL_SECONDS = 1.0
 
 
 class LocalExecutor:
@@ -30,7 +34,7 @@ class LocalExecutor:
         """Run the pending jobs, parents first; Ctrl-C leaves a run that the same command continues."""
         from slurm.submission.local_scheduler import run_local
 
-        refuse_while_running(order, start)
+        start = _after_survivors(order, start, report)
         workers = order.workers or max(1, len(os.sched_getaffinity(0)))
         outcome = run_local(order.plan, order.run, start.pending, start.finished, workers, report)
         return outcome.exit_code
@@ -48,6 +52,25 @@ class LocalExecutor:
             elif found.process is None or not found.process.terminate():
                 refused[key] = "it has just ended"
         return refused
+
+
+def _after_survivors(order: Order, start: StartingPoint, report: Callable[[str], None]) -> StartingPoint:
+    """Wait for processes that outlived the kd-submit that started them; return what is left to do then.
+
+    Raises RunError when what is alive is in a cluster's queue.
+    """
+    from slurm.submission.resume import find_starting_point
+
+    if not start.live:
+        return start
+    sent = Journal(order.run.journal).submissions()
+    if any(sent[key].executor != LocalExecutor.name for key in start.live if key in sent):
+        refuse_while_running(order, start)
+    report(f"waiting for what an interrupted kd-submit left running: {', '.join(map(str, start.live))}")
+    while start.live:
+        time.sleep(POLL_SECONDS)
+        start = find_starting_point(order)
+    return start
 
 
 def refuse_while_running(order: Order, start: StartingPoint) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -61,6 +61,7 @@ def cluster_now_if_here(order: Order, pending: Collection[JobKey]) -> ClusterNow
 def placed_requests(order: Order, now: ClusterNow | None, start: StartingPoint) -> list[Request]:
     """Return the requests for the pending jobs. Raises ClusterError with a line for each limit they exceed."""
     known, live = (None, None) if now is None else now
+    from slurm.cluster.job_states import count_mine
     from slurm.submission.site_limits import check_limits, within_capabilities
 
     requests = build_requests(
@@ -73,9 +74,18 @@ def placed_requests(order: Order, now: ClusterNow | None, start: StartingPoint) 
         attempt=start.attempt,
         live=live,
     )
-    if known is not None and (messages := check_limits(requests, known, live)):
+    in_queue = count_mine(known.max_submit_of) if known and known.max_submit is not None and requests else 0
+    if known is not None and (messages := check_limits(requests, known, live, queued=in_queue)):
         raise ClusterError("\n".join(messages))
+    _warn(order, requests)
     return requests
+
+
+def _warn(order: Order, requests: Sequence[Request]) -> None:
+    from slurm.submission.site_limits import time_warnings
+
+    for warning in time_warnings(requests, order.profile.signal_seconds):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _ask_cluster(order: Order, pending: Collection[JobKey]) -> ClusterNow:

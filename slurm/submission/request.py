@@ -19,13 +19,16 @@ from msgspec import structs
 from kd.errors import ClusterError
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
+from kd.rundir.early_death import MARK
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.names import folder_tag
 from slurm.cluster.profile import Profile
+from slurm.cluster.which_cluster import VARIABLE, current_cluster
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.job_options import job_options
 from slurm.submission.code_checks import ownership_lines
+from slurm.submission.job_identity import COMMENT_PREFIX
 
 if TYPE_CHECKING:
     from slurm.cluster.partitions_and_nodes import LiveState
@@ -180,7 +183,12 @@ def _pairs_up(chunk: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey
 
 def run_tag(run: RunFolder) -> str:
     """Return the start of the comment of every job of a run, unlike that of any other run of any user."""
-    return f"kd:{folder_tag(run.path)}"
+    return f"{COMMENT_PREFIX}{folder_tag(run.path)}"
+
+
+def job_name(run: RunFolder, request: str) -> str:
+    """Return what Slurm shows as the name of a request's jobs."""
+    return f"{run.name}.{request}"
 
 
 def _request(
@@ -212,10 +220,12 @@ def _parameters(
     needs = structs.replace(jobs[0].needs, gpu_type=choice.gpu_type)
     further: dict[str, Any] = {"hold": True, "chdir": str(run.path), "export": "ALL"}
     further["requeue" if profile.requeue else "no-requeue"] = True
+    if cluster := current_cluster():
+        further["clusters"] = cluster
     if profile.kill_invalid_dependents:
         further["kill-on-invalid-dep"] = "yes"
     parameters: dict[str, Any] = {
-        "job_name": f"{run.name}.{name}",
+        "job_name": job_name(run, name),
         "partition": choice.partition,
         "time": needs.minutes,
         "ntasks_per_node": 1,
@@ -237,7 +247,9 @@ def _parameters(
 
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     """Return the shell lines before srun: stop at a failure, load modules, activate, point at the frozen code."""
-    lines = ["set -e"]
+    lines = ["set -e", f"trap 'echo \"{MARK}, exit code $?\"' EXIT"]
+    if current_cluster():  # nodes may not reach the database; without the variable they speak to their own controller
+        lines.append(f"unset {VARIABLE}")
     if profile.module_init:
         lines.append(f"command -v module > /dev/null || source {shlex.quote(profile.module_init)}")
     lines += [f"module load {shlex.quote(module)}" for module in profile.modules]
@@ -249,6 +261,7 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     lines.append(f'export PYTHONPATH={shlex.quote(str(run.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     # Slurm 22.05 and 23.02: srun does not take over --cpus-per-task from sbatch.
     lines.append("export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}")
+    lines.append("trap - EXIT")
     return lines
 
 

@@ -18,6 +18,7 @@ from kd.rundir.borrowed_file import changed_since_pinned, read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from slurm.cluster import slurm_commands
+from slurm.cluster.which_cluster import VARIABLE, current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE, Executor
@@ -102,6 +103,7 @@ def _look(
     asked = run.journal.is_file()
     rows = snapshot(run, executors, accounting=order.profile.accounting) if asked else []
     states = {state.key: state for state in rows}
+    _refuse_two_clusters(run, states)
     # after the scheduler's answer: a job that ends meanwhile is then found done, not missing
     finished, damaged = _finished(run, plan, digests, states)
     finished = [key for key in finished if key not in order.redone]
@@ -124,6 +126,19 @@ def _look(
         notes=lending.notes,
     )
     return start, stale
+
+
+def _refuse_two_clusters(run: RunFolder, states: Mapping[JobKey, JobStatus]) -> None:
+    """Raise RunError when jobs wait or run on another cluster: no dependency reaches from one to another."""
+    alive = {key for key, state in states.items() if _is_own(state)}
+    sent = (found for key, found in Journal(run.journal).submissions().items() if key in alive)
+    elsewhere = {found.cluster for found in sent if EXECUTORS[found.executor].is_cluster} - {current_cluster()}
+    for cluster in sorted(elsewhere):
+        fix = f"export {VARIABLE}={cluster}" if cluster else f"unset {VARIABLE}"
+        name = f"cluster {cluster}" if cluster else "this login node's own cluster"
+        raise RunError(
+            f"{run.path}: has jobs on {name}, and a run belongs to one: {fix}, or kd-cancel {run.name} first"
+        )
 
 
 def _is_own(state: JobStatus) -> bool:

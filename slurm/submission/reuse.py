@@ -21,8 +21,10 @@ from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.borrowed_file import Pin, pin_of
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, submission_lock
+from kd.rundir.journal import Journal
 from kd.rundir.plan_file import read_plan
 from slurm.cluster.profile import Profile
+from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS, Executor
@@ -173,10 +175,16 @@ def _offers(
 def _alive(lender: RunFolder, profile: Profile, executors: Mapping[str, Executor]) -> dict[Path, str]:
     asked = lender.journal.is_file()
     states = snapshot(lender, executors, accounting=profile.accounting) if asked else []
+    sent = Journal(lender.journal).submissions()
     return {
         lender.stage(state.key).path: state.job_id
         for state in states
-        if state.phase in ("queued", "running") and state.alive and state.job_id and _outlives(state.executor)
+        if state.phase in ("queued", "running")
+        and state.alive
+        and state.job_id
+        and state.lender is None
+        and _outlives(state.executor)
+        and sent[state.key].cluster == current_cluster()  # no dependency reaches from one cluster to another
     }
 
 

@@ -39,6 +39,18 @@ def check_limits(
     return [*arrays, *_totals(requests, capabilities, queued), *_times(requests, capabilities, live)]
 
 
+def time_warnings(requests: Iterable[Request], signal_seconds: int) -> Iterator[str]:
+    """Yield a line for every stage that is told to stop before half of its time is over: it would burn its restarts."""
+    stages = {request.stage: request.jobs[0].needs.minutes for request in requests}
+    for stage, minutes in stages.items():
+        left = minutes * 60 - signal_seconds
+        if left < signal_seconds:
+            yield (
+                f"{stage}: asks for {format_minutes(minutes)} and is told to stop {signal_seconds} s before their end "
+                f"(signal_seconds): each start has {max(0, left)} s; raise resources.time or lower signal_seconds"
+            )
+
+
 def _arrays(requests: Iterable[Request], capabilities: Capabilities) -> Iterator[str]:
     largest = largest_array(capabilities)
     for request in requests:

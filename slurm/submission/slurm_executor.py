@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,9 @@ from kd.rundir.journal import Submission
 from slurm.cluster import slurm_commands
 from slurm.cluster.job_states import Record, query
 from slurm.cluster.pending_reasons import ended_words, waiting_words
+from slurm.cluster.which_cluster import on_cluster
 from slurm.state.logs import srun_error
+from slurm.submission.job_identity import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +42,8 @@ class SlurmExecutor:
 
         if not shutil.which("sbatch"):
             raise ClusterError("no sbatch here: log in to the cluster, or use --executor local or --dry-run")
+        if start.pending:
+            _require_venv(order.profile.venv)
         requests = place_pending(order, start, report)
         fault_point("before-sending")
         for key, job_id in submit(requests, order.run, start.live).items():
@@ -47,16 +52,30 @@ class SlurmExecutor:
 
     def ask(self, sent: Sequence[Sent], *, accounting: bool) -> list[Answer]:
         """Ask squeue once about all jobs, and sacct once about those that have left the queue."""
-        records = query({each.submission.job_id for each in sent}, accounting=accounting)
+        records: dict[tuple[str, str], Record] = {}
+        for cluster in {each.submission.cluster for each in sent}:
+            ids = {each.submission.job_id for each in sent if each.submission.cluster == cluster}
+            with on_cluster(cluster):
+                found = query(ids, accounting=accounting)
+            records.update({(cluster, job_id): record for job_id, record in found.items()})
         now = time.time()
-        return [_answer(each, records.get(each.submission.job_id), now) for each in sent]
+        return [_answer(each, records.get((each.submission.cluster, each.submission.job_id)), now) for each in sent]
 
     def cancel(self, doomed: Mapping[JobKey, Submission], alive: Mapping[JobKey, Submission]) -> dict[JobKey, str]:
         """Hand the doomed to scancel in one call."""
-        ids = scancel_ids(_ids(doomed), _ids(alive))
-        if ids:
-            slurm_commands.cancel(ids)
+        for cluster in {found.cluster for found in doomed.values()}:
+            with on_cluster(cluster):
+                slurm_commands.cancel(scancel_ids(_ids(doomed, cluster), _ids(alive, cluster)))
         return {}
+
+
+def _require_venv(venv: str | None) -> None:
+    """Raise ClusterError when the profile's virtual environment is not there; one that jobs alone can name may be."""
+    path = os.path.expandvars(venv or "")
+    if path and "$" not in path and not os.path.isfile(f"{path}/bin/activate"):
+        raise ClusterError(
+            f"the cluster profile's venv: {path}/bin/activate does not exist; make it, or mend the profile"
+        )
 
 
 def scancel_ids(doomed: Iterable[str], alive: Iterable[str]) -> list[str]:
@@ -67,12 +86,12 @@ def scancel_ids(doomed: Iterable[str], alive: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(job_id if base in spared else base for job_id, base in pairs))
 
 
-def _ids(submissions: Mapping[JobKey, Submission]) -> list[str]:
-    return [found.job_id for found in submissions.values()]
+def _ids(submissions: Mapping[JobKey, Submission], cluster: str) -> list[str]:
+    return [found.job_id for found in submissions.values() if found.cluster == cluster]
 
 
 def _answer(sent: Sent, record: Record | None, now: float) -> Answer:
-    if record is None or not _is_ours(record, sent.submission):
+    if record is None or not is_ours(record, sent):
         return Answer(standing="ended", words="ended without a result")
     standing, words = _standing(sent, record, now)
     return Answer(
@@ -98,11 +117,6 @@ def _standing(sent: Sent, record: Record, now: float) -> tuple[Literal["waiting"
     if record.meaning.standing == "waiting":
         return "waiting", waiting_words(record, now)
     return "running", record.meaning.words
-
-
-def _is_ours(record: Record, submission: Submission) -> bool:
-    """Whether Slurm's record is of the job we sent: a cluster that was set up anew gives old ids to other jobs."""
-    return not record.comment or submission.token in record.comment
 
 
 def _ending(sent: Sent, record: Record) -> str:

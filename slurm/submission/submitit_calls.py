@@ -6,6 +6,7 @@ submitit is pinned: rendering uses the function that its own submission uses, so
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 
 from kd.errors import ClusterError
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
+from slurm.cluster.which_cluster import VARIABLE
 from slurm.job.payload import StageJob
 from slurm.submission.debug_executor import DebugExecutor
 from slurm.submission.local_executor import LocalExecutor
@@ -30,7 +32,7 @@ LOCAL_MINUTES = 60 * 24 * 365  # local jobs have no time limit
 # The user's shell must not change what is asked for: SBATCH_* outrank the script's own lines.
 FOREIGN_PREFIXES = ("SBATCH_", "SLURM_", "SUBMITIT_", "KD_JOB_")
 FOREIGN = ("TMPDIR",)
-KEPT = ("SLURM_CONF",)
+KEPT = ("SLURM_CONF", VARIABLE)
 
 
 def script_text(request: Request, ids: Mapping[JobKey, str]) -> str:
@@ -44,19 +46,39 @@ def script_text(request: Request, ids: Mapping[JobKey, str]) -> str:
     )
 
 
+class _Sbatch(submitit.SlurmExecutor):
+    """submitit's executor, which would take the first number after the word "job" that sbatch prints."""
+
+    @staticmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:
+        return job_id_in(string.decode(errors="replace") if isinstance(string, bytes) else string)
+
+
+def job_id_in(answer: str) -> str:
+    """Return the job id in sbatch's answer: that of its last ``Submitted batch job N``, else a number on a line alone.
+
+    A site's sbatch may greet first, with numbers of its own, or print what ``--parsable`` does: ``101``, ``101;other``.
+    Raises ClusterError where there is neither.
+    """
+    for pattern in (r"Submitted batch job (\d+)", r"^\s*(\d+)(?:;\S+)?\s*$"):
+        if found := re.findall(pattern, answer, re.M):
+            return str(found[-1])
+    raise ClusterError(f"its answer names no job: {' '.join(answer.split())!r}")
+
+
 def send(request: Request, run: RunFolder, ids: Mapping[JobKey, str]) -> dict[JobKey, str]:
     """Submit a request, held; return the job id of each of its jobs.
 
     Raises ClusterError with Slurm's own words when sbatch refuses.
     """
-    executor = submitit.SlurmExecutor(request.folder, python=request.python)
+    executor = _Sbatch(request.folder, python=request.python)
     executor._throttling = 0  # its 0.2 s sleep per call would dominate large plans
     executor.update_parameters(**_parameters(request, ids))
     payloads = [StageJob(run.stage(job.key).path, SlurmExecutor.name) for job in request.jobs]
     try:
         with clean_environment():
             jobs = executor.submit_array(payloads)
-    except (subprocess.CalledProcessError, RuntimeError, OSError) as error:
+    except (subprocess.CalledProcessError, RuntimeError, OSError, ClusterError) as error:
         raise ClusterError(f"sbatch refused stage '{request.stage}': {_in_one_line(error)}") from None
     return {planned.key: job.job_id for planned, job in zip(request.jobs, jobs, strict=True)}
 

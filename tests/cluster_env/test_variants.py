@@ -12,6 +12,7 @@ from tests.testbed import SCRIPTS, Testbed, free_ports, start, wait_until, wrapp
 
 RULES = "strict,arrays,limits,accounts,gpus,short"
 SLEEP = "sleep 600"
+QUIET = "--output=/dev/null"  # else into the folder of whoever runs the tests
 
 of_rules = pytest.mark.site(RULES)
 
@@ -41,13 +42,15 @@ def test_noaccounting_has_no_sacct_and_forgets_what_has_ended(site: Testbed) -> 
 
 @pytest.mark.site("clusters")
 def test_clusters_are_two_that_one_command_reaches(site: Testbed) -> None:
-    there = site.run("env", "SLURM_CLUSTERS=other", "sbatch", "--hold", "--partition=far", f"--wrap={SLEEP}").stdout
+    there = site.run(
+        "env", "SLURM_CLUSTERS=other", "sbatch", "--hold", "--partition=far", f"--wrap={SLEEP}", QUIET
+    ).stdout
     number = there.split()[3]
     assert there == f"Submitted batch job {number} on cluster other\n"
     assert "Invalid job id" in site.run("scontrol", "release", number, check=False).stderr
     assert site.run("squeue", "-h", "-o", "%i").stdout == ""
     assert site.run("squeue", "-h", "-M", "testbed,other", "-o", "%i").stdout.split() == [number]
-    answer = site.run("sbatch", "--parsable", "-M", "other", f"--wrap={SLEEP}").stdout.strip()
+    answer = site.run("sbatch", "--parsable", "-M", "other", f"--wrap={SLEEP}", QUIET).stdout.strip()
     assert answer.endswith(";other")
 
 
@@ -141,7 +144,7 @@ def test_down_ends_the_second_cluster_too(tmp_path_factory: pytest.TempPathFacto
     two = start(tmp_path_factory.mktemp("two") / "t", free_ports(), variant="clusters,number")
     try:
         second = two.clusters[1]
-        assert two.run("sbatch", "-M", "other", "--wrap=sleep 600").stdout.endswith(";other\n")
+        assert two.run("sbatch", "-M", "other", f"--wrap={SLEEP}", QUIET).stdout.endswith(";other\n")
         assert list(second.processes().values()).count("slurmctld") == 1
     finally:
         two.stop()

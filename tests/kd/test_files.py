@@ -19,7 +19,9 @@ from kd.files import (
     copy_hashed,
     deny_others_to_write,
     sha256_file,
+    staying,
     write_json,
+    write_text,
 )
 
 
@@ -125,3 +127,17 @@ def test_others_cannot_write_to_what_is_made_from_then_on(tmp_path: Path, mask: 
     for path in (tmp_path / "folder", tmp_path / "folder" / "file.json"):
         assert path.stat().st_mode & 0o022 == 0
         assert path.stat().st_mode & 0o044 == 0o044 & ~mask, "what the shell allowed others to read stays so"
+
+
+def test_a_folder_that_was_moved_away_is_not_made_again(tmp_path: Path) -> None:
+    job = tmp_path / "results" / "run" / "teacher"
+    job.mkdir(parents=True)
+    with staying(job):
+        write_text(job / "log" / "a.txt", "x")
+        (tmp_path / "results").rename(tmp_path / "moved")
+        for write in (lambda: write_text(job / "b.txt", "x"), lambda: append_line(job / "c" / "d.txt", "x")):
+            with pytest.raises(FileNotFoundError, match="moved or deleted"):
+                write()
+        write_text(tmp_path / "elsewhere" / "e.txt", "x")
+    assert not (tmp_path / "results").exists()
+    write_text(job / "b.txt", "x")

@@ -112,6 +112,10 @@ def squeue_line(job_id: str, state: str, reason: str = "None", **fields: str) ->
         "exit_code": "0",
         "Comment": "(null)",
         "Reason": reason,
+        "UserName": "",
+        "SubmitTime": "N/A",
+        "Name": "",
+        "WorkDir": "",
         **fields,
     }
     return "".join(f"{values[name]}|" for name in SQUEUE_FIELDS) + "\n"

@@ -7,10 +7,12 @@ import nothing that Python has not loaded already (hence marshal): a test makes 
 
 from __future__ import annotations
 
+import getpass
 import marshal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "srun")
 NO_ANSWER = "Socket timed out on send/recv operation"
 
 PROGRAM = r"""
-import marshal, sys
+import marshal, os, sys
 
 folder, _, name = sys.argv[0].rpartition("/")
 arguments = sys.argv[1:]
@@ -29,6 +31,7 @@ with open(f"{folder}/state", "rb") as file:
 ALIVE = ("PENDING", "RUNNING")
 jobs = state["jobs"]  # "7" or "7_1" -> its record
 state["calls"].append([name, *arguments])
+state["clusters"].append(os.environ.get("SLURM_CLUSTERS", ""))
 number = sum(call[0] == name for call in state["calls"])
 broken = state["broken"].get(f"{name} {number}")
 
@@ -67,10 +70,12 @@ def sbatch():
     indices = range(int(array.partition("%")[0].split("-")[1]) + 1) if array else [None]
     for index in indices:
         jobs[job_id if index is None else f"{job_id}_{index}"] = {
-            "index": index, "state": "PENDING", "held": "hold" in options, "comment": options.get("comment", ""),
+            "index": index, "state": "PENDING", "held": "hold" in options,
+            "comment": state["comment"] or options.get("comment", ""),
             "dependency": options.get("dependency"), "name": options.get("job-name"), "array": array,
+            "folder": options.get("chdir", ""), "time": state["clock"],
         }
-    return f"Submitted batch job {job_id}"
+    return state["answer"].replace("JOB", job_id)
 
 
 def chosen():
@@ -79,17 +84,15 @@ def chosen():
 
 
 def squeue():
-    if "--format=%F|%k" in arguments:
-        alive = {one.split("_")[0]: job["comment"] for one, job in jobs.items() if job["state"] in ALIVE}
-        return "\n".join(f"{one}|{comment}" for one, comment in alive.items())
     (asked,) = (argument[len("--Format=") :] for argument in arguments if argument.startswith("--Format="))
     fields = [field.partition(":")[0] for field in asked.split(",")]
     lines = []
     for one, job in chosen().items():
-        if job.get("purged"):
+        if job.get("purged") or ("--me" in arguments and job["state"] not in ALIVE):
             continue
         known = {"JobArrayID": one, "State": job["state"], "Partition": "gpu", "StartTime": "N/A", "RestartCnt": "0",
-                 "exit_code": "0", "Comment": job["comment"] or "(null)", "Reason": reason(job)}
+                 "exit_code": "0", "Comment": job["comment"] or "(null)", "Reason": reason(job),
+                 "UserName": state["user"], "SubmitTime": job["time"], "Name": job["name"], "WorkDir": job["folder"]}
         lines.append("".join(known.get(field, "") + "|" for field in fields))
     return "\n".join(lines)
 
@@ -157,6 +160,10 @@ class MakeBelieveSlurm:
         value["jobs"][job_id] |= {"state": state, "purged": purged}
         self._write(value)
 
+    def has_ways(self, **ways: str) -> None:
+        """Let the site overwrite every ``comment``, or give another ``answer`` than ``Submitted batch job JOB``."""
+        self._write({**self.read(), **ways})
+
     def break_call(self, program: str, number: int, error: str = NO_ANSWER, *, works: bool = False) -> None:
         """Let the n-th further call of a program fail; with ``works`` it has had its effect all the same."""
         value = self.read()
@@ -177,6 +184,16 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeBelieveSlurm:
     for name in PROGRAMS:
         (folder / name).write_text(f"#!{sys.executable} -IS\n{PROGRAM}")
         (folder / name).chmod(0o755)
-    (folder / "state").write_bytes(marshal.dumps({"next": 101, "jobs": {}, "calls": [], "broken": {}}))
+    fresh = {
+        "next": 101,
+        "jobs": {},
+        "calls": [],
+        "clusters": [],
+        "broken": {},
+        "comment": "",
+        "answer": "Submitted batch job JOB",
+    }
+    facts = {"user": getpass.getuser(), "clock": datetime.now().isoformat(timespec="seconds")}
+    (folder / "state").write_bytes(marshal.dumps({**fresh, **facts}))
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return MakeBelieveSlurm(folder)

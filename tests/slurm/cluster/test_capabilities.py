@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -150,15 +151,27 @@ def test_a_silent_controller_is_one_line(imitated: FakeSlurm) -> None:
 
 
 class TestCache:
-    def test_slurm_is_asked_once_a_day(self, imitated: FakeSlurm, tmp_path: Path) -> None:
+    def test_accounting_is_asked_once_a_day(self, imitated: FakeSlurm, tmp_path: Path) -> None:
         first = capabilities(cache=tmp_path / "cache")
         assert capabilities(cache=tmp_path / "cache") == first
-        assert len(asked(imitated)) == 3
+        assert asked(imitated) == ["scontrol", "scontrol", "sacctmgr", "sacctmgr"]
         (file,) = (tmp_path / "cache").iterdir()
         for age in (KEPT_SECONDS + 1, -100.0):  # too old, or from a clock that was wrong
             write_json(file, {**read_json(file), "probed": first.probed - age})
             capabilities(cache=tmp_path / "cache")
-        assert len(asked(imitated)) == 9
+        assert asked(imitated).count("sacctmgr") == 6
+
+    def test_accounting_that_is_gone_is_noticed_at_once(self, imitated: FakeSlurm, tmp_path: Path) -> None:
+        assert capabilities(cache=tmp_path / "cache").accounting
+        said = (SAID / "scontrol_config.txt").read_text()
+        imitated.says("scontrol", re.sub(r"(AccountingStorageType\s*=).*", r"\1 accounting_storage/none", said))
+        found = capabilities(cache=tmp_path / "cache")
+        assert (found.accounting, found.max_submit) == (False, None)
+
+    def test_a_controller_that_is_silent_for_a_moment_costs_nothing(self, imitated: FakeSlurm, tmp_path: Path) -> None:
+        first = capabilities(cache=tmp_path / "cache")
+        imitated.says("scontrol", "", error="Unable to contact slurm controller\n", code=1)
+        assert capabilities(cache=tmp_path / "cache") == first
 
     def test_refresh_asks_anew(self, imitated: FakeSlurm, tmp_path: Path) -> None:
         capabilities(cache=tmp_path / "cache")
@@ -188,7 +201,7 @@ class TestCache:
         with open(tmp_path / "slurm.conf", "a") as file:
             file.write("NodeName=n1\n")
         capabilities(cache=tmp_path / "cache")
-        assert len(asked(imitated)) == 3
+        assert asked(imitated).count("sacctmgr") == 2
 
     @pytest.mark.parametrize("text", ["{cut", "[]", '{"format": 1}', '{"format": 99}'])
     def test_a_damaged_file_is_written_anew(self, imitated: FakeSlurm, tmp_path: Path, text: str) -> None:

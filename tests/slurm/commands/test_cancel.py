@@ -121,7 +121,10 @@ def test_jobs_that_a_killed_submission_left_behind_are_cancelled_too(
 
     token = f"{run_tag(made.run)}:teacher:1"
     made.journal.intend(token, [teacher(1)])
-    fake_slurm.says("squeue", f"55|{token}\n56|kd:of-another-run:teacher:1\n")
+    comments = {"55": token, "56": "kd:of-another-run:teacher:1"}
+    fake_slurm.says(
+        "squeue", "".join(squeue_line(job, "PENDING", Comment=comment) for job, comment in comments.items())
+    )
     assert main(["trial"]) == 0
     assert fake_slurm.calls("scancel") == ["scancel --quiet 55"]
     assert "cancelled job 55, left behind by an interrupted kd-submit" in capsys.readouterr().out

@@ -119,6 +119,23 @@ def test_ctrl_c_stops_the_children_and_leaves_a_run_that_continues(desk: Desk) -
     assert result["attempts"] == 2
 
 
+def test_children_of_a_killed_kd_submit_are_waited_for_and_the_rest_is_run(desk: Desk) -> None:
+    run = ("--executor", "local", "--only", "distilled", "--seeds", "1", "--set", "stages.teacher.epochs=60")
+    process = desk.start("kd-submit", str(SMALL), *run)
+    folder = desk.folder().stage(JobKey("teacher", 1))
+    wait_until(folder.progress.is_file, "a heartbeat")
+    process.kill()
+    process.wait(timeout=300)
+    assert training_process(folder.path) is not None, "the child lives on"
+    said = desk.submit(*run)
+    process.communicate(timeout=300)
+    assert "waiting for what an interrupted kd-submit left running: teacher/seed-1" in said
+    assert "distilled/seed-1: done" in said
+    result = folder.read_result()
+    assert result is not None
+    assert result["attempts"] == result["job"]["attempt"] == 1
+
+
 def test_two_at_once_one_wins_and_the_other_is_told(desk: Desk) -> None:
     first = desk.start("kd-submit", str(SMALL), "--executor", "local", "--only", "baseline")
     wait_until(desk.folder().lock.exists, "the lock")

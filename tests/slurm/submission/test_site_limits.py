@@ -12,7 +12,7 @@ from slurm.cluster.capabilities import Capabilities
 from slurm.cluster.partitions_and_nodes import LiveState
 from slurm.cluster.profile import Profile
 from slurm.submission.request import Request, build_requests
-from slurm.submission.site_limits import check_limits, largest_array, within_capabilities
+from slurm.submission.site_limits import check_limits, largest_array, time_warnings, within_capabilities
 from tests.slurm.made_cluster import live, node, partition, profile
 from tests.slurm.submission.test_request import plan
 
@@ -108,3 +108,11 @@ def test_the_live_state_reaches_the_requests() -> None:
     assert teacher.parameters["partition"] == student.parameters["partition"] == "b"
     assert teacher.parameters["gres"] == "gpu:a100:1", "b has two types: the faster one is pinned"
     assert report.parameters["partition"] == "cpu"
+
+
+def test_a_limit_that_leaves_little_before_the_signal_is_told_of() -> None:
+    first = requests()[:1]
+    minutes = first[0].jobs[0].needs.minutes
+    assert list(time_warnings(first, minutes * 30)) == []
+    (warning,) = time_warnings(first, minutes * 60 - 30)
+    assert "each start has 30 s; raise resources.time or lower signal_seconds" in warning

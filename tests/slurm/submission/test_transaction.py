@@ -18,7 +18,7 @@ from slurm.submission import transaction
 from slurm.submission.request import Request, build_requests, run_tag
 from slurm.submission.transaction import cancel_orphans, submit
 from tests.slurm.made_cluster import profile
-from tests.slurm.made_runs import REPORT, FakeSlurm, MadeRun, fake_slurm, make_run, student, teacher
+from tests.slurm.made_runs import REPORT, FakeSlurm, MadeRun, fake_slurm, make_run, squeue_line, student, teacher
 from tests.slurm.make_believe_slurm import MakeBelieveSlurm, slurm
 from tests.slurm.resubmitting import PROFILE, kd_submit
 
@@ -223,7 +223,8 @@ def test_a_queued_job_that_nobody_wrote_down_is_cancelled_and_others_are_spared(
     run: RunFolder, fake_slurm: FakeSlurm
 ) -> None:
     mine = run_tag(run)
-    fake_slurm.says("squeue", f"7|{mine}:teacher:1\n7|{mine}:teacher:1\n8|{mine}:x:2\n9|kd:other:x:1\n10|(null)\n")
+    comments = {"7_0": f"{mine}:teacher:1", "8": f"{mine}:x:2", "9": "kd:other:x:1", "10": "(null)"}
+    fake_slurm.says("squeue", "".join(squeue_line(job, "PENDING", Comment=said) for job, said in comments.items()))
     assert cancel_orphans(run) == ["8"]
     assert fake_slurm.calls("scancel") == ["scancel --quiet 8"]
     assert Journal(run.journal).open_intents() == {}
@@ -231,7 +232,7 @@ def test_a_queued_job_that_nobody_wrote_down_is_cancelled_and_others_are_spared(
 
 def test_a_job_that_appears_after_its_intent_was_settled_is_still_found(run: RunFolder, fake_slurm: FakeSlurm) -> None:
     assert cancel_orphans(run) == []
-    fake_slurm.says("squeue", f"11|{run_tag(run)}:teacher:1\n")
+    fake_slurm.says("squeue", squeue_line("11", "PENDING", Comment=f"{run_tag(run)}:teacher:1"))
     assert cancel_orphans(run) == ["11"]
 
 
