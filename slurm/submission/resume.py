@@ -196,7 +196,7 @@ def _finished(
         if state is not None and state.anew and (result.get("job") or {}).get("job_id") != state.job_id:
             continue
         if changed_since_pinned(folder, pins):
-            damaged[job.key] = ("the lender's result.json",)
+            damaged[job.key] = ("the lender's result",)
         elif bad := folder.damaged_artefacts(digests):
             damaged[job.key] = tuple(bad)
         else:
