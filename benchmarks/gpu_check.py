@@ -28,6 +28,7 @@ from kd.data.mixing import Mixing
 from kd.data.store import DeviceStore
 from kd.errors import MemoryFull
 from kd.run import run_stage
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import StageFolder
 from kd.stages.context import Interrupted, in_place
 from kd.train.device import Precision, Runtime, prepare_runtime
@@ -236,7 +237,7 @@ def resumed(record: Record, *, kind: str = "train", **settings: Any) -> Check:
 def _compared(place: Path, *, deterministic: bool) -> Found:
     ours, theirs = (load_weights(place / part / "checkpoint/last.safetensors")[0] for part in ("cut", "whole"))
     worst = max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours)
-    result = StageFolder(place / "cut").read_result()
+    result = read_object(StageFolder(place / "cut").result)
     assert result is not None
     found = {"worst": worst, **{key: result[key] for key in ("attempts", "gpu_memory_mb", "device")}}
     assert worst == 0 or not deterministic, found

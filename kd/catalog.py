@@ -73,7 +73,7 @@ class Entry:
     identity: str | None = None
     function: str
     text: str = ""  # the whole docstring
-    bound: Mapping[str, Any] = field(default_factory=dict)
+    bound: Mapping[str, object] = field(default_factory=dict)
 
 
 @cache
@@ -124,7 +124,9 @@ def unknown(kind: str, name: str) -> str:
     return f"unknown {kind} '{name}'{did_you_mean(name, list(entries(kind)))}"
 
 
-def check_arguments(entry: Entry, kind: str, given: Mapping[str, Any], own: Sequence[str]) -> Iterator[ArgumentFault]:
+def check_arguments(
+    entry: Entry, kind: str, given: Mapping[str, object], own: Sequence[str]
+) -> Iterator[ArgumentFault]:
     """Yield the faults of the arguments given to an entry. ``own`` keys stand beside them, for did-you-mean."""
     known = {**entry.arguments, **SHARED.get(kind, {})}
     for key, value in given.items():
@@ -140,7 +142,7 @@ def check_arguments(entry: Entry, kind: str, given: Mapping[str, Any], own: Sequ
             yield (), f"{kind} '{entry.name}' needs '{key}'"
 
 
-def resolve_arguments(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_arguments(kind: str, name: str, given: Mapping[str, object]) -> dict[str, Any]:
     """Return all arguments of an entry: the (checked) given ones, and the defaults of the others.
 
     Defaults of code that is not this project's stay with it.

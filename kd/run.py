@@ -5,11 +5,15 @@ Only the module of that kind is imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
-from kd.rundir.folders import StageFolder
+from kd.errors import DataError
+from kd.jobfile.data_content import ABSENT, data_content, file_changes
+from kd.rundir.counted_file import read_counted
+from kd.rundir.folders import RunFolder, StageFolder
 from kd.rundir.stage_result import StageResult, read_result, write_result
 from kd.rundir.stage_spec import AnySpec, Component, SearchSettings, read_spec
 from kd.stages.context import StageContext
@@ -24,10 +28,12 @@ def stage_module(kind: str) -> ModuleType:
 def run_stage(context: StageContext) -> StageResult:
     """Run the stage in ``context.folder`` and return its result, which is written.
 
-    Raises RunError when spec.json is missing or of no known kind, Interrupted when the stage was asked to
-    stop, and UserError for whatever a person can mend.
+    Raises RunError when spec.json is missing or of no known kind, DataError when the data are not those that the
+    stage was planned with, Interrupted when the stage was asked to stop, and UserError for whatever a person can mend.
     """
-    result = run_kind(context, read_spec(context.folder))
+    spec = read_spec(context.folder)
+    _require_planned_data(context.folder.run, spec)
+    result = run_kind(context, spec)
     assert result is not None, "the first process of a stage has a result"
     write_result(context.folder, result)
     for leftover in context.folder.checkpoint.glob("resume*.pt"):  # done: nothing will resume, and they are big
@@ -41,6 +47,25 @@ def run_kind(context: StageContext, spec: AnySpec) -> StageResult | None:
         allow(name)
     result: StageResult | None = stage_module(spec.kind).run(context, spec)
     return result
+
+
+def _require_planned_data(run: RunFolder, spec: AnySpec) -> None:
+    """Raise DataError when what lies at the data's root is not what the stage was planned with.
+
+    Its result would stand under the fingerprint of other data.
+    """
+    if spec.data is None or spec.data.root is None:
+        return
+    root, counted = spec.data.root, read_counted(run)
+    planned = counted.content_of(spec.stage, root)
+    if planned is None or not os.path.exists(root):  # a missing root is named by whoever reads it
+        return
+    now = data_content(root)
+    if now.identity == planned or planned.startswith(ABSENT):
+        return
+    both = root in counted.folders and now.files
+    changes = file_changes(root, counted.folders[root], now.files) if both else f"the content of {root} has changed"
+    raise DataError(f"{changes} since kd-submit planned this run; submit it anew (--again, or another --run name)")
 
 
 def _models_named(context: StageContext, spec: AnySpec) -> Iterator[str]:

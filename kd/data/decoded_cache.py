@@ -21,7 +21,6 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from kd.data.arrays import ImageArrays
 from kd.data.decoded import SUFFIX, read_decoded, write_decoded
@@ -33,7 +32,7 @@ _VERSION = 2  # raise it when decoding changes
 
 
 def decoded_once(
-    root: Path, settings: Mapping[str, Any], files: Sequence[Path], decode: Callable[[], ImageArrays]
+    root: Path, settings: Mapping[str, object], files: Sequence[Path], decode: Callable[[], ImageArrays]
 ) -> ImageArrays:
     """Return the kept data set of ``root`` with these settings and files, or ``decode`` it and keep it.
 
@@ -112,7 +111,7 @@ def _checksum(store: Path) -> Path:
     return store.with_suffix(".sha256")
 
 
-def _key(root: Path, settings: Mapping[str, Any], files: Sequence[Path]) -> str:
+def _key(root: Path, settings: Mapping[str, object], files: Sequence[Path]) -> str:
     digest = hashlib.sha256(json.dumps([_VERSION, settings], sort_keys=True).encode())
     for path in files:
         facts = path.stat()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from kd.errors import DataError, did_you_mean
 def load_arrays(
     name: str,
     root: Path | None,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, object],
     train_subset: int | None = None,
     test_subset: int | None = None,
 ) -> ImageArrays:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -13,7 +12,7 @@ from kd.losses.builders import BUILDERS
 from kd.train.optimizers import decay_groups
 
 
-def build_adapter(loss: str, seen: Mapping[str, Any], arguments: Mapping[str, Any]) -> nn.Module:
+def build_adapter(loss: str, seen: Mapping[str, object], arguments: Mapping[str, object]) -> nn.Module:
     """Return the adapter of a loss of the catalogue.
 
     ``seen`` are the outputs of a dry run, and ``labels_N``, by the names of kd.losses.inputs; ``arguments`` are those

@@ -6,7 +6,6 @@ Fractions. What is of each label is by its name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ class LabelScores:
         self._logits.append(logits_BK.float().cpu())
         self._labels.append(labels_BK.cpu())
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """Return Hamming loss, subset accuracy, macro average precision, and the scores of each label."""
         logits, labels = torch.cat(self._logits), torch.cat(self._labels)
         answers = (logits > 0) == (labels > 0)

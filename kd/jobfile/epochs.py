@@ -40,9 +40,9 @@ def _terms(loss: Any) -> dict[Address, Any]:
     return {("loss", term): entry for term, entry in loss.items()} if isinstance(loss, dict) else {}
 
 
-def _shortened(arguments: Any, epochs: int, before: int) -> dict[str, Any]:
+def _shortened(arguments: Any, epochs: int, before: int) -> dict[str, object]:
     """Return the arguments of a schedule or a loss that count epochs, for a training of another length."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     if not isinstance(arguments, dict):
         return found
     milestones = arguments.get("milestones")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from kd import catalog
 from kd.errors import did_you_mean
@@ -22,7 +21,7 @@ def component_faults(kind: str, component: Component, address: Address) -> Itera
 
 
 def named_faults(
-    kind: str, name: str, given: Mapping[str, Any], address: Address, own: Sequence[str]
+    kind: str, name: str, given: Mapping[str, object], address: Address, own: Sequence[str]
 ) -> Iterator[Fault]:
     """Yield the faults of a name of the catalogue and of its arguments; ``own`` keys stand beside these."""
     entry = catalog.find(kind, name)

@@ -1,6 +1,6 @@
 """Fingerprints: a digest of everything that changes what a stage computes, and of nothing else.
 
-Data counts by its bytes, not by its path or age, as far as a login node can read them quickly.
+What a job file names by a path counts by its content, and what it names by a catalogue's name by its source.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from kd.catalog import find
-from kd.data.folder_walk import walk
-from kd.errors import DataError
-from kd.jobfile.versions import LATER_ARGUMENTS, Layer, version_of_loss, versions_of
+from kd.catalog import Entry, find
+from kd.jobfile.data_content import data_identity
+from kd.jobfile.source_digests import declared_digest, source_digest
+from kd.jobfile.versions import LATER_ARGUMENTS, Layer, version_of_data, version_of_loss, versions_of
+from kd.rundir.counted_file import CONTENT_OF
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 
-SAMPLES = 16  # of a file too large to hash whole, spread evenly from its first byte to its last
-SAMPLE_BYTES = 1 << 18
-MOST_FILES_READ = 64  # of a folder, spread evenly over its sorted names; all names count
+_COMPONENTS = ("model", "optimizer", "schedule", "weighting", "temperature")
+_WEIGHTS = ("file", "pretrained")
 
 
 def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:
@@ -29,20 +28,51 @@ def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) 
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def stage_content(settings: Mapping[str, Any], data: Mapping[str, Any], identity: str) -> dict[str, Any]:
+    """Return what decides of a stage's settings and data (JSON), with the ``identity`` of its data root.
+
+    The source of a catalogue function counts where the declared versions do not stand for it.
+    """
+    arguments = {key: _by_content(value) if _is_absolute(value) else value for key, value in data["arguments"].items()}
+    counted = {**data, "arguments": arguments, "root": identity, **version_of_data(data["name"])}
+    entries = [entry for _, entry in _named_entries(settings, data)]
+    digests = {(entry.module, entry.function): source_digest(entry.module, entry.function) for entry in entries}
+    edited = {".".join(place): digest for place, digest in digests.items() if digest != declared_digest(*place)}
+    return {"settings": deciding(settings), "data": counted, **({"source": edited} if edited else {})}
+
+
+def counted_by_content(
+    settings: Mapping[str, Any], data: Mapping[str, Any], identity: str, layers: Iterable[Layer]
+) -> dict[str, str]:
+    """Return the digest of all that a stage counts by what it is, by the words for it: what ``has changed``."""
+    counted = {
+        f"the source of {kind} '{entry.name}'": f"{source_digest(entry.module, entry.function)} {entry.identity or ''}"
+        for kind, entry in _named_entries(settings, data)
+    }
+    files = [*_named_files(settings), *filter(_is_absolute, data["arguments"].values())]
+    counted |= {f"{CONTENT_OF}{file}": data_identity(os.path.expanduser(file)) for file in files}
+    counted |= {f"the declared version of kd's {layer} code": str(n) for layer, n in versions_of(layers).items()}
+    counted |= {
+        f"the declared version of loss '{name}'": str(version_of_loss(name)) for name in settings.get("loss", ())
+    }
+    counted |= {f"the declared version of data set '{data['name']}'": str(version_of_data(data["name"]))}
+    return counted if data["root"] is None else {**counted, f"{CONTENT_OF}{data['root']}": identity}
+
+
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings (JSON) that decide what comes out of a stage; those of a search hold a training's.
 
-    A file of weights counts by what is in it.
+    Files count by what is in them: the weights of a stage, and every argument that names a file.
     """
     kept = {
-        key: deciding(value) if key == "training" else value
+        key: deciding(value) if key == "training" else _by_content(value)
         for key, value in settings.items()
         if key not in NOT_IN_FINGERPRINT
     }
-    if isinstance(file := kept.get("file"), str):
+    if isinstance(file := settings.get("file"), str):
         kept["file"] = data_identity(file)
     if "model" in kept:
-        kept["model"] = _deciding_model(kept["model"])
+        kept["model"] = _deciding_model(settings["model"])
     if "loss" in kept:
         kept["loss"] = {name: _deciding_term(name, term) for name, term in kept["loss"].items()}
     return kept
@@ -60,56 +90,50 @@ def _deciding_term(name: str, term: Mapping[str, Any]) -> dict[str, Any]:
 
 def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides of a model: files by their content, and code that is not this project's by what it is."""
-    arguments, entry = model["arguments"], find("model", model["name"])
-    if isinstance(file := arguments.get("pretrained"), str):
+    arguments, entry = _by_content(model["arguments"]), find("model", model["name"])
+    if isinstance(file := model["arguments"].get("pretrained"), str):
         arguments = {**arguments, "pretrained": data_identity(file)}
     code = {"code": entry.identity} if entry and entry.identity else {}
     return {**model, "arguments": arguments, **code}
 
 
-def data_identity(root: str | None) -> str:
-    """Return a digest of a data root (a file or a folder), or ``none`` without a root.
-
-    Files up to 4 MiB are hashed whole; of larger ones the size and 16 samples, the last of which ends at the end of
-    the file, where archives keep their checksums. A folder is its names, and the content of 64 files at most. Hidden
-    files do not count. What is not there (yet, or not on this machine) is known by its path alone. Raises DataError
-    when it cannot be read.
-    """
-    if root is None:
-        return "none"
-    path = Path(root)
-    try:
-        if path.is_dir():
-            return _folder_identity(path)
-        return _file_identity(path) if path.is_file() else f"absent: {root}"
-    except OSError as error:
-        raise DataError(f"{error.filename or root}: {error.strerror}") from None
+def _by_content(value: Any) -> Any:
+    """Return a value (JSON) in which the digest of its content stands for each path of a file."""
+    if isinstance(value, Mapping):
+        return {key: _by_content(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_by_content(inner) for inner in value]
+    return data_identity(os.path.expanduser(value)) if _names_a_file(value) else value
 
 
-def _folder_identity(folder: Path) -> str:
-    names = sorted(_visible_files(folder))
-    digest = hashlib.sha256("\n".join(names).encode(errors="surrogateescape"))
-    step = max(1, -(-len(names) // MOST_FILES_READ))
-    for name in names[::step]:
-        digest.update(_file_identity(folder / name).encode())
-    return digest.hexdigest()
+def _named_files(value: Any) -> Iterator[str]:
+    """Yield the paths of files in a value (JSON); what an argument for weights names is one, whatever it looks like."""
+    if isinstance(value, Mapping):
+        yield from (value[key] for key in _WEIGHTS if isinstance(value.get(key), str) and not _names_a_file(value[key]))
+    if isinstance(value, (Mapping, list, tuple)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _named_files(inner)
+    elif _names_a_file(value):
+        yield value
 
 
-def _visible_files(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files below a folder, relative to it, also behind links; the first ones with ``./``."""
-    for path, is_folder in walk(folder):
-        if not is_folder:
-            yield path if "/" in path else f"./{path}"
+def _names_a_file(value: Any) -> bool:
+    """Whether a value is the path of a file that is there; a bare name is a name, whatever lies in this folder."""
+    return isinstance(value, str) and os.sep in value and os.path.isfile(os.path.expanduser(value))
 
 
-def _file_identity(path: Path) -> str:
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest = hashlib.sha256(str(size).encode())
-        if size <= SAMPLES * SAMPLE_BYTES:
-            digest.update(file.read())
-        else:
-            for sample in range(SAMPLES):
-                file.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
-                digest.update(file.read(SAMPLE_BYTES))
-    return digest.hexdigest()
+def _is_absolute(value: Any) -> bool:
+    """Whether a value is an absolute path; others are relative to the data's root, which counts whole."""
+    return isinstance(value, str) and os.path.isabs(value)
+
+
+def _named_entries(settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> Iterator[tuple[str, Entry]]:
+    """Yield kind and entry of every catalogue function that a stage names."""
+    names = [("dataset", data["name"])] if data else []
+    names += [(kind, settings[kind]["name"]) for kind in _COMPONENTS if isinstance(settings.get(kind), Mapping)]
+    names += [("loss", name) for name in settings.get("loss", ())]
+    for kind, name in names:
+        if entry := find(kind, name):
+            yield kind, entry
+    if "training" in settings:
+        yield from _named_entries(settings["training"], None)

@@ -22,7 +22,7 @@ from kd.jobfile.stage import Pipeline, stage_kinds, training_kinds
 from kd.library_networks import LIBRARIES
 from kd.signatures import REQUIRED, UNSET, Argument
 
-Schema: TypeAlias = dict[str, Any]
+Schema: TypeAlias = dict[str, object]
 
 DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that editors know best
 MARKER = "x-catalogue"

@@ -7,20 +7,20 @@ in which every parent comes before its children.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import msgspec
 
-from kd.jobfile.fingerprint import data_identity, deciding, fingerprint
+from kd.jobfile.data_content import DataContent, data_content
+from kd.jobfile.fingerprint import counted_by_content, fingerprint, stage_content
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs, within_time
 from kd.jobfile.schema import Resources
 from kd.jobfile.stage import Pipeline, Stage, Traits
-from kd.jobfile.versions import version_of_data
+from kd.rundir.counted_file import Counted
 from kd.rundir.folders import JobKey
-from kd.rundir.plan_file import FORMAT
-from kd.rundir.stage_spec import AnySpec, DataSpec, Needs, Parent, Settings, StageSpec
+from kd.rundir.plan_file import FORMAT, PlanFile, PlannedEntry
+from kd.rundir.stage_spec import AnySpec, DataSpec, JobReference, Needs, Parent, Settings, StageSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +30,7 @@ class PlannedJob:
     spec: AnySpec
     needs: Needs  # as the spec has them, until a cluster's profile makes ``time: short`` its own
     waits_for_all_ended: bool  # the report: runs whatever became of the others
+    counted: Mapping[str, str] = field(default_factory=dict)  # what counts by its content, in words -> its digest
 
     @property
     def key(self) -> JobKey:
@@ -66,6 +67,9 @@ class Plan:
     seeds: tuple[int, ...]
     jobs: tuple[PlannedJob, ...]
     comparisons: Mapping[str, Sequence[str]]  # asked for by the report: a stage, and those it is compared with
+    headline: str | None  # the stage whose accuracy the report gives as that of the student
+    expect: Mapping[str, str]  # targets that the report checks, by stage
+    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of data -> file -> its digest
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -80,21 +84,28 @@ class Plan:
             return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
         return tuple(dict.fromkeys(job.parents.values()))
 
-    def to_json(self) -> dict[str, Any]:
+    def counted(self) -> Counted:
+        """Return the content of counted.json."""
+        stages = {stage: dict(jobs[0].counted) for stage, jobs in self.by_stage().items()}
+        return Counted(stages=stages, folders={root: dict(files) for root, files in self.folders.items()})
+
+    def to_file(self) -> PlanFile:
         """Return the content of plan.json, without the specs (each lies in its stage folder)."""
-        return {
-            "format": FORMAT,
-            "pipeline": self.pipeline,
-            "about": self.about,
-            "seeds": list(self.seeds),
-            "comparisons": {name: list(others) for name, others in self.comparisons.items()},
-            "jobs": [_job_to_json(job) for job in self.jobs],
-        }
+        return PlanFile(
+            format=FORMAT,
+            pipeline=self.pipeline,
+            about=self.about,
+            seeds=list(self.seeds),
+            comparisons={name: list(others) for name, others in self.comparisons.items()},
+            headline=self.headline,
+            expect=dict(self.expect),
+            jobs=[_entry(job) for job in self.jobs],
+        )
 
 
 def plan_pipeline(pipeline: Pipeline) -> Plan:
     """Expand a checked Pipeline into its job graph. Raises DataError when a data root cannot be read."""
-    identities: dict[str | None, str] = {}
+    contents: dict[str | None, DataContent] = {}
     jobs: dict[JobKey, PlannedJob] = {}
     for name in in_order(pipeline):
         stage = pipeline.stages[name]
@@ -102,9 +113,9 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
             expanded = [_last_job(pipeline, name, stage, jobs)]
         else:
             data = data_of(pipeline, name)
-            if data.root not in identities:
-                identities[data.root] = data_identity(data.root)
-            expanded = _jobs_of(pipeline, name, stage, identities[data.root], jobs)
+            if data.root not in contents:
+                contents[data.root] = data_content(data.root)
+            expanded = _jobs_of(pipeline, name, stage, contents[data.root].identity, jobs)
         jobs.update({job.key: job for job in expanded})
     return Plan(
         pipeline=pipeline.pipeline,
@@ -112,6 +123,9 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
         seeds=tuple(pipeline.seeds),
         jobs=tuple(jobs.values()),
         comparisons=_comparisons(pipeline),
+        folders={root: content.files for root, content in contents.items() if root and content.files},
+        headline=next((chosen for stage in pipeline.stages.values() if (chosen := stage.headlined())), None),
+        expect={name: target for stage in pipeline.stages.values() for name, target in stage.expectations().items()},
     )
 
 
@@ -120,8 +134,8 @@ def _jobs_of(
 ) -> list[PlannedJob]:
     """Return the jobs of a stage, one per seed; ``identity`` is that of its data, by which they count."""
     settings, data = stage.settings(pipeline), resolved_data(data_of(pipeline, name))
-    counted_data = {**msgspec.to_builtins(data), "root": identity, **version_of_data(data.name)}
-    content = {"settings": deciding(msgspec.to_builtins(settings)), "data": counted_data}
+    named = msgspec.to_builtins(settings), msgspec.to_builtins(data), identity
+    content, counted = stage_content(*named), counted_by_content(*named, stage.traits.layers)
     jobs = []
     for seed in seeds_of(pipeline, name):
         parents = {
@@ -130,7 +144,7 @@ def _jobs_of(
         }
         lineage = {reference: parent.fingerprint for reference, parent in parents.items()}
         digest = fingerprint(stage.kind, stage.traits.layers, {**content, "seed": seed, "parents": lineage})
-        jobs.append(_planned(pipeline, name, settings, digest, seed=seed, parents=parents, data=data))
+        jobs.append(_planned(pipeline, name, settings, digest, seed=seed, parents=parents, data=data, counted=counted))
     return jobs
 
 
@@ -151,6 +165,7 @@ def _planned(
     seed: int | None = None,
     parents: dict[str, Parent] | None = None,
     data: DataSpec | None = None,
+    counted: Mapping[str, str] | None = None,
 ) -> PlannedJob:
     stage = pipeline.stages[name]
     shared = (_usable(pipeline.resources, stage.traits),) if stage.traits.takes_pipeline_resources else ()
@@ -167,7 +182,8 @@ def _planned(
         settings=settings,
         resources=needs,
     )
-    return PlannedJob(spec=spec, needs=needs, waits_for_all_ended=stage.traits.waits_for_all_ended)
+    waits = stage.traits.waits_for_all_ended
+    return PlannedJob(spec=spec, needs=needs, waits_for_all_ended=waits, counted=counted or {})
 
 
 def _usable(resources: Resources, traits: Traits) -> Resources:
@@ -196,13 +212,13 @@ def _parents(pipeline: Pipeline, name: str, seed: int) -> dict[str, JobKey]:
     return parents
 
 
-def _job_to_json(job: PlannedJob) -> dict[str, Any]:
-    return {
-        "stage": job.key.stage,
-        "seed": job.key.seed,
-        "kind": job.kind,
-        "role": job.role,
-        "fingerprint": job.fingerprint,
-        "parents": {name: parent._asdict() for name, parent in job.parents.items()},
-        "resources": msgspec.structs.asdict(job.needs),
-    }
+def _entry(job: PlannedJob) -> PlannedEntry:
+    return PlannedEntry(
+        stage=job.key.stage,
+        seed=job.key.seed,
+        kind=job.kind,
+        role=job.role,
+        fingerprint=job.fingerprint,
+        parents={name: JobReference(stage=parent.stage, seed=parent.seed) for name, parent in job.parents.items()},
+        resources=job.needs,
+    )

@@ -2,7 +2,8 @@
 
 It works on the document, before the schema is checked. Every value keeps its position, so a fault in a variant is
 placed at the variant's own line, and a fault in a default at the default's. After it there are plain stages only: a
-variant ``dkd`` of the stage ``distilled`` is the stage ``distilled.dkd``.
+variant ``dkd`` of the stage ``distilled`` is the stage ``distilled.dkd``. A file may name that stage itself, as the
+job.yaml of every run does: it holds what was written out, and loads again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kd import catalog
 from kd.errors import did_you_mean, shown
 from kd.jobfile.source import Address, Document
 from kd.jobfile.stage import stage_kinds, training_kinds
-from kd.jobfile.variants import Keys, Layer, fault, require_name, variants_of
+from kd.jobfile.variants import Keys, Layer, fault, variants_of
 
 _NO_DEFAULTS = ("kind", "seeds", "variants", "grid")
 Positions: TypeAlias = dict[Address, str]
@@ -28,9 +29,6 @@ def write_out(document: Document) -> Document:
     data, stages = document.data, document.data.get("stages")
     if not isinstance(stages, dict):
         return document
-    for name in stages:
-        if "." in name:
-            require_name(document, name, ("stages", name))
     if not _uses_shorthand(data, stages):
         return document
     below = _positions_below(document)

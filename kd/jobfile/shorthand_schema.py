@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 Schema: TypeAlias = dict[str, Any]
 
-WRITTEN_STAGE_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"  # a dot parts a stage from its variant, and is no one's to write
+VARIANT_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
 _NOT_OF_A_VARIANT = ("kind", "variants", "grid")
 _NOT_A_DEFAULT = (*_NOT_OF_A_VARIANT, "seeds", "about")
 
@@ -23,8 +23,6 @@ def with_shorthand(schema: Schema, kinds: Mapping[str, str], training: tuple[str
     for name in kinds.values():
         definitions[name] = _with_variants(name, definitions[name])
     properties = dict(schema["properties"])
-    (stage,) = properties["stages"]["patternProperties"].values()
-    properties["stages"] = {**properties["stages"], "patternProperties": {WRITTEN_STAGE_NAME: stage}}
     properties["defaults"] = _defaults(definitions, kinds, training)
     return {**schema, "$defs": definitions, "properties": properties, "allOf": [_required_unless_given(required)]}
 
@@ -41,7 +39,7 @@ def _with_variants(name: str, stage: Schema) -> Schema:
         "description": "Name → what this variant changes of the stage: keys, or dotted keys for one value inside",
         "type": "object",
         "minProperties": 1,
-        "propertyNames": {"pattern": WRITTEN_STAGE_NAME},
+        "propertyNames": {"pattern": VARIANT_NAME},
         "additionalProperties": {"anyOf": [changes, {"type": "null"}]},
     }
     grid = {

@@ -53,7 +53,7 @@ class Document:
     """
 
     name: str
-    data: dict[str, Any]
+    data: dict[str, object]
     positions: Mapping[Address, str] = field(default_factory=dict)
 
     def line(self, address: Address, message: str) -> str:
@@ -176,8 +176,8 @@ class _Builder:
             items.append(self._value(event, (*address, len(items))))
         return items
 
-    def _mapping(self, address: Address) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _mapping(self, address: Address) -> dict[str, object]:
+        result: dict[str, object] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self._key(event)
             if key in result:

@@ -60,7 +60,7 @@ class Stage(Strict):
     traits: ClassVar[Traits]
     # A stage of the kind as a job file has it: for editors, and tried by the tests. It may name the stages
     # ``teacher``, ``assistant`` (taught by it), ``student`` and ``assisted`` (a student of either).
-    example: ClassVar[Mapping[str, Any]]
+    example: ClassVar[Mapping[str, object]]
 
     @abstractmethod
     def own(self, pipeline: Pipeline) -> Own:
@@ -100,6 +100,14 @@ class Stage(Strict):
 
     def comparisons(self) -> Mapping[str, Sequence[str]]:
         """Return which stages a report is asked to compare: each with those that it is compared with."""
+        return {}
+
+    def headlined(self) -> str | None:
+        """Return the stage whose accuracy a report gives as that of the student with distillation."""
+        return None
+
+    def expectations(self) -> Mapping[str, str]:
+        """Return the targets that a report checks, by stage."""
         return {}
 
 

@@ -28,7 +28,7 @@ MOST_VARIANTS = 1000  # of one stage
 A_STAGE_NAME = "a name of letters, digits, '_' and '-', starting with a letter or digit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VALUE = re.compile(r"[A-Za-z0-9_.-]+")  # a grid's value as a part of a stage's name
-Keys: TypeAlias = Mapping[str, Any]
+Keys: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Also how convolutions start in networks that are trained from scratch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -44,7 +44,7 @@ class Backbone(nn.Module):
     feature_taps: Mapping[str, str]
     parts: Parts
     inner: ClassVar[str] = ""
-    started_from: Mapping[str, Any] | None = None
+    started_from: Mapping[str, object] | None = None
 
     def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return published weights under this network's own names and, where that can be done, in its own sizes."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +39,7 @@ class Cut:
     frozen_late: tuple[str, ...] = ()
     taps: Mapping[str, str]
     preactivations: Mapping[str, Preactivation] = field(default_factory=dict)
-    started_from: Mapping[str, Any] | None = None
+    started_from: Mapping[str, object] | None = None
 
 
 class FusedModel(Backbone):

@@ -27,7 +27,7 @@ from kd.vision_libraries import import_vision
 # What a constructor raises when it is given what it cannot use. Anything else is a bug.
 _OBJECTIONS = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 # Two networks have further classifiers for training, and give their logits too; one row of logits is what is trained.
-_WITHOUT_HELPERS: Mapping[str, Mapping[str, Any]] = {
+_WITHOUT_HELPERS: Mapping[str, Mapping[str, object]] = {
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -44,7 +44,7 @@ class Loaded:
         """Whether the first convolution is not the file's."""
         return self.first_convolution == "adapted"
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return what a result tells of it: the file, the classifier, and of the rest what there is to tell."""
         always = ("file", "classifier", "first_convolution")
         return {name: value for name, value in asdict(self).items() if name in always or value}

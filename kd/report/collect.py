@@ -9,25 +9,25 @@ stages are then compared.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
+from kd.report.deployment import deployments
+from kd.report.expectations import judged
+from kd.report.headline import headline, mean_of
 from kd.report.job_record import ACCURACY, relative_folder
 from kd.report.merge import merge_cells
-from kd.report.report_stages import StageSummary
 from kd.report.report_value import Family, Report, RunRecord
 from kd.report.searches import searches
-from kd.report.statistics import finite
 from kd.report.summary import summarise_stage, unique
 from kd.rundir.bounded_json import read_object
 from kd.rundir.result_sections import MissingJob
 
-HEADLINE = (  # key of report.json, and the role whose first stage in the plan gives it
+HEADLINE = (  # key of report.json, and the entry of the headline that names its stage
     ("teacher_accuracy", "teacher"),
     ("student_accuracy_without_kd", "baseline"),
     ("student_accuracy_with_kd", "distilled"),
@@ -62,13 +62,14 @@ def _family(runs: Sequence[Run], base: Path) -> Family:
         for name in names
     }
     metric = next((stage.metric for stage in stages.values() if stage.n), ACCURACY)
-    headline = {
-        headline_key(key, each): _first_mean(stages, role, each)
+    chosen = headline(stages, unique([run.plan.headline for run in runs]))
+    numbers = {
+        headline_key(key, each): mean_of(stages, getattr(chosen, entry), each)
         for each in dict.fromkeys((ACCURACY, metric))
-        for key, role in HEADLINE
+        for key, entry in HEADLINE
     }
     return Family(
-        **headline,
+        **numbers,
         metric=metric,
         seeds=unique([cell.key.seed for cell in cells]),
         stages=stages,
@@ -76,6 +77,9 @@ def _family(runs: Sequence[Run], base: Path) -> Family:
         comparisons=comparisons(stages, _asked(runs)),
         missing=[_missing(cell, base) for cell in cells if not cell.done],
         runs=[_provenance(run, base) for run in runs],
+        headline=chosen,
+        expectations=judged(stages, {name: target for run in runs for name, target in run.plan.expect.items()}),
+        deployment=deployments(stages),
     )
 
 
@@ -88,14 +92,6 @@ def _asked(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return the pairs of stages that the job files asked to compare."""
     asked = [run.plan.comparisons for run in runs]
     return list(dict.fromkeys((name, other) for each in asked for name in each for other in each[name]))
-
-
-def _first_mean(stages: Mapping[str, StageSummary], role: str, metric: str) -> float | None:
-    """Return the mean of a metric over the seeds of the first stage of a role."""
-    first = next((stage for stage in stages.values() if stage.role == role), None)
-    scores = [job.test.best.of(metric) for job in first.jobs.values()] if first else []
-    values = [value for score in scores if (value := finite(score)) is not None]
-    return fmean(values) if values else None
 
 
 def _missing(cell: Cell, base: Path) -> MissingJob:

@@ -155,7 +155,9 @@ def verdict(pair: Comparison) -> str:
         sentences.append(_claim(pair))
     floor = pair.p.sign_flip_floor
     if floor is not None and floor > SIGNIFICANT:
-        sentences.append(f"{pair.n} seeds: p cannot go below {p_value(floor)} with the sign-flip test.")
+        sentences.append(
+            f"The sign-flip test, which assumes less, cannot go below p = {p_value(floor)} with {pair.n} seeds."
+        )
     return " ".join(sentences)
 
 

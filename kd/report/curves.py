@@ -20,9 +20,9 @@ class Band(NamedTuple):
     high: list[float]
 
 
-def read_band(folders: Iterable[Path], metric: str) -> Band:
-    """Return the validation curve of a metric over the finished seeds of a stage, which lie in ``folders``."""
-    curves = [read_curve(StageFolder(folder).metrics, f"val_{metric}") for folder in folders]
+def read_band(folders: Iterable[Path], column: str) -> Band:
+    """Return one column of metrics.csv over the finished seeds of a stage, which lie in ``folders``."""
+    curves = [read_curve(StageFolder(folder).metrics, column) for folder in folders]
     epochs = sorted({epoch for curve in curves for epoch in curve})
     values = [[curve[epoch] for curve in curves if epoch in curve] for epoch in epochs]
     return Band(epochs, [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])

@@ -54,6 +54,28 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def megabytes(size: float | None) -> str:
+    """Return bytes as ``0.31``, in MB (10^6 bytes)."""
+    return DASH if size is None else f"{size / 1e6:.2f}" if size < 1e8 else f"{size / 1e6:.0f}"
+
+
+def gigaflops(operations: float | None) -> str:
+    """Return operations as ``0.0254``, in 10^9."""
+    return DASH if operations is None else f"{operations / 1e9:.3g}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Return seconds as ``1.25``, in ms."""
+    if seconds is None:
+        return DASH
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
+
+
+def times(ratio: float | None) -> str:
+    """Return a ratio as ``3.9×``."""
+    return DASH if ratio is None else f"{ratio:.2f}×"
+
+
 def count(number: float | None, unit: str = "") -> str:
     """Return a large number shortly: ``11.2 M``, ``48.3 k``."""
     if number is None:

@@ -43,6 +43,11 @@ def job_record(cell: Cell, result: StageResult, base: Path) -> JobRecord:
         queue_seconds=result.job.queue_seconds,
         staging=result.job.staging,
         finished=result.finished,
+        measured_in=result.measured_in,
+        file_bytes=result.file.bytes if result.file else None,
+        cost=result.cost,
+        calibration_error=result.calibration.expected_error if result.calibration else None,
+        negative_log_likelihood=result.calibration.negative_log_likelihood if result.calibration else None,
     )
 
 

@@ -5,13 +5,13 @@ Accuracies are fractions, times are seconds. Seeds are keys, as JSON has them: `
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from kd.rundir.result_sections import DataFacts, FoundSettings, Seconds, Selection, StagingFacts, Trial
+from kd.rundir.result_sections import Cost, DataFacts, FoundSettings, Seconds, Selection, StagingFacts, Trial
 
-Settings: TypeAlias = dict[str, Any]  # a stage's settings or data, as its spec.json has them
+Settings: TypeAlias = dict[str, object]  # a stage's settings or data, as its spec.json has them
 
 
 class SampleSummary(Struct, frozen=True, kw_only=True):
@@ -75,6 +75,31 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     queue_seconds: float | None
     staging: StagingFacts | None
     finished: float
+    measured_in: str | None = None
+    file_bytes: int | None = None
+    cost: Cost | None = None
+    calibration_error: float | None = None
+    negative_log_likelihood: float | None = None
+
+
+class ClassMeans(Struct, frozen=True, kw_only=True):
+    """Means over the finished seeds of one class's scores on the test images, of which ``images`` are of it."""
+
+    precision: float
+    recall: float
+    f1_score: float
+    images: int
+
+
+class CalibrationMeans(Struct, frozen=True, kw_only=True):
+    """Means over the finished seeds of how far confidences can be trusted; the bins hold all seeds' predictions."""
+
+    part: str
+    expected_error: float
+    negative_log_likelihood: float
+    counts: list[int]
+    confidence: list[float]
+    accuracy: list[float]
 
 
 class LabelMeans(Struct, frozen=True, kw_only=True):
@@ -140,6 +165,36 @@ class StageSummary(SampleSummary, frozen=True, kw_only=True):
     split_digest: list[str]
     jobs: dict[str, JobRecord]
     preparation: dict[str, float]
+    precision: SampleSummary | None = None
+    recall: SampleSummary | None = None
+    f1_score: SampleSummary | None = None
+    classes: dict[str, ClassMeans] = {}
+    calibration: CalibrationMeans | None = None
+    teacher_agreement: dict[str, SampleSummary] = {}
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """What a stage's model costs, beside its ``reference``: the model that it replaces.
+
+    ``accuracy_drop`` is the reference's test metric less its own, ``compression`` the reference's bytes over its own.
+    Latencies are seconds of one image in ``runtime``; ``latency_in_pytorch`` is the median of the network in PyTorch
+    in float32 on the CPU. ``speed_up`` is against ``speed_up_over``.
+    """
+
+    stage: str
+    reference: str | None
+    accuracy_drop: float | None
+    flops: int | None
+    bytes: int | None
+    compression: float | None
+    latency_median: float | None
+    latency_p95: float | None
+    images_per_second: float | None
+    batch: int | None
+    runtime: str | None
+    latency_in_pytorch: float | None
+    speed_up: float | None
+    speed_up_over: str | None
 
 
 class SearchRecord(Struct, frozen=True, kw_only=True):

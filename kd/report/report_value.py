@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from kd.errors import RunError
-from kd.report.report_stages import SearchSummary, StageSummary
+from kd.report.report_stages import Deployment, SearchSummary, StageSummary
 from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import RunFolder
 from kd.rundir.result_sections import MissingJob
@@ -50,6 +50,32 @@ class Comparison(Struct, frozen=True, kw_only=True):
     verdict: str = ""
 
 
+class Headline(Struct, frozen=True, kw_only=True):
+    """The stages whose means are the three numbers of a family; ``rule`` is how the distilled one was chosen."""
+
+    teacher: str | None = None
+    baseline: str | None = None
+    distilled: str | None = None
+    rule: str = ""
+    best_on_validation: str | None = None  # of the distilled stages, whatever the rule
+
+
+class Expectation(Struct, frozen=True, kw_only=True):
+    """A target of a job file and how it stands: met, not met, cannot tell.
+
+    ``interval`` is the 95 % interval over ``interval_of``: the seeds, or the test images where there is one seed.
+    """
+
+    stage: str
+    wanted: str
+    metric: str
+    n: int
+    mean: float | None
+    interval: list[float] | None
+    interval_of: str | None
+    outcome: str
+
+
 class RunRecord(Struct, frozen=True, kw_only=True):
     """A run that was collected; texts too long to repeat are only counted in ``provenance``."""
 
@@ -57,7 +83,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     folder: str
     about: str | None
     files: list[str]
-    provenance: dict[str, Any]
+    provenance: dict[str, object]
 
 
 class Family(Struct, frozen=True, kw_only=True):
@@ -76,14 +102,17 @@ class Family(Struct, frozen=True, kw_only=True):
     comparisons: list[Comparison]
     missing: list[MissingJob]
     runs: list[RunRecord]
+    headline: Headline = Headline()
+    expectations: list[Expectation] = []
+    deployment: list[Deployment] = []
 
 
 Report: TypeAlias = dict[str, Family]
 
 
-def report_content(report: Report) -> dict[str, Any]:
+def report_content(report: Report) -> dict[str, object]:
     """Return the content of report.json, with null for every number that JSON cannot write."""
-    content: dict[str, Any] = _without_nan(msgspec.to_builtins(report))
+    content: dict[str, object] = _without_nan(msgspec.to_builtins(report))
     return content
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from kd.report.cells import Cell
+from kd.report.detail_means import calibration_means, class_means
 from kd.report.job_record import ACCURACY, job_record
 from kd.report.label_means import label_means
 from kd.report.report_stages import JobRecord, SampleSummary, Settings, StageSummary, StagingTotals
@@ -32,7 +33,7 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
     metric = next((job.metric for job in records), ACCURACY)
     main = _sample(jobs, lambda job: job.test.best.of(metric))
     test_images = agreed([job.data.test for job in records])
-    return StageSummary(
+    summary = StageSummary(
         role=cells[0].role,
         kind=cells[0].kind,
         model=_model(cells, results),
@@ -63,6 +64,21 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
         split_digest=unique([job.data.split_digest for job in records]),
         jobs=jobs,
         preparation=dict(preparation),
+    )
+    return _with_evidence(summary, cells)
+
+
+def _with_evidence(summary: StageSummary, cells: Sequence[Cell]) -> StageSummary:
+    """Return a summary with what was measured beside its main metric."""
+    jobs, results = summary.jobs, [cell.result for cell in cells if cell.result]
+    return msgspec.structs.replace(
+        summary,
+        precision=_sample(jobs, lambda job: job.test.best.precision),
+        recall=_sample(jobs, lambda job: job.test.best.recall),
+        f1_score=_sample(jobs, lambda job: job.test.best.f1_score),
+        classes=class_means(results),
+        calibration=calibration_means(results),
+        teacher_agreement=_teacher_agreement(cells),
     )
 
 
@@ -96,6 +112,16 @@ def _teacher(cells: Sequence[Cell]) -> str | None:
     return next(iter([*named, *parents]), None)
 
 
+def _teacher_agreement(cells: Sequence[Cell]) -> dict[str, SampleSummary]:
+    """Describe, by teacher, the share of validation images on which a student predicts its teacher's class."""
+    found: dict[str, dict[str, float]] = {}
+    for cell in cells:
+        agreements = (cell.result.teacher_agreement if cell.result else None) or {}
+        for teacher, agreement in agreements.items():
+            found.setdefault(teacher, {})[cell.seed] = agreement.top1
+    return {teacher: _described(values) for teacher, values in found.items()}
+
+
 def unique(values: Sequence[Value | None]) -> list[Value]:
     """Return the distinct values, without None, in order of appearance."""
     return [value for index, value in enumerate(values) if value is not None and value not in values[:index]]
@@ -114,7 +140,10 @@ def _half_width(mean: float | None, images: int | list[int] | None) -> float | N
 def _sample(jobs: Mapping[str, JobRecord], value: Callable[[JobRecord], float | None]) -> SampleSummary:
     """Describe one number over the finished jobs; ``n`` counts the jobs for which it is a finite number."""
     found = {seed: finite(value(job)) for seed, job in jobs.items()}
-    values = {seed: number for seed, number in found.items() if number is not None}
+    return _described({seed: number for seed, number in found.items() if number is not None})
+
+
+def _described(values: dict[str, float]) -> SampleSummary:
     sample = describe(list(values.values()))
     interval = None if sample.ci95 is None else list(sample.ci95)
     return SampleSummary(n=sample.n, mean=sample.mean, sd=sample.sd, ci95=interval, values=values)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from kd.errors import printable
-from kd.report.formatting import METRICS, count, listed, mean_sd
+from kd.report.formatting import METRICS, count, interval, listed, mean_sd
+from kd.report.headline import ONLY
 from kd.report.report_value import Family, Report, read_report
 from kd.rundir.folders import JobKey, RunFolder
+
+GAP = 3  # characters between two columns
+LEAST_NEEDED = ("model", "parameters", "last epoch")
 
 
 def print_summary(run: RunFolder) -> None:
@@ -23,30 +29,63 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """Print the report's tables."""
     console = console or Console()
     for pipeline, family in report.items():
-        console.print(_table(pipeline, family))
-        for comparison in family.comparisons:
-            console.print(Text(printable(comparison.verdict)))
+        console.print(_table(pipeline, family, console.width))
+        for line in _remarks(family):
+            console.print(Text(printable(line)))
         for missing in family.missing:
             job = JobKey(missing.stage, missing.seed).words
             console.print(Text(printable(f"missing: {job}: {missing.state}: {missing.reason}"), "yellow"))
 
 
-def _table(pipeline: str, family: Family) -> Table:
+def _remarks(family: Family) -> Iterator[str]:
+    head = family.headline
+    if head.distilled and head.rule != ONLY:
+        best = f"best on validation: {head.best_on_validation}"
+        yield f"student_accuracy_with_kd is of {head.distilled}: {head.rule}; {best}"
+    yield from (comparison.verdict for comparison in family.comparisons)
+    for target in family.expectations:
+        measured = f"{interval(target.interval)} %, n = {target.n}"
+        yield f"target: {target.stage} {target.wanted}: {target.outcome} ({measured})"
+
+
+def _table(pipeline: str, family: Family, width: int) -> Table:
+    """Return a row per stage. No number is ever cut: where it is narrow, whole columns stay away, and names fold."""
     seeds = listed(family.seeds)
     metric = METRICS[family.metric]
     title = f"{pipeline}: test {metric} in %, mean ± sd over seeds {seeds}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("stage", "model"):
-        table.add_column(name, no_wrap=True)
-    for name in ("parameters", "n", metric, "last epoch"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, stage in family.stages.items():
-        table.add_row(
-            Text(printable(name)),
-            Text(printable(stage.model or "")),
-            count(stage.parameters),
-            f"{stage.n}/{stage.planned}",
-            Text(mean_sd(stage.mean, stage.sd), "bold"),
-            mean_sd(stage.last_epoch.mean, stage.last_epoch.sd),
+    columns = {
+        "stage": [printable(name) for name in family.stages],
+        "model": [printable(stage.model or "") for stage in family.stages.values()],
+        "parameters": [count(stage.parameters) for stage in family.stages.values()],
+        "n": [f"{stage.n}/{stage.planned}" for stage in family.stages.values()],
+        metric: [mean_sd(stage.mean, stage.sd) for stage in family.stages.values()],
+        "last epoch": [mean_sd(stage.last_epoch.mean, stage.last_epoch.sd) for stage in family.stages.values()],
+    }
+    for name in _fitting(columns, width):
+        text = name in ("stage", "model")
+        table.add_column(
+            name,
+            justify="left" if text else "right",
+            style="bold" if name == metric else "",
+            no_wrap=name != "stage",
+            overflow="fold",
+            min_width=None if name == "stage" else _width(name, columns[name]),
         )
+    for row in zip(*(columns[name] for name in _fitting(columns, width)), strict=True):
+        table.add_row(*map(Text, row))
     return table
+
+
+def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """Return the columns that fit: the least needed ones go first, and a long stage's name may then fold."""
+    names = list(columns)
+    for least in LEAST_NEEDED:
+        if sum(_width(name, columns[name]) + GAP for name in names) <= width:
+            break
+        names.remove(least)
+    return names
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    return max(map(len, (name, *cells)))

@@ -15,18 +15,21 @@ from kd.errors import RunError
 from kd.files import write_json, write_text
 from kd.report.aggregated import write_aggregated
 from kd.report.collect import collect
-from kd.report.figures import draw_figures
+from kd.report.figures.draw import draw_figures
+from kd.report.latex import latex_tables
 from kd.report.pages import html_page, markdown_page
 from kd.report.report_stages import JobRecord, StageSummary
 from kd.report.report_value import Report, report_content
-from kd.rundir.result_sections import MissingJob
+from kd.rundir.result_sections import Cost, DeviceCost, MissingJob
 
 ACCURACIES = ("test_accuracy", "test_accuracy_last_epoch", "validation_accuracy")
 CSV_COLUMNS = (
     *("pipeline", "run", "stage", "seed", "state", *ACCURACIES, "role", "kind", "model"),
     *("best_epoch", "epochs", "parameters", "seconds", "images_per_second"),
     *("device", "attempts", "job_id", "host", "fingerprint"),
-    *("folder", "reason", "test_f1_score"),
+    *("folder", "reason", "test_f1_score", "test_precision", "test_recall", "test_loss"),
+    *("calibration_error", "negative_log_likelihood", "measured_in"),
+    *("flops", "bytes", "runtime", "latency_p50_seconds", "latency_p95_seconds", "inference_images_per_second"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 
@@ -58,6 +61,7 @@ def write_report(report: Report, report_json: Path) -> None:
     drawings = {pipeline: draw_figures(pipeline, family, base, figures) for pipeline, family in report.items()}
     write_text(folder / "report.md", markdown_page(report, drawings))
     write_text(folder / "report.html", html_page(report, drawings))
+    write_text(folder / "tables.tex", latex_tables(report))
 
 
 def summary_csv(report: Report) -> str:
@@ -105,6 +109,26 @@ def _job_row(seed: str, job: JobRecord) -> CsvRow:
         "fingerprint": job.fingerprint,
         "folder": job.folder,
         "test_f1_score": job.test.best.f1_score,
+        "test_precision": job.test.best.precision,
+        "test_recall": job.test.best.recall,
+        "test_loss": job.test.best.loss,
+        "calibration_error": job.calibration_error,
+        "negative_log_likelihood": job.negative_log_likelihood,
+        "measured_in": job.measured_in,
+        **_cost_columns(job),
+    }
+
+
+def _cost_columns(job: JobRecord) -> CsvRow:
+    cost = job.cost or Cost()
+    device = cost.cpu or DeviceCost()
+    return {
+        "flops": cost.flops,
+        "bytes": job.file_bytes,
+        "runtime": device.runtime,
+        "latency_p50_seconds": device.latency.median if device.latency else None,
+        "latency_p95_seconds": device.latency.p95 if device.latency else None,
+        "inference_images_per_second": device.images_per_second,
     }
 
 

@@ -6,33 +6,10 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import msgspec
-from msgspec import Struct
-
-from kd.rundir.names import RelativePath, Sha256
 
 LARGEST = 1 << 30  # bytes; of a larger file a tenth must be on the disk, so that nobody reads holes for hours
 LEAST_SHARE = 0.1
 BLOCK = 512  # bytes: the unit of st_blocks, on every file system
-
-
-class _Result(Struct):
-    """What every reader of a result.json relies on."""
-
-    fingerprint: str
-    files: dict[RelativePath, Sha256]
-    job: dict[str, Any] | None = None
-
-
-def is_result(content: Mapping[str, Any]) -> bool:
-    """Return whether a result.json names its job and its files as one does, and no file outside of its folder."""
-    try:
-        msgspec.convert(content, type=_Result)
-    except ValueError:
-        return False
-    return True
 
 
 def damaged_files(folder: Path, files: Mapping[str, str], digest_of: Callable[[Path], str]) -> list[str]:

@@ -19,12 +19,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from kd.errors import RunError
-from kd.files import write_json
-from kd.rundir.folders import StageFolder, read_object
+from kd.rundir.attempt_record import AttemptRecord, read_attempt, write_attempt
+from kd.rundir.folders import StageFolder
 
 BUSY_SECONDS = 45.0  # Slurm lets a cancelled job live for KillWait (30 s by default)
 TAKEOVER_SECONDS = 180.0  # a file server frees a dead node's lock after its lease (90 s on NFS)
@@ -51,7 +50,7 @@ class Claim:
     folder: StageFolder
     token: str
     restarts: int  # how often this very job has been restarted, by Slurm or by a requeue of its own
-    previous: dict[str, Any] = field(default_factory=dict)  # attempt.json of the attempt before, if any
+    previous: AttemptRecord | None = None  # the attempt before, if any
     _next_check: float = 0.0
 
     def superseded(self) -> bool:
@@ -69,8 +68,8 @@ class Claim:
 
     def _lost(self) -> bool:
         # An unreadable record proves nothing: shared storage has hiccups. Only another token does.
-        record = read_object(self.folder.attempt)
-        return record is not None and record.get("token") != self.token
+        record = read_attempt(self.folder)
+        return record is not None and record.token != self.token
 
 
 @contextmanager
@@ -91,26 +90,25 @@ def claim_stage(
     handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(handle, 0o600)
-        previous = read_object(folder.attempt) or {}
-        same_job = job.job_id is not None and previous.get("job_id") == job.job_id
-        restarts = max(job.restarts, int(previous.get("restarts", 0)) + 1 if same_job else 0)
+        previous = read_attempt(folder)
+        same_job = previous is not None and job.job_id is not None and previous.job_id == job.job_id
+        restarts = max(job.restarts, previous.restarts + 1 if previous and same_job else 0)
         claim = Claim(folder, secrets.token_hex(8), restarts, previous)
-        record = {
-            "format": 1,
-            "token": claim.token,
-            "attempt": attempt,
-            "job_id": job.job_id,
-            "restarts": restarts,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": time.time(),
-            "fingerprint": fingerprint,
-        }
+        record = AttemptRecord(
+            token=claim.token,
+            attempt=attempt,
+            job_id=job.job_id,
+            restarts=restarts,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=time.time(),
+            fingerprint=fingerprint,
+        )
         if same_job:
-            write_json(folder.attempt, record)  # the older self, should it live on, stops when it reads this
+            write_attempt(folder, record)  # the older self, should it live on, stops when it reads this
         if not _lock(handle, TAKEOVER_SECONDS if same_job else busy_seconds, log):
-            raise RunError(f"{folder.path}: in use already: {_describe(previous)} trains here")
-        write_json(folder.attempt, record)
+            raise RunError(f"{folder.path}: in use already: {previous or 'another process'} trains here")
+        write_attempt(folder, record)
         yield claim
     finally:
         os.close(handle)  # frees the lock
@@ -136,10 +134,3 @@ def _lock(handle: int, seconds: float, log: Callable[[str], None]) -> bool:
             log(f"another process holds this folder; waiting up to {seconds:.0f} s for it to end")
             waiting = True
         time.sleep(0.2)
-
-
-def _describe(record: dict[str, Any]) -> str:
-    if not record:
-        return "another process"
-    job = f"job {record['job_id']}" if record.get("job_id") else f"process {record.get('pid')}"
-    return f"{job} on {record.get('host')} (attempt {record.get('attempt')})"

@@ -1,9 +1,10 @@
-"""One class owns every path of a run folder, and reads a stage's state from its files. Never imports torch.
+"""Every path of a run folder, in one place. What the files hold is read by the other modules of this package.
 
 results/<run>/
     job.yaml plan.json provenance.json journal.jsonl   what was asked, planned, from which code, and submitted
     launch.json                                        what a job must know of the place it runs in
     capabilities.json                                  what the cluster could do at the last submission
+    counted.json                                       what counts by its content, and its digests
     code.zip                                           the code that runs, frozen at submission
     borrowed.json                                      jobs taken over from other runs, and whose those are
     digests.json                                       checksums of finished artefacts, remembered
@@ -16,15 +17,11 @@ results/<run>/
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kd.errors import RunError, did_you_mean
-from kd.files import sha256_file
-from kd.rundir.artefacts import damaged_files, is_result
-from kd.rundir.bounded_json import read_object as read_object
 
 # Files of a stage folder by their names in it: jobs write them on scratch under these names too.
 SPEC = "spec.json"
@@ -165,16 +162,6 @@ class StageFolder:
         seed = self.path.name.removeprefix(SEED_PREFIX)
         return JobKey(self.path.parent.name, None if self.path.name == SINGLE else int(seed))
 
-    def read_result(self) -> dict[str, Any] | None:
-        """Return result.json, or None when the job is not done: there is none, or not one to be trusted."""
-        result = read_object(self.result)
-        return result if result is not None and is_result(result) else None
-
-    def damaged_artefacts(self, digest_of: Callable[[Path], str] = sha256_file) -> list[str]:
-        """Return the artefacts named in result.json that are missing or whose bytes changed."""
-        result = self.read_result() or {}
-        return damaged_files(self.path, result.get("files", {}), digest_of)
-
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -196,6 +183,11 @@ class RunFolder:
     def plan(self) -> Path:
         """The job graph."""
         return self.path / "plan.json"
+
+    @property
+    def counted(self) -> Path:
+        """Digests of what fingerprints count by content, so that what has changed can be named."""
+        return self.path / "counted.json"
 
     @property
     def provenance(self) -> Path:

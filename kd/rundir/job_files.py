@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from kd.rundir.bounded_json import read_object
+from kd.rundir.attempt_record import read_attempt
 from kd.rundir.failure import read_failure
 from kd.rundir.folders import StageFolder
 from kd.rundir.journal import Submission
@@ -25,6 +25,7 @@ class Reached:
     metric: str | None = None
     value: float | None = None
     seconds_left: float | None = None  # at the speed of the last epoch
+    images_per_second: float | None = None  # of the last epoch
     host: str | None = None
     partition: str | None = None
     restarts: int = 0
@@ -163,9 +164,8 @@ def _reached_by_result(result: StageResult) -> Reached:
 
 
 def _reached(folder: StageFolder, beats: Progress | None) -> Reached:
-    attempt = read_object(folder.attempt) or {}
-    restarts, host = attempt.get("restarts"), attempt.get("host")
-    where = Reached(host=host if isinstance(host, str) else None, restarts=restarts if type(restarts) is int else 0)
+    attempt = read_attempt(folder)
+    where = Reached(host=attempt.host, restarts=attempt.restarts) if attempt else Reached()
     if beats is None:
         return where
     return replace(
@@ -175,6 +175,7 @@ def _reached(folder: StageFolder, beats: Progress | None) -> Reached:
         metric=beats.metric.name if beats.metric else None,
         value=beats.metric.value if beats.metric else None,
         seconds_left=_seconds_left(beats),
+        images_per_second=beats.images_per_second,
         host=beats.host or where.host,
     )
 

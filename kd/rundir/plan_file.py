@@ -5,9 +5,13 @@ Read by every command that only looks at a run, so it loads neither the job file
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+import time
+
+import msgspec
+from msgspec import Struct, field, structs
 
 from kd.errors import RunError
+from kd.files import write_json
 from kd.rundir.bounded_json import read_bounded_json, read_object
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.names import PlainName, SeedNumber
@@ -47,6 +51,8 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     about: str = ""
     seeds: list[SeedNumber]
     comparisons: dict[PlainName, list[PlainName]] = field(default_factory=dict)
+    headline: PlainName | None = None
+    expect: dict[PlainName, str] = field(default_factory=dict)
     jobs: list[PlannedEntry]
     run: str = ""
     created: float = 0.0  # a Unix time
@@ -56,6 +62,11 @@ class PlanFile(Struct, frozen=True, kw_only=True):
         if job.waits_for_all_ended:
             return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
         return tuple(dict.fromkeys(parent.key for parent in job.parents.values()))
+
+
+def write_plan(run: RunFolder, plan: PlanFile) -> None:
+    """Write plan.json atomically, with the run's name and the time."""
+    write_json(run.plan, msgspec.to_builtins(structs.replace(plan, run=run.name, created=time.time())))
 
 
 def read_plan(run: RunFolder) -> PlanFile:

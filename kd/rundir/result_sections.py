@@ -6,8 +6,6 @@ Sections with ``omit_defaults`` leave out what a stage did not measure; the othe
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from kd.rundir.stage_spec import JobReference
@@ -106,24 +104,37 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class DeviceCost(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Speed on one device: latency of one image, and throughput in batches of ``batch`` images."""
+    """Speed in one ``runtime``, named: latency of one image, and throughput in batches of ``batch`` images."""
 
+    runtime: str | None = None  # None: an older result, measured in the precision of its training
     latency: Latency | None = None
     images_per_second: float | None = None
     batch: int | None = None
 
 
 class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Floating-point operations of one image, and the speed on the devices it was measured on."""
+    """Floating-point operations of one image, and the speed on the devices it was measured on.
+
+    ``cpu`` is of the stage's own file: PyTorch in float32, or an exported file's runtime. Of an export, ``network`` is
+    of its network in PyTorch, ``float32_file`` of the same network's float32 file in the runtime of its int8 file.
+    """
 
     flops: int | None = None
     cpu: DeviceCost | None = None
     gpu: DeviceCost | None = None
+    network: DeviceCost | None = None
+    float32_file: DeviceCost | None = None
+
+    @property
+    def in_pytorch(self) -> DeviceCost | None:
+        """Return the speed in PyTorch in float32 on the CPU, the one runtime in which all models compare."""
+        return self.network or self.cpu
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
-    """How far confidences can be trusted: the expected calibration error, and the bins it is made of."""
+    """How far confidences can be trusted on a part of the data: the expected calibration error, and its bins."""
 
+    part: str = "validation"  # what older results measured; now it is the test part
     expected_error: float
     negative_log_likelihood: float
     counts: list[int]
@@ -132,7 +143,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """How far a file agrees with the model it was made of: share of equal predictions, KL divergence in nats."""
+    """Agreement with another model on validation images: share of equal predictions, KL divergence in nats."""
 
     top1: float
     kl: float
@@ -185,7 +196,7 @@ class FoundSettings(Struct, frozen=True, kw_only=True):
     stage: str
     seed: int | None
     epochs: int
-    values: dict[str, Any]
+    values: dict[str, object]
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -197,7 +208,7 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     number: int
     epochs: int
-    configuration: dict[str, Any]
+    configuration: dict[str, object]
     score: float | None
     loss: float | None
     seconds: float

@@ -16,6 +16,7 @@ from kd.errors import RunError
 from kd.files import sha256_file, write_json
 from kd.rundir.artefacts import damaged_files
 from kd.rundir.bounded_json import read_bounded_json, read_object
+from kd.rundir.class_scores import Detail
 from kd.rundir.folders import JobKey, StageFolder
 from kd.rundir.names import PlainName, RelativePath, SeedNumber, Sha256
 from kd.rundir.result_sections import (
@@ -58,6 +59,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 
     device: str | None = None
     precision: str | None = None
+    measured_in: str | None = None  # precision of the test metrics; None: an older result, that of the training
     torch: str | None = None
     data: DataFacts | None = None
 
@@ -79,8 +81,10 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     robustness: dict[str, dict[str, float]] | None = None  # metrics by attack or damage
     file: ModelFile | None = None
     cost: Cost | None = None
+    detail: Detail | None = None
     calibration: Calibration | None = None
-    agreement: Agreement | None = None
+    agreement: Agreement | None = None  # of an export with its model
+    teacher_agreement: dict[str, Agreement] | None = None  # of a student with its teachers, by their stage
     seconds: Seconds | None = None
     processes: int | None = None
     gpu_memory_mb: float | None = None

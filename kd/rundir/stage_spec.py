@@ -23,7 +23,7 @@ FORMAT = 1
 # Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
 NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 
-Arguments: TypeAlias = dict[str, Any]  # of a function of the catalogue, by name
+Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 Sampling: TypeAlias = Literal["balanced", "square_root"]
@@ -170,6 +170,8 @@ class ReportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage of kind ``report`` does."""
 
     compare: dict[str, list[str]] = field(default_factory=dict)
+    headline: str | None = None
+    expect: dict[str, str] = field(default_factory=dict)
 
 
 Settings: TypeAlias = (
@@ -256,9 +258,9 @@ class StageSpec(Struct, Generic[SettingsOf], frozen=True, kw_only=True):
         """Return the name of the job."""
         return JobKey(self.stage, self.seed)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the content of spec.json."""
-        content: dict[str, Any] = msgspec.to_builtins(self)
+        content: dict[str, object] = msgspec.to_builtins(self)
         return content
 
 
@@ -266,10 +268,10 @@ AnySpec: TypeAlias = StageSpec[Any]
 
 
 # stage kind -> the type of its spec, made once
-_SPECS: Mapping[str, Any] = {kind: StageSpec[settings] for kind, settings in SETTINGS.items()}  # type: ignore[valid-type]
+_SPECS: Mapping[str, object] = {kind: StageSpec[settings] for kind, settings in SETTINGS.items()}  # type: ignore[valid-type]
 
 
-def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
+def spec_from_json(content: Mapping[str, object]) -> AnySpec:
     """Return the spec that a spec.json holds. Raises ValueError, with the place of the fault, when it is none."""
     version = content.get("format", FORMAT)
     if version != FORMAT:
@@ -284,7 +286,7 @@ def spec_from_json(content: Mapping[str, Any]) -> AnySpec:
 def read_spec(folder: StageFolder) -> AnySpec:
     """Return the spec of a stage folder. Raises RunError when it is missing, damaged or of no known kind."""
     try:
-        return spec_from_json(read_bounded_json(folder.spec, dict[str, Any]))
+        return spec_from_json(read_bounded_json(folder.spec, dict[str, object]))
     except OSError:
         raise RunError(f"{folder.spec}: missing; submit the run again") from None
     except ValueError as error:  # not JSON, no object, or not of this shape

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
+from kd.rundir.result_sections import JobFacts
+
+NO_JOB = JobFacts()
 
 
 class Interrupted(Exception):
@@ -34,8 +36,8 @@ class StageContext:
     ``folder.path`` itself. ``parents`` maps a reference ("teacher") to a folder with that parent's
     result.json and checkpoint/. ``data_root`` is staged data, or None to use the one of the spec.
     ``stop_requested`` is asked at every step. ``publish`` copies files, named relative to ``work``, to
-    ``folder`` and returns their SHA-256. ``facts`` about the job end up in the result. ``member`` is set in the further
-    processes of a stage (see ``kd.stages.training.process_team``), which write nothing.
+    ``folder`` and returns their SHA-256. ``facts`` returns what the result records of the job. ``member`` is set in the
+    further processes of a stage (see ``kd.stages.training.process_team``), which write nothing.
     """
 
     folder: StageFolder
@@ -44,13 +46,13 @@ class StageContext:
     data_root: Path | None
     stop_requested: Callable[[], bool]
     publish: Callable[[Sequence[str]], dict[str, str]]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Callable[[], JobFacts] = JobFacts
     member: Member | None = None
 
     @property
     def job_id(self) -> str | None:
         """The scheduler's id of the job, where there is one."""
-        return self.facts.get("job_id")
+        return self.facts().job_id
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ def in_place(
     *,
     parents: Mapping[str, Path] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
-    facts: Mapping[str, Any] | None = None,
+    facts: JobFacts = NO_JOB,
 ) -> StageContext:
     """Return the context of a stage that works in its own folder, with no staging: publishing only hashes."""
     return StageContext(
@@ -90,5 +92,5 @@ def in_place(
         data_root=None,
         stop_requested=stop_requested,
         publish=lambda names: {name: sha256_file(folder.path / name) for name in names},
-        facts=facts or {},
+        facts=lambda: facts,
     )

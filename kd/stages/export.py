@@ -10,29 +10,27 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency, measure_throughput
+from kd.compress.cost import count_flops, count_parameters, file_bytes
 from kd.compress.export import export_onnx, export_torch, load_torch
 from kd.compress.onnx_model import OnnxModel
 from kd.compress.quantize import dynamic_int8, static_int8
 from kd.data.store import DeviceStore
 from kd.distill.teacher import load_trained_model
 from kd.evaluate.agreement import agreement
-from kd.evaluate.calibration import negative_log_likelihood, reliability
 from kd.evaluate.metrics import selecting_metric
 from kd.files import make_folder
 from kd.rundir.folders import exported_model
 from kd.rundir.result_sections import (
     Agreement,
     BestAndLast,
-    Calibration,
     Cost,
     DeviceCost,
-    Latency,
     ModelFile,
     Seconds,
 )
@@ -41,16 +39,17 @@ from kd.rundir.stage_spec import ExportSettings, StageSpec
 from kd.stages.context import StageContext
 from kd.stages.measurement import measure_store, measure_test, recorded
 from kd.stages.result_file import circumstances, identity
+from kd.stages.speed import speed, speed_in_pytorch, timed_images
 from kd.stages.stage_data import StageData, load_data
 from kd.stages.trained_model import find_trained_model
-from kd.train.device import Runtime, prepare_runtime
+from kd.train.device import Runtime, cpu_in_words, prepare_runtime
 from kd.train.state import Stopwatch
 from kd.train.weights import ModelCard
 
 EXTENSIONS: Mapping[str, str] = {"onnx": "onnx", "pt2": "pt2", "static_int8": "onnx", "dynamic_int8": "onnx"}
 CALIBRATION_BATCH = 64  # images
 COMPARED = 64  # images on which a float32 file must equal the model
-THROUGHPUT_BATCH = 128
+AGREEMENT_BATCH = 128
 CPU = torch.device("cpu")
 
 
@@ -71,20 +70,23 @@ def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
     deployed = _open(context.work / name)
     validation = measure_store(deployed, store=data.validation, card=card, runtime=runtime.on_cpu())
     test = measure_test(deployed, data.test_store(), card, runtime.on_cpu())
-    cost = _cost(model, deployed, data.validation, runtime)
-    calibration, agreed = _confidence(model, deployed, data.validation, card)
+    agreed = _agreement(model, deployed, data.validation, card)
+    int8 = "int8" in spec.settings.format
+    cost = _cost(model, deployed, context.work / name, data.validation, runtime, int8=int8)
     return StageResult(
         **identity(context, spec, context.publish([name])),
-        **circumstances(runtime, data, precision="int8" if "int8" in spec.settings.format else "float32"),
+        **circumstances(runtime, data, precision="int8" if int8 else "float32"),
         model=found.component,
         start=found.origin,
         parameters=count_parameters(model),
         metric=selecting_metric(multi_label=card.multi_label),
         validation=BestAndLast(best=recorded(validation), last=recorded(validation)),
-        test=BestAndLast(best=test, last=test),
+        measured_in="int8" if int8 else "float32",
+        test=BestAndLast(best=test.metrics, last=test.metrics),
+        detail=test.detail,
         file=replace(file, name=name, bytes=file_bytes(context.work / name)),
         cost=cost,
-        calibration=calibration,
+        calibration=test.calibration,
         agreement=agreed,
         seconds=Seconds(total=watch.seconds),
     )
@@ -115,37 +117,37 @@ def _open(path: Path) -> nn.Module:
     return OnnxModel(path) if path.suffix == ".onnx" else load_torch(path)
 
 
-def _cost(model: nn.Module, deployed: nn.Module, store: DeviceStore, runtime: Runtime) -> Cost:
-    """Return operations, latency of one image and throughput: of the file on the CPU, of the model on a GPU."""
-    images = store.batch(torch.arange(min(THROUGHPUT_BATCH, len(store))))
-    devices = {"cpu": (deployed, images)}
+def _cost(
+    model: nn.Module, deployed: nn.Module, file: Path, store: DeviceStore, runtime: Runtime, *, int8: bool
+) -> Cost:
+    """Return operations and speed: of the file on the CPU, of its network in PyTorch, there and on a GPU.
+
+    An int8 file is timed beside the float32 file of the same network, so that its gain is not that of the runtime.
+    """
+    images = timed_images(store)
+    flops, on_cpu, on_gpu = count_flops(model, images[0]), speed(deployed, images, _runtime_of(file)), None
+    float32_file = _float32_speed(model, file, images) if int8 else None
+    network = speed_in_pytorch(model, images)
     if runtime.device.type == "cuda":
-        devices["gpu"] = (runtime.place(model), images.to(runtime.device))
-    measured = {
-        device: DeviceCost(
-            latency=Latency(**asdict(measure_latency(network, batch[0]))),
-            images_per_second=measure_throughput(network, batch),
-            batch=len(batch),
-        )
-        for device, (network, batch) in devices.items()
-    }
-    model.to(CPU)
-    return Cost(flops=count_flops(model, images[0]), cpu=measured["cpu"], gpu=measured.get("gpu"))
+        name = f"PyTorch float32, {runtime.description}"
+        on_gpu = speed(runtime.place(model), images.to(runtime.device), name)
+    return Cost(flops=flops, cpu=on_cpu, gpu=on_gpu, network=network, float32_file=float32_file)
+
+
+def _runtime_of(file: Path) -> str:
+    return f"{'ONNX Runtime' if file.suffix == '.onnx' else 'PyTorch program'}, {cpu_in_words()}"
+
+
+def _float32_speed(model: nn.Module, file: Path, images: Tensor) -> DeviceCost:
+    with TemporaryDirectory(dir=file.parent) as folder:
+        plain = Path(folder) / "float32.onnx"
+        export_onnx(model, images, plain, metadata={})
+        return speed(OnnxModel(plain), images, _runtime_of(plain))
 
 
 @torch.no_grad()
-def _confidence(
-    model: nn.Module, deployed: nn.Module, store: DeviceStore, card: ModelCard
-) -> tuple[Calibration, Agreement]:
-    """Return how well calibrated the file is on validation images, and how far it agrees with the model."""
-    pairs = [(deployed(images), model(images)) for images, _ in store.in_order(THROUGHPUT_BATCH)]
+def _agreement(model: nn.Module, deployed: nn.Module, store: DeviceStore, card: ModelCard) -> Agreement:
+    """Return how far the file agrees with the model on the validation images."""
+    pairs = [(deployed(images), model(images)) for images, _ in store.in_order(AGREEMENT_BATCH)]
     found, expected = (torch.cat(logits) for logits in zip(*pairs, strict=True))
-    bins = reliability(found, store.labels)
-    calibration = Calibration(
-        expected_error=bins.expected_error,
-        negative_log_likelihood=negative_log_likelihood(found, store.labels),
-        counts=list(bins.counts),
-        confidence=list(bins.confidence),
-        accuracy=list(bins.accuracy),
-    )
-    return calibration, Agreement(**asdict(agreement(found, expected, multi_label=card.multi_label)))
+    return Agreement(**asdict(agreement(found, expected, multi_label=card.multi_label)))

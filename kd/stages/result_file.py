@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import TypedDict
 
-import msgspec
 import torch
 
 from kd.rundir.result_sections import DataFacts, JobFacts
@@ -54,7 +53,7 @@ def identity(context: StageContext, spec: AnySpec, files: Mapping[str, str]) -> 
         fingerprint=spec.fingerprint,
         parents=spec.parents,
         files=dict(files),
-        job=msgspec.convert(dict(context.facts), JobFacts),
+        job=context.facts(),
         finished=time.time(),
     )
 

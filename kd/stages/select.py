@@ -2,7 +2,7 @@
 
 It trains nothing. What each candidate's student gets right on the validation images decides (``kd.distill.chain``); the
 result is the chosen candidate's own weights, so this stage stands for a model wherever a stage may be named. The test
-metrics are quoted from the candidate's result: no test image is read here.
+metrics, and all else that was measured, are quoted from the candidate's result: no test image is read here.
 """
 
 from __future__ import annotations
@@ -51,8 +51,13 @@ def run(context: StageContext, spec: StageSpec[SelectSettings]) -> StageResult:
         model=winner.model,
         parameters=winner.parameters,
         metric=winner.metric,
+        measured_in=winner.measured_in,
         validation=winner.validation,
         test=winner.test,
+        detail=winner.detail,
+        calibration=winner.calibration,
+        file=winner.file,
+        cost=winner.cost,
         selection=Selection(
             chosen=winner.stage,
             images=len(data.validation),

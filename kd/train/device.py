@@ -10,8 +10,8 @@ import ctypes
 import gc
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -95,13 +95,35 @@ def _prepare_cpu(precision: Precision, processes: int) -> Runtime:
     threads = max(1, thread_count(os.environ, usable_cores()) // processes)
     torch.set_num_threads(threads)
     keep_freed_memory()
-    flags, name = _processor()
+    flags, _ = _processor()
     native = bool(flags & _CPU_BFLOAT16_FLAGS)
     return Runtime(
         device=torch.device("cpu"),
         multiplication=_multiplication(precision, native),
-        description=f"cpu: {name}, {threads} thread{'s' if threads > 1 else ''}",
+        description=cpu_in_words(),
     )
+
+
+@contextmanager
+def exact_float32(runtime: Runtime) -> Iterator[Runtime]:
+    """Yield the runtime with networks that multiply in float32 throughout, TensorFloat-32 off; then all is as before.
+
+    What is measured must not depend on the precision of the training.
+    """
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield replace(runtime, multiplication=torch.float32)
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def cpu_in_words() -> str:
+    """Return the processor's name and the number of threads that torch uses."""
+    threads = torch.get_num_threads()
+    return f"cpu: {_processor()[1]}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _multiplication(precision: Precision, native_bfloat16: bool) -> torch.dtype:

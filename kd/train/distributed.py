@@ -23,7 +23,7 @@ from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 from kd.errors import SpecError
 
 HOST = "127.0.0.1"
-PATIENCE = timedelta(hours=1)  # for a process that loads data or writes a checkpoint on slow storage
+PATIENCE = timedelta(minutes=15)  # for a process that loads data or writes a checkpoint on slow storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

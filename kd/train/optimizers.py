@@ -15,13 +15,13 @@ from kd.arguments import Fraction, NonNegativeFloat, PositiveFloat
 
 __all__ = ["adam", "adamw", "sgd"]
 
-Parameters: TypeAlias = Iterable[nn.Parameter] | Iterable[dict[str, Any]]  # or torch's groups of them
+Parameters: TypeAlias = Iterable[nn.Parameter] | Iterable[dict[str, object]]  # or torch's groups of them
 
 # tokens and positions, by the last part of a parameter's name, in timm, in torchvision and here
 _EMBEDDINGS = ("cls_token", "dist_token", "pos_embed", "class_token", "positions", "relative_position_bias_table")
 
 
-def decay_groups(module: nn.Module) -> list[dict[str, Any]]:
+def decay_groups(module: nn.Module) -> list[dict[str, object]]:
     """Return the parameters that weight decay falls on, then those that it spares, as an optimizer's groups.
 
     Spared are norms, biases, class tokens and positions, as ``param_groups_weight_decay`` of timm does for its models:
@@ -33,7 +33,7 @@ def decay_groups(module: nn.Module) -> list[dict[str, Any]]:
         last = name.rpartition(".")[2]
         alone = parameter.ndim <= 1 or last == "bias" or last in _EMBEDDINGS
         (spared if alone else decayed).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    groups: list[dict[str, object]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Data:
     name: str
     root: Path | None
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
     validation: float | None
     train_subset: int | None
     test_subset: int | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +37,7 @@ class Evaluation:
     latency: Latency
     images_per_second: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the content of the JSON file."""
         content = asdict(self)
         content["detail"]["calibration"]["expected_error"] = self.detail.calibration.expected_error

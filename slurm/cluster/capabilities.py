@@ -12,13 +12,14 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
 
 from kd.errors import ClusterError
 from kd.files import write_json
-from kd.rundir.folders import read_object
+from kd.rundir.bounded_json import read_bounded_json
 from slurm.cluster.partitions_and_nodes import limit_minutes
 from slurm.cluster.slurm_commands import call
 from slurm.cluster.which_cluster import current_cluster
@@ -39,11 +40,25 @@ _ASSOCIATION_FIELDS = (
     "MaxWall",
 )
 _QOS_FIELDS = ("Name", "MaxWall", "MaxSubmitJobsPerUser", "MaxSubmitJobsPerAccount", "GrpSubmitJobs")
+_FROM_CONFIG = (  # what from_config finds: a change of it shows that the cluster is another, or was set up anew
+    "cluster",
+    "controller",
+    "version",
+    "accounting",
+    "max_array_size",
+    "max_job_count",
+    "min_job_age_seconds",
+    "requeue",
+    "preempt_type",
+    "preempt_mode",
+    "preemption_signal",
+    "kill_invalid_dependents",
+    "enforce_part_limits",
+)
 _CONFIG_FILES = ("/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf", "/etc/slurm-llnl/slurm.conf")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One cluster as its controller and its accounting describe it. None: not known, or no limit.
 
     ``max_submit`` and ``max_minutes`` are the tightest of the user's association and QOS, with whose they are.
@@ -95,11 +110,11 @@ def capabilities(
         if kept is None:
             raise
         return kept
-    if kept is not None and all(getattr(kept, name) == value for name, value in config.items()):
+    if kept is not None and all(getattr(kept, name) == getattr(config, name) for name in _FROM_CONFIG):
         return kept
     found = _probed(config, account, qos)
     try:
-        write_json(file, asdict(found))
+        write_json(file, msgspec.to_builtins(found))
     except OSError:
         return found  # a full or read-only home costs a probe each time, no more
     return found
@@ -132,11 +147,11 @@ def _cluster_key(account: str | None, qos: str | None) -> str:
 
 
 def _read(file: Path) -> Capabilities | None:
-    value = read_object(file) or {}
-    if value.get("format") != FORMAT or set(value) != {field.name for field in fields(Capabilities)}:
-        return None
-    kept: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
-    return Capabilities(**kept)
+    try:
+        kept = read_bounded_json(file, Capabilities)
+    except (OSError, ValueError):
+        return None  # none yet, or another version's
+    return kept if kept.format == FORMAT else None
 
 
 def probe(account: str | None = None, qos: str | None = None) -> Capabilities:
@@ -154,9 +169,9 @@ def _config() -> dict[str, str]:
     return parse_config(answer.stdout)
 
 
-def _probed(config: Mapping[str, Any], account: str | None, qos: str | None) -> Capabilities:
-    limits = _limits(config["cluster"], account, qos) if config["accounting"] else {}
-    return Capabilities(**{**config, **limits}, probed=time.time())
+def _probed(config: Capabilities, account: str | None, qos: str | None) -> Capabilities:
+    found = structs.replace(config, probed=time.time())
+    return with_limits(found, account, qos) if found.accounting else found
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -165,37 +180,37 @@ def parse_config(text: str) -> dict[str, str]:
     return {key.strip().lower(): value.strip() for key, equals, value in pairs if equals}
 
 
-def from_config(config: Mapping[str, str]) -> dict[str, Any]:
+def from_config(config: Mapping[str, str]) -> Capabilities:
     """Return the part of the capabilities that the controller's configuration shows."""
     # The parameter moved in Slurm 23.02; both spellings are heeded there.
     signalling = f"{config.get('slurmctldparameters', '')},{config.get('preemptparameters', '')}"
-    return {
-        "cluster": config.get("clustername", ""),
-        "controller": config.get("slurmctldhost[0]", config.get("slurmctldhost", "")),
-        "version": config.get("slurm_version", ""),
-        "accounting": config.get("accountingstoragetype", "").endswith(("slurmdbd", "ctld_relay")),
-        "max_array_size": _count(config.get("maxarraysize", "")),
-        "max_job_count": _count(config.get("maxjobcount", "")),
-        "min_job_age_seconds": _count(config.get("minjobage", "")),
-        "requeue": config.get("jobrequeue", "1") != "0",
-        "preempt_type": config.get("preempttype", "").removeprefix("preempt/"),
-        "preempt_mode": config.get("preemptmode", ""),
-        "preemption_signal": "send_user_signal" in signalling,
-        "kill_invalid_dependents": "kill_invalid_depend" in config.get("dependencyparameters", ""),
-        "enforce_part_limits": config.get("enforcepartlimits", ""),
-    }
+    return Capabilities(
+        cluster=config.get("clustername", ""),
+        controller=config.get("slurmctldhost[0]", config.get("slurmctldhost", "")),
+        version=config.get("slurm_version", ""),
+        accounting=config.get("accountingstoragetype", "").endswith(("slurmdbd", "ctld_relay")),
+        max_array_size=_count(config.get("maxarraysize", "")),
+        max_job_count=_count(config.get("maxjobcount", "")),
+        min_job_age_seconds=_count(config.get("minjobage", "")),
+        requeue=config.get("jobrequeue", "1") != "0",
+        preempt_type=config.get("preempttype", "").removeprefix("preempt/"),
+        preempt_mode=config.get("preemptmode", ""),
+        preemption_signal="send_user_signal" in signalling,
+        kill_invalid_dependents="kill_invalid_depend" in config.get("dependencyparameters", ""),
+        enforce_part_limits=config.get("enforcepartlimits", ""),
+    )
 
 
-def _limits(cluster: str, account: str | None, qos: str | None) -> dict[str, Any]:
+def with_limits(found: Capabilities, account: str | None, qos: str | None) -> Capabilities:
     """Ask accounting for this user's limits; a database that does not answer is named, and no error."""
     user = getpass.getuser()
     associations = _said("sacctmgr", "show", "user", user, "withassoc", f"format={','.join(_ASSOCIATION_FIELDS)}")
     if associations is None:
         shares = _said("sshare", f"--user={user}", "--format=Account,User")
-        return {"accounts": parse_sshare(shares or "", user), "unreadable": ("sacctmgr",)}
+        return structs.replace(found, accounts=parse_sshare(shares or "", user), unreadable=("sacctmgr",))
     qualities = _said("sacctmgr", "show", "qos", f"format={','.join(_QOS_FIELDS)}")
-    found = from_accounting(associations, qualities or "", cluster, account, qos)
-    return {**found, "unreadable": () if qualities is not None else ("sacctmgr show qos",)}
+    limited = from_accounting(found, associations, qualities or "", account, qos)
+    return structs.replace(limited, unreadable=() if qualities is not None else ("sacctmgr show qos",))
 
 
 def _said(*command: str) -> str | None:
@@ -207,10 +222,10 @@ def _said(*command: str) -> str | None:
 
 
 def from_accounting(
-    associations: str, qualities: str, cluster: str, account: str | None, qos: str | None
-) -> dict[str, Any]:
-    """Return this user's accounts, defaults and tightest limits from sacctmgr's answers (its ``--parsable2`` text)."""
-    rows = [row for row in _table(associations, _ASSOCIATION_FIELDS) if row["Cluster"] in ("", cluster)]
+    found: Capabilities, associations: str, qualities: str, account: str | None, qos: str | None
+) -> Capabilities:
+    """Add this user's accounts, defaults and tightest limits from sacctmgr's answers (its ``--parsable2`` text)."""
+    rows = [row for row in _table(associations, _ASSOCIATION_FIELDS) if row["Cluster"] in ("", found.cluster)]
     default_account = rows[0]["DefaultAccount"] if rows else ""
     chosen = (account or default_account).lower()
     own = [row for row in rows if row["Account"] == chosen and not row["Partition"]]
@@ -223,17 +238,18 @@ def from_accounting(
     wall = [(minutes, whose) for row, whose in named if (minutes := limit_minutes(row["MaxWall"])) is not None]
     max_submit, max_submit_of = min(submit, default=(None, ""))
     max_minutes, max_minutes_of = min(wall, default=(None, ""))
-    return {
-        "account": chosen or None,
-        "qos": quality or None,
-        "default_account": default_account or None,
-        "default_qos": default_qos or None,
-        "accounts": tuple(dict.fromkeys(row["Account"] for row in rows)),
-        "max_submit": max_submit,
-        "max_submit_of": max_submit_of,
-        "max_minutes": max_minutes,
-        "max_minutes_of": max_minutes_of,
-    }
+    return structs.replace(
+        found,
+        account=chosen or None,
+        qos=quality or None,
+        default_account=default_account or None,
+        default_qos=default_qos or None,
+        accounts=tuple(dict.fromkeys(row["Account"] for row in rows)),
+        max_submit=max_submit,
+        max_submit_of=max_submit_of,
+        max_minutes=max_minutes,
+        max_minutes_of=max_minutes_of,
+    )
 
 
 def _default_qos(associations: Iterable[Mapping[str, str]]) -> str:

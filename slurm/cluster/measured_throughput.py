@@ -5,14 +5,17 @@ Nothing is stored besides: the results *are* the store. Only JSON is read; resul
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from kd.rundir.folders import StageFolder, read_object, runs_in
+import msgspec
+
+from kd.errors import RunError
+from kd.rundir.folders import StageFolder, runs_in
+from kd.rundir.stage_result import StageResult, read_result
+from kd.rundir.stage_spec import AnySpec, TrainSettings, read_spec
 from slurm.cluster.gpus import family, is_slice, speed_of
 from slurm.cluster.profile import Profile
 
@@ -31,17 +34,15 @@ class Measurement:
     seconds_per_epoch: float
 
 
-def setup_of(spec: Mapping[str, Any]) -> str:
-    """Return a text that is equal for stages (spec.json) whose epochs take equally long on the same GPU."""
-    settings, data = spec["settings"], spec["data"] or {}
-    parts = {
-        "kind": spec["kind"],
-        "settings": {key: settings.get(key) for key in ("model", "batch_size", "precision", "augment", "compile")},
-        "losses": sorted(settings.get("loss", ())),
-        "data": {key: data.get(key) for key in ("name", "arguments", "train_subset")},
-        "gpus": spec["resources"]["gpus"],
-    }
-    return json.dumps(parts, sort_keys=True)
+def setup_of(spec: AnySpec) -> str | None:
+    """Return a text that is equal for stages whose epochs take equally long on a GPU; None without a training."""
+    settings, data = spec.settings, spec.data
+    if not isinstance(settings, TrainSettings):
+        return None
+    work = [getattr(settings, name) for name in ("model", "batch_size", "precision", "augment", "compile")]
+    images = [getattr(data, name) for name in ("name", "arguments", "train_subset")] if data else []
+    parts = (spec.kind, *work, sorted(settings.loss), *images, spec.resources.gpus)
+    return msgspec.json.encode(parts, order="sorted").decode()
 
 
 def read_history(results: Path, cluster: str, profile: Profile) -> tuple[Measurement, ...]:
@@ -56,30 +57,31 @@ def read_history(results: Path, cluster: str, profile: Profile) -> tuple[Measure
 
 
 def _measurement(folder: StageFolder, cluster: str, profile: Profile) -> Measurement | None:
-    result, spec = folder.read_result(), read_object(folder.spec)
     try:
-        if result is None or spec is None or result["job"].get("cluster") != cluster:
-            return None
-        gpu_type = _gpu_type(spec, result, profile)
-        if gpu_type is None or not result["images_per_second"] > 0:
-            return None
-        return Measurement(
-            gpu_type=gpu_type,
-            setup=setup_of(spec),
-            images_per_second=float(result["images_per_second"]),
-            seconds_per_epoch=float(result["seconds"]["train"]) / int(result["epochs"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
-        return None  # a report, or another version's file
+        result, spec = read_result(folder), read_spec(folder)
+    except RunError:
+        return None  # another version's files
+    if result is None or result.job.cluster != cluster:
+        return None
+    gpu_type, setup = _gpu_type(spec, result, profile), setup_of(spec)
+    seconds = result.seconds.train if result.seconds else None
+    if gpu_type is None or setup is None or not (result.images_per_second and seconds and result.epochs):
+        return None
+    return Measurement(
+        gpu_type=gpu_type,
+        setup=setup,
+        images_per_second=result.images_per_second,
+        seconds_per_epoch=seconds / result.epochs,
+    )
 
 
-def _gpu_type(spec: Mapping[str, Any], result: Mapping[str, Any], profile: Profile) -> str | None:
+def _gpu_type(spec: AnySpec, result: StageResult, profile: Profile) -> str | None:
     """Return the type of the GPU a stage ran on: as pinned, as its partition has it, else as the device is called."""
-    kind, _, device = str(result["device"]).partition(": ")
+    kind, _, device = (result.device or "").partition(": ")
     if kind != "cuda":
         return None
     declared = {partition.name: partition.gpu_type for partition in profile.partitions}
-    pinned = spec["resources"].get("gpu_type") or declared.get(result["job"].get("partition") or "")
+    pinned = spec.resources.gpu_type or declared.get(result.job.partition or "")
     if pinned is not None or is_slice(device):
         return pinned
     model = family(device)
@@ -112,7 +114,7 @@ def measured_speeds(
     return corrected
 
 
-def measured_work(spec: Mapping[str, Any], history: Sequence[Measurement], speeds: Mapping[str, float]) -> float | None:
+def measured_work(spec: AnySpec, history: Sequence[Measurement], speeds: Mapping[str, float]) -> float | None:
     """Return how many seconds a stage would train on a GPU of speed 1, or None when nothing like it was measured."""
     setup = setup_of(spec)
     found = [
@@ -120,7 +122,7 @@ def measured_work(spec: Mapping[str, Any], history: Sequence[Measurement], speed
         for measurement in history
         if measurement.setup == setup and (speed := speed_of(measurement.gpu_type, speeds)) is not None
     ]
-    return median(found) * int(spec["settings"]["epochs"]) if found else None
+    return median(found) * spec.settings.epochs if found else None
 
 
 def _by_setup(history: Iterable[Measurement]) -> dict[str | None, dict[str, float]]:

@@ -47,6 +47,13 @@ class JobOptions(Part):
         return value
 
 
+class Container(Part):
+    """The image that jobs run in, with Apptainer or Singularity."""
+
+    image: Line
+    binds: list[Annotated[str, Field(pattern=r"^/[^,\n\r\x00]*$")]] = []
+
+
 class Partition(JobOptions):
     """One partition, best first in the profile's list. Its options outrank those of the kind of job."""
 
@@ -79,6 +86,7 @@ class Profile(JobOptions):
     module_init: Line | None = Field(None, description="File to source where batch scripts know no 'module'")
     modules: list[Line] = []
     venv: Line | None = Field(None, description="Virtual environment to activate; never copied to scratch")
+    container: Container | None = Field(None, description="Image that jobs run in, instead of a venv")
     environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Line] = {}
     scratch: list[Line] = Field(["$SLURM_TMPDIR", "$TMPDIR"], description="Scratch folders, in order of preference")
     require_gpus: bool = Field(True, description="Whether a job that sees fewer GPUs than it asked for fails")
@@ -161,7 +169,12 @@ def _read(path: Path) -> Profile:
 
 
 def _fault(detail: Any) -> tuple[tuple[str | int, ...], str]:
-    parts: dict[Any, type[Part]] = {"partitions": Partition, "gpu_jobs": JobOptions, "cpu_jobs": JobOptions}
+    parts: dict[Any, type[Part]] = {
+        "container": Container,
+        "partitions": Partition,
+        "gpu_jobs": JobOptions,
+        "cpu_jobs": JobOptions,
+    }
     model = parts.get(detail["loc"][0], Profile) if len(detail["loc"]) > 1 else Profile
     known = list(model.model_fields)
     return fault_of(detail, tuple(part for part in detail["loc"] if part != "[key]"), known)

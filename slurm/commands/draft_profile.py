@@ -15,7 +15,8 @@ from slurm.submission.site_limits import largest_array
 
 def draft(partitions: Mapping[str, LivePartition], capabilities: Capabilities, host: str) -> str:
     """Return the text of a profile that loads as it is: the fastest partition first, slices of GPUs left out."""
-    usable = [found for found in partitions.values() if found.state == "UP" and not found.root_only]
+    up = [found for found in partitions.values() if found.state == "UP" and not found.root_only]
+    usable = [found for found in up if not _closed_to(found, capabilities)]
     with_gpus = sorted((found for found in usable if _most(found, "gpus")), key=_order, reverse=True)
     without = [found for found in usable if not _most(found, "gpus")]
     gpu_type_as = _gpu_type_as(with_gpus)
@@ -41,7 +42,17 @@ def draft(partitions: Mapping[str, LivePartition], capabilities: Capabilities, h
         "# venv: $HOME/.venvs/kd  # made by cluster_env/setup.sh",
         'scratch: ["$SLURM_TMPDIR", "$TMPDIR"]  # node-local folders, best first; see docs/clusters.md',
     ]
-    return "\n".join([*lines, *_remarks(capabilities)]) + "\n"
+    closed = [f"# {found.name} is not open to {who}" for found in up if (who := _closed_to(found, capabilities))]
+    return "\n".join([*lines, *closed, *_remarks(capabilities)]) + "\n"
+
+
+def _closed_to(found: LivePartition, capabilities: Capabilities) -> str | None:
+    """Return the default account or QOS that a partition does not take, with what would do; None where it is open."""
+    account, qos = capabilities.default_account, capabilities.default_qos
+    if account and not found.accounts.admits(account.lower()):
+        others = [other for other in capabilities.accounts if found.accounts.admits(other.lower())]
+        return f"account {account}" + (f": list it with 'account: {others[0]}'" if others else "")
+    return f"qos {qos}" if qos and not found.qos.admits(qos.lower()) else None
 
 
 def _partition(found: LivePartition, gpu_type_as: str) -> str:

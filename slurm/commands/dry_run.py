@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 
+from msgspec import to_builtins
+
 from kd.jobfile.plan import Plan
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.cluster.slurm_commands import call
@@ -25,7 +27,7 @@ def print_scripts(plan: Plan, run: RunFolder, cluster: str, requests: Sequence[R
             {"request": request.name, "jobs": [str(job.key) for job in request.jobs], "script": text}
             for request, text in shown
         ]
-        print(json.dumps({**plan.to_json(), "run": run.name, "requests": scripts}, indent=1))
+        print(json.dumps({**to_builtins(plan.to_file()), "run": run.name, "requests": scripts}, indent=1))
         return
     for request, text in shown:
         print(f"# ── {request.name}: {len(request.jobs)} × {request.stage}, cluster {cluster} ──")

@@ -128,7 +128,7 @@ def _requests(options: argparse.Namespace, profile: Profile) -> list[Asking]:
             stage=name,
             needs=structs.replace(jobs[0].needs, **given),
             jobs=options.jobs or len(jobs),
-            spec=jobs[0].spec.to_json(),
+            spec=jobs[0].spec,
             waits=bool(plan.parents_of(jobs[0])),
         )
         for name, jobs in stages.items()

@@ -12,7 +12,20 @@ from slurm.state.job_status import JobStatus, counts
 COLOURS = {"done": "32", "running": "36", "queued": "33", "failed": "31", "stopped": "35", "not submitted": "2"}
 NARROWEST = 40  # characters for the reason beside the other columns; with less room it goes below them
 INDENT = 4
-_HEADINGS = ("stage", "seed", "state", "epoch", "metric", "left", "partition", "node", "restarts", "job", "why")
+_HEADINGS = (
+    "stage",
+    "seed",
+    "state",
+    "epoch",
+    "metric",
+    "left",
+    "images/s",
+    "partition",
+    "node",
+    "restarts",
+    "job",
+    "why",
+)
 _STATE, _WHY = _HEADINGS.index("state"), _HEADINGS.index("why")
 
 
@@ -52,6 +65,7 @@ def _row(state: JobStatus) -> tuple[str, ...]:
         "" if state.epoch is None else f"{state.epoch}/{'?' if state.epochs is None else state.epochs}",
         "" if state.value is None else f"{state.metric or 'metric'} {state.value:.4f}",
         "" if state.seconds_left is None else rough_duration(state.seconds_left),
+        "" if state.images_per_second is None else f"{state.images_per_second:.0f}",
         state.partition or "",
         state.node or "",
         str(state.restarts or ""),

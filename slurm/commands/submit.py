@@ -23,6 +23,7 @@ from slurm.cluster.profile import cluster_of, load_profile
 from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
+from slurm.submission.dropped_seeds import drop_seeds
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
 from slurm.submission.lenders import trusted
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", metavar="DIR", default=str(results_folder()))
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override stages.x.epochs=10")
     parser.add_argument("--seeds", metavar="1,2,5-8", type=_seed_list, default=[], help="instead of the file's seeds")
+    parser.add_argument("--drop-seeds", metavar="3,4", type=_seed_list, default=[], help="take seeds out of the run")
     parser.add_argument("--epochs", metavar="N", type=int, help="of every training; schedules shrink along")
     parser.add_argument(
         "--only", metavar="STAGE", action="append", default=[], help="STAGE or pattern, and what it needs"
@@ -99,6 +101,8 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
         _refuse_what_cannot_be(order, again=options.again)
         if options.again:
             set_aside(order)
+        if options.drop_seeds:
+            print("\n".join(drop_seeds(order, options.drop_seeds)))
         start = find_starting_point(order)
         _link(order.run, start)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)

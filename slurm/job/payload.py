@@ -19,14 +19,20 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from msgspec import structs
 
 from kd.errors import ClusterError, RunError, UserError
-from kd.files import deny_others_to_write, staying, write_json
+from kd.files import deny_others_to_write, staying
+from kd.rundir import plan_file
 from kd.rundir.claim import Claim, Superseded, claim_stage
-from kd.rundir.folders import StageFolder, read_object
+from kd.rundir.failure import Failure, write_failure
+from kd.rundir.folders import StageFolder
 from kd.rundir.journal import Journal
+from kd.rundir.launch import LaunchFile, read_launch
 from kd.rundir.ownership import linked_entry
+from kd.rundir.result_sections import JobFacts
+from kd.rundir.stage_spec import AnySpec, read_spec
 from slurm.job.attempt_log import attempt_log
 from slurm.job.granted_gpus import require_gpus
 from slurm.job.job_environment import JobIdentity, job_identity, set_thread_counts
@@ -36,7 +42,6 @@ from slurm.job.readiness import already_done, find_parents
 from slurm.job.scratch import Scratch, scratch_folder
 from slurm.job.staging import Staging
 
-DEFAULT_RESTARTS = 20
 RESERVE_BYTES = 1 << 30  # of scratch, for the checkpoints a job writes
 PARENT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # shared storage may show a parent's last file late on another node
 
@@ -82,7 +87,7 @@ class StageJob:
             staying(folder.path),
         ):
             try:
-                _Attempt(folder, self.executor, job, number, stop, read_object(folder.run.launch) or {}).run()
+                _Attempt(folder, self.executor, job, number, stop, read_launch(folder.run)).run()
             except Exception as caught:
                 error = _explained(caught, folder)
                 if around.raises:
@@ -102,16 +107,14 @@ class _Attempt:
     job: JobIdentity
     number: int
     stop: StopSignals
-    launch: Mapping[str, Any]
+    launch: LaunchFile
 
     def run(self) -> None:
         """Claim the folder and train; hand over to Slurm's next run of this job when asked to stop."""
         from kd.stages.context import Interrupted
 
-        spec = read_object(self.folder.spec)
-        if spec is None:
-            raise RunError(f"{self.folder.spec}: missing or damaged; submit the run again")
-        with claim_stage(self.folder, self.job, self.number, spec["fingerprint"], _log) as claim:
+        spec = read_spec(self.folder)
+        with claim_stage(self.folder, self.job, self.number, spec.fingerprint, _log) as claim:
             try:
                 if not already_done(self.folder, spec, claim, _log):
                     self._train_until_done(spec, claim)
@@ -124,17 +127,17 @@ class _Attempt:
                     raise
                 self._hand_over(claim)
 
-    def _train_until_done(self, spec: Mapping[str, Any], claim: Claim) -> None:
+    def _train_until_done(self, spec: AnySpec, claim: Claim) -> None:
         """Train. Training goes on after a TERM that no kill followed, and in place when the scratch disk fills up."""
         from kd.stages.context import Interrupted
 
         self.folder.failure.unlink(missing_ok=True)
-        if SURROUNDINGS[self.executor].on_slurm and self.launch.get("require_gpus"):
-            require_gpus(spec["resources"]["gpus"], os.environ)
+        if SURROUNDINGS[self.executor].on_slurm and self.launch.require_gpus:
+            require_gpus(spec.resources.gpus, os.environ)
         parents = find_parents(self.folder, spec, PARENT_PAUSES if SURROUNDINGS[self.executor].on_slurm else ())
-        candidates: Sequence[str] = () if spec["kind"] == "report" else self.launch.get("scratch", ())
+        candidates: Sequence[str] = () if spec.kind == plan_file.REPORT else self.launch.scratch
         while True:
-            with scratch_folder(candidates, self.job, os.environ, self.launch.get("submit_tmpdir")) as scratch:
+            with scratch_folder(candidates, self.job, os.environ, self.launch.submit_tmpdir) as scratch:
                 try:
                     scratch_ran_full = self._train(spec, parents, claim, scratch)
                     if not scratch_ran_full:
@@ -151,9 +154,7 @@ class _Attempt:
                 raise Interrupted("asked to hand over")
             _log("the job lives on: training continues")
 
-    def _train(
-        self, spec: Mapping[str, Any], parents: Mapping[str, StageFolder], claim: Claim, scratch: Scratch
-    ) -> bool:
+    def _train(self, spec: AnySpec, parents: Mapping[str, StageFolder], claim: Claim, scratch: Scratch) -> bool:
         """Stage in, train and publish. Return whether a full scratch disk ended it early."""
         from kd.run import run_stage
         from kd.stages.context import StageContext
@@ -168,21 +169,15 @@ class _Attempt:
             still_ours=claim.require,
             reserve_bytes=RESERVE_BYTES,
         )
-        facts = {**self._facts(claim, scratch), "staging": staging.record()}
-
-        def publish(names: Sequence[str]) -> dict[str, str]:
-            digests = staging.publish(names)
-            facts["staging"] = staging.record()
-            return digests
-
+        facts = self._facts(claim, scratch)
         context = StageContext(
             folder=self.folder,
             work=staging.work,
             parents=staging.parents,
             data_root=staging.data_root,
             stop_requested=lambda: self.stop.stop_requested() or claim.superseded(),
-            publish=publish,
-            facts=facts,
+            publish=staging.publish,
+            facts=lambda: structs.replace(facts, staging=staging.record()),
         )
         try:
             run_stage(context)
@@ -195,20 +190,20 @@ class _Attempt:
             return True
         return False
 
-    def _facts(self, claim: Claim, scratch: Scratch) -> dict[str, Any]:
-        """Return what result.json records of the job."""
-        return {
-            "executor": self.executor,
-            "cluster": self.launch.get("cluster"),
-            "job_id": self.job.job_id,
-            "partition": self.job.partition,
-            "host": socket.gethostname(),
-            "attempt": self.number,
-            "restarts": claim.restarts,
-            "submitted": self._submitted(),
-            "started": time.time(),
-            "scratch": scratch.reason,
-        }
+    def _facts(self, claim: Claim, scratch: Scratch) -> JobFacts:
+        """Return what result.json records of the job; what was staged is added when it is written."""
+        return JobFacts(
+            executor=self.executor,
+            cluster=self.launch.cluster,
+            job_id=self.job.job_id,
+            partition=self.job.partition,
+            host=socket.gethostname(),
+            attempt=self.number,
+            restarts=claim.restarts,
+            submitted=self._submitted(),
+            started=time.time(),
+            scratch=scratch.reason,
+        )
 
     def _submitted(self) -> float | None:
         """Return when this job was submitted, so that the report knows how long it waited."""
@@ -218,7 +213,7 @@ class _Attempt:
     def _hand_over(self, claim: Claim) -> None:
         """Requeue this job and wait until Slurm ends this run. Raises ClusterError when it cannot go on."""
         try:
-            budget = int(self.launch.get("max_restarts", DEFAULT_RESTARTS))
+            budget = self.launch.max_restarts
             if claim.restarts >= budget:
                 raise ClusterError(
                     f"stopped by {self.stop.describe()} after {claim.restarts} restarts (max_restarts: {budget}); "
@@ -235,24 +230,23 @@ class _Attempt:
         sys.exit(1)
 
     def _write_failure(self, error: Exception) -> None:
-        failure = {
-            "error": type(error).__name__,
-            "message": _message(error),
-            "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
-            "attempt": self.number,
-            "time": time.time(),
-            "job_id": self.job.job_id,
-            "host": socket.gethostname(),
-        }
+        failure = Failure(
+            error=type(error).__name__,
+            message=_message(error),
+            traceback="".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            attempt=self.number,
+            time=time.time(),
+            job_id=self.job.job_id,
+            host=socket.gethostname(),
+        )
         try:
-            write_json(self.folder.failure, failure)
+            write_failure(self.folder, failure)
         except OSError as full:
             _log(f"{self.folder.failure} cannot be written: {full}")
 
 
-def _data_root(spec: Mapping[str, Any]) -> Path | None:
-    root = (spec.get("data") or {}).get("root")
-    return Path(root) if root else None
+def _data_root(spec: AnySpec) -> Path | None:
+    return Path(spec.data.root) if spec.data and spec.data.root else None
 
 
 def _explained(error: Exception, folder: StageFolder) -> Exception:

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from kd.errors import RunError
+from kd.rundir import plan_file
 from kd.rundir.borrowed_file import changed_since_pinned
 from kd.rundir.claim import Claim
 from kd.rundir.failure import read_failure
-from kd.rundir.folders import JobKey, StageFolder
+from kd.rundir.folders import StageFolder
+from kd.rundir.stage_result import damaged_artefacts, read_result
+from kd.rundir.stage_spec import AnySpec
 
 
-def already_done(folder: StageFolder, spec: Mapping[str, Any], claim: Claim, log: Callable[[str], None]) -> bool:
+def already_done(folder: StageFolder, spec: AnySpec, claim: Claim, log: Callable[[str], None]) -> bool:
     """Return whether result.json exists, is of this spec, and its artefacts verify.
 
     What belongs to another spec or is damaged is set aside, so that training starts from nothing.
     """
-    if spec["kind"] == "report":  # what it reads may have changed since
+    if spec.kind == plan_file.REPORT:  # what it reads may have changed since
         return False
-    result = folder.read_result()
+    result = read_result(folder)
     if result is None:
-        if claim.previous.get("fingerprint", spec["fingerprint"]) != spec["fingerprint"]:
+        if claim.previous and claim.previous.fingerprint not in (None, spec.fingerprint):
             _set_aside(folder, "earlier attempts followed another spec", log)
         return False
-    if result.get("fingerprint") != spec["fingerprint"]:
+    if result.fingerprint != spec.fingerprint:
         _set_aside(folder, "result.json belongs to another spec", log)
         return False
-    damaged = folder.damaged_artefacts()
+    damaged = damaged_artefacts(folder, result)
     if damaged:
         _set_aside(folder, f"{', '.join(damaged)}: missing or changed since result.json was written", log)
         return False
@@ -47,33 +49,32 @@ def _set_aside(folder: StageFolder, why: str, log: Callable[[str], None]) -> Non
             path.rename(target / path.name)
 
 
-def find_parents(folder: StageFolder, spec: Mapping[str, Any], pauses: Sequence[float] = ()) -> dict[str, StageFolder]:
+def find_parents(folder: StageFolder, spec: AnySpec, pauses: Sequence[float] = ()) -> dict[str, StageFolder]:
     """Return the parents' folders by reference; every one has finished, but those of a report may not have.
 
     Looks again after each of ``pauses`` (seconds). Raises RunError naming the parent that lacks, and why.
     """
     run = folder.run
-    keys = {reference: JobKey(parent["stage"], parent["seed"]) for reference, parent in spec.get("parents", {}).items()}
-    parents = {reference: run.stage(key) for reference, key in keys.items()}
-    if spec["kind"] != "report":
-        for reference, parent in parents.items():
-            fingerprint = spec["parents"][reference]["fingerprint"]
-            _require_finished(f"parent {keys[reference]} ('{reference}')", parent, fingerprint, pauses)
+    parents = {reference: run.stage(parent.key) for reference, parent in spec.parents.items()}
+    if spec.kind != plan_file.REPORT:
+        for reference, parent in spec.parents.items():
+            name = f"parent {parent.key} ('{reference}')"
+            _require_finished(name, parents[reference], parent.fingerprint, pauses)
     return parents
 
 
 def _require_finished(name: str, parent: StageFolder, fingerprint: str, pauses: Sequence[float]) -> None:
-    result = parent.read_result()
+    result = read_result(parent)
     for pause in pauses:
         if result is not None:
             break
         time.sleep(pause)
-        result = parent.read_result()
+        result = read_result(parent)
     if result is None:
         failure = read_failure(parent)
         why = f"it failed: {failure.reason}" if failure else f"{parent.result} does not exist"
         raise RunError(f"{name} has not finished: {why}")
     if fault := changed_since_pinned(parent):
         raise RunError(f"{name}: {fault}; submit the run again")
-    if result.get("fingerprint") != fingerprint:
+    if result.fingerprint != fingerprint:
         raise RunError(f"{name} holds the result of another spec; submit the run again")

@@ -12,12 +12,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kd.errors import CheckpointError
 from kd.files import copy_hashed, sha256_file
 from kd.rundir.artefacts import is_own_file
 from kd.rundir.folders import StageFolder
+from kd.rundir.result_sections import StagingFacts
+from kd.rundir.stage_result import read_result
 from slurm.job.publish import Publisher, free_bytes, hit_full_disk, is_full
 from slurm.job.stage_dataset import StagedData, stage_data
 
@@ -93,17 +94,17 @@ class Staging:
         # torch.save hides the error number, and a quota does not show in the free bytes
         return hit_full_disk(error) or free_bytes(self.scratch) < self._reserve_bytes // 4
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> StagingFacts:
         """Return what was staged, for result.json: seconds and bytes in and out, SHA-256 of the data files."""
-        return {
-            "work": "in place" if self.scratch is None else "scratch",
-            "data": "in place" if self.data_root is None else "scratch",
-            "seconds_in": round(self._seconds, 3),
-            "bytes_in": self._bytes + self._data.bytes,
-            "seconds_out": round(self._publisher.seconds, 3),
-            "bytes_out": self._publisher.bytes,
-            "data_sha256": dict(self._data.digests),
-        }
+        return StagingFacts(
+            work="in place" if self.scratch is None else "scratch",
+            data="in place" if self.data_root is None else "scratch",
+            seconds_in=round(self._seconds, 3),
+            bytes_in=self._bytes + self._data.bytes,
+            seconds_out=round(self._publisher.seconds, 3),
+            bytes_out=self._publisher.bytes,
+            data_sha256=dict(self._data.digests),
+        )
 
     def _check_space(self, scratch: Path, parents: Mapping[str, StageFolder]) -> None:
         """Raise OSError in words when state, parents and the checkpoints to come do not fit into scratch."""
@@ -149,8 +150,8 @@ def verify_parent(parent: StageFolder) -> Path:
 
 def _artefacts(parent: StageFolder) -> dict[Path, str]:
     """Return the files a finished parent lists, with the SHA-256 it recorded."""
-    files: Mapping[str, str] = (parent.read_result() or {}).get("files", {})
-    return {parent.path / name: digest for name, digest in files.items()}
+    result = read_result(parent)
+    return {parent.path / name: digest for name, digest in result.files.items()} if result else {}
 
 
 def _present(parent: StageFolder, file: Path) -> Path:

@@ -6,13 +6,13 @@ Stages that start together share the idle GPUs. Stages of one model are compared
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from kd.rundir.stage_spec import Needs
+from kd.rundir.stage_spec import AnySpec, Needs, TrainSettings
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Choice
 from slurm.placement.choose_partition import choose_partition
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asking:
-    """The equal jobs of one stage. ``spec`` is spec.json of one; ``waits``: they start after others of the run."""
+    """The equal jobs of one stage. ``spec`` is that of one; ``waits``: they start after others of the run."""
 
     stage: str
     needs: Needs
     jobs: int = 1
-    spec: Mapping[str, Any] | None = None
+    spec: AnySpec | None = None
     waits: bool = False
 
     @property
     def model(self) -> str:
         """What is compared by speed: the model's name, or the stage's where it trains none."""
-        settings = self.spec["settings"] if self.spec else {}
-        return str(settings.get("model", {}).get("name", self.stage))
+        settings = self.spec.settings if self.spec else None
+        return settings.model.name if isinstance(settings, TrainSettings) else self.stage
 
 
 def choose_partitions(profile: Profile, live: LiveState | None, stages: Iterable[Asking]) -> dict[str, Choice]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kd.rundir.stage_spec import Needs
+from kd.rundir.stage_spec import AnySpec, Needs
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
 from slurm.placement.profile_limits import declared_refusal
@@ -26,10 +26,10 @@ def choose_partition(
     needs: Needs,
     *,
     jobs: int = 1,
-    spec: Mapping[str, Any] | None = None,
+    spec: AnySpec | None = None,
     ahead: Mapping[tuple[str, str | None], int] = NONE_AHEAD,
 ) -> Choice:
-    """Rank the partitions for ``jobs`` equal jobs. ``spec`` (spec.json of one) finds what earlier stages measured.
+    """Rank the partitions for ``jobs`` equal jobs. ``spec`` (that of one) finds what earlier stages measured.
 
     ``ahead`` counts the jobs of this submission that start beside these, by partition and GPU type.
     ``live`` None: the first partition of the profile that fits. A job without GPUs goes to the profile's CPU partition.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from msgspec import structs
 
@@ -47,7 +46,7 @@ def needs_in_words(needs: Needs, jobs: int) -> str:
     return each if jobs == 1 else f"{jobs} jobs, each {each}"
 
 
-def to_json(choice: Choice) -> dict[str, Any]:
+def to_json(choice: Choice) -> dict[str, object]:
     """Return the ranking as plain data; times are seconds."""
     return {
         "needs": structs.asdict(choice.needs),

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from kd.rundir.stage_spec import Needs
+from kd.rundir.stage_spec import AnySpec, Needs
 from slurm.cluster.gpus import is_slice, speed_of
 from slurm.cluster.measured_throughput import measured_speeds, measured_work, setup_of
 from slurm.cluster.partitions_and_nodes import ExpectedStart, LivePartition, LiveState
@@ -31,7 +30,7 @@ def rank_partitions(
     needs: Needs,
     *,
     jobs: int,
-    spec: Mapping[str, Any] | None,
+    spec: AnySpec | None,
     ahead: Mapping[tuple[str, str | None], int],
 ) -> Choice:
     """Return the ranking for ``jobs`` equal jobs with GPUs; see ``slurm.placement.choose_partition``."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from kd.files import sha256_file, write_json
-from kd.rundir.folders import read_object
+from kd.rundir.bounded_json import read_bounded_json
 
 SETTLED_SECONDS = 2.0  # a younger file may change again within the tick of its time stamp
+
+
+Remembered: TypeAlias = tuple[str, int, int, int]  # the digest; size in bytes, inode, time of change in ns
 
 
 class RememberedDigests:
@@ -22,17 +25,17 @@ class RememberedDigests:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._known = read_object(file) or {}
-        self._asked: dict[str, Any] = {}
+        self._known = _read(file)
+        self._asked: dict[str, Remembered] = {}
 
     def __call__(self, path: Path) -> str:
         """Return the SHA-256 of a file's bytes, in hex."""
         found = path.stat()
-        state = [found.st_size, found.st_ino, found.st_mtime_ns]
+        state = (found.st_size, found.st_ino, found.st_mtime_ns)
         known = self._known.get(str(path))
-        digest: str = known[0] if isinstance(known, list) and known[1:] == state else sha256_file(path)
+        digest = known[0] if known is not None and known[1:] == state else sha256_file(path)
         if time.time_ns() - found.st_mtime_ns > SETTLED_SECONDS * 1e9:
-            self._asked[str(path)] = [digest, *state]
+            self._asked[str(path)] = (digest, *state)
         return digest
 
     def save(self) -> None:
@@ -40,3 +43,10 @@ class RememberedDigests:
         if self._asked and self._asked != self._known:
             with suppress(OSError):  # without it, files are only read once more
                 write_json(self._file, self._asked)
+
+
+def _read(file: Path) -> dict[str, Remembered]:
+    try:
+        return read_bounded_json(file, dict[str, Remembered])
+    except (OSError, ValueError):
+        return {}  # none yet, or unreadable: every file is read again

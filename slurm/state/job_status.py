@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import Sent, gather, moment_of
@@ -34,6 +34,7 @@ class JobStatus:
     metric: str | None = None
     value: float | None = None
     seconds_left: float | None = None
+    images_per_second: float | None = None
     partition: str | None = None
     node: str | None = None
     restarts: int = 0
@@ -79,6 +80,7 @@ def _status(state: JobState, known: Evidence) -> JobStatus:
         metric=reached.metric,
         value=reached.value,
         seconds_left=left,
+        images_per_second=reached.images_per_second if state.phase == "running" else None,
         partition=answer.partition or reached.partition,
         node=answer.node if answer.alive and answer.state else answer.node or reached.host,
         restarts=max(answer.restarts, reached.restarts),
@@ -95,7 +97,7 @@ def counts(states: Sequence[JobStatus]) -> dict[str, int]:
     return {phase: number for phase, number in numbers.items() if number}
 
 
-def to_json(state: JobStatus) -> dict[str, Any]:
+def to_json(state: JobStatus) -> dict[str, object]:
     """Return a state as plain data."""
     fields = {name: getattr(state, name) for name in JobStatus.__dataclass_fields__ if name != "key"}
     return {"job": str(state.key), "stage": state.key.stage, "seed": state.key.seed, **fields}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from kd.errors import RunError, SpecError, did_you_mean
 from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.shorthand import matching
-from kd.rundir.folders import JobKey
+from kd.rundir.folders import JobKey, RunFolder
 from slurm.submission.executors import EXECUTORS
 from slurm.submission.order import Order
 from slurm.submission.plan_difference import changed_jobs
@@ -69,9 +69,14 @@ def refuse_alive(order: Order) -> None:
 
 def set_aside(order: Order) -> None:
     """Move what is redone, and what an earlier run planned otherwise, out of the way; nothing is deleted."""
-    aside = order.run.replaced(time.strftime("%Y%m%d-%H%M%S"))
-    for key in sorted(_set_aside_jobs(order), key=str):
-        folder = order.run.stage(key).path
+    move_aside(order.run, _set_aside_jobs(order))
+
+
+def move_aside(run: RunFolder, keys: Collection[JobKey]) -> None:
+    """Move jobs' folders to a new place below ``replaced``."""
+    aside = run.replaced(time.strftime("%Y%m%d-%H%M%S"))
+    for key in sorted(keys, key=str):
+        folder = run.stage(key).path
         if folder.is_dir():
             target = aside / key.stage / folder.name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from slurm.cluster.profile import Profile
 
 def without_cuda(profile: Profile) -> str | None:
     """Return a line when the jobs' torch has no CUDA, so that no GPU job could start; None when it has, or unknown."""
-    if not profile.require_gpus:
+    if not profile.require_gpus or profile.container:  # of an image nothing is known
         return None
     file = _version_file(profile)
     if file is None:

@@ -17,6 +17,7 @@ from kd.rundir.failure import read_failure
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from kd.rundir.progress import read_progress
+from kd.rundir.stage_result import read_result
 from slurm.submission import submitit_calls
 from slurm.submission.gpu_pool import gpu_pool
 from slurm.submission.local_executor import LocalExecutor
@@ -178,7 +179,7 @@ class _Scheduler:
             del self.running[key]
             self.free_gpus += entry.gpus
             seconds = time.monotonic() - entry.started
-            if self.run.stage(key).read_result() is None:
+            if read_result(self.run.stage(key)) is None:
                 self.outcome.failed[key] = _why(self.run, key)
                 self.report(f"{key}: failed after {seconds:.0f} s: {self.outcome.failed[key]}")
             else:
@@ -216,7 +217,9 @@ def _why(run: RunFolder, key: JobKey) -> str:
 
 
 def _accuracy(run: RunFolder, key: JobKey) -> str:
-    result = run.stage(key).read_result() or {}
-    best = (result.get("test") or {}).get("best") or {}
-    metric = result.get("metric", "accuracy")
-    return f", test {metric} {best[metric]:.4f}" if metric in best else ""
+    result = read_result(run.stage(key))
+    if result is None or result.test is None:
+        return ""
+    metric = result.metric or "accuracy"
+    value = getattr(result.test.best, metric, None)
+    return "" if value is None else f", test {metric} {value:.4f}"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from kd.errors import ClusterError
 from kd.files import write_json
@@ -35,7 +36,7 @@ def place_pending(order: Order, start: StartingPoint, report: Callable[[str], No
     if not start.pending:
         return []
     now = _ask_cluster(order, set(start.pending))
-    write_json(order.run.capabilities, asdict(now[0]))
+    write_json(order.run.capabilities, msgspec.to_builtins(now[0]))
     requests = placed_requests(order, now, start)
     for stage, choice in {request.stage: request.choice for request in requests}.items():
         report(f"{stage}: {in_one_line(choice)}")

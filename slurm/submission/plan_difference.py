@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from msgspec import to_builtins
 
 from kd.errors import RunError, shown
+from kd.jobfile.data_content import file_changes
 from kd.jobfile.plan import Plan, PlannedJob
-from kd.rundir.folders import JobKey, RunFolder, read_object
+from kd.rundir.counted_file import CONTENT_OF, read_counted
+from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.plan_file import read_plan
+from kd.rundir.stage_spec import read_spec
 
 MOST_NAMED = 4
+UNRECORDED = "planned by another version of kd, which left no record of what it counted"
 
 
 def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
@@ -18,8 +23,7 @@ def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
 
     Raises RunError when its plan cannot be read.
     """
-    stored = read_plan(run).jobs if run.plan.exists() else []
-    before = {job.key: job.fingerprint for job in stored}
+    before = {job.key: job.fingerprint for job in read_plan(run).jobs} if run.plan.exists() else {}
     trained = [job for job in plan.jobs if not job.waits_for_all_ended]
     return [job.key for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint]
 
@@ -30,7 +34,9 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
     if not changed:
         return
     by_stage = {job.key.stage: job for job in plan.jobs if job.key in changed}
-    differences = [f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job))]
+    differences = [
+        f"{stage}: {', '.join(words)}" for stage, job in by_stage.items() if (words := _own(run, job, plan.folders))
+    ]
     rest = "" if differences else "its parents differ"
     raise RunError(
         f"{run.path} holds another plan ({'; '.join(differences) or rest}). "
@@ -38,21 +44,35 @@ def refuse_other_plan(run: RunFolder, plan: Plan) -> None:
     )
 
 
-def _own(run: RunFolder, job: PlannedJob) -> list[str]:
+def _own(run: RunFolder, job: PlannedJob, folders: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return what a job itself does otherwise; nothing where only its parents do."""
-    before = read_object(run.stage(job.key).spec)
-    if before is None:
+    try:
+        before = read_spec(run.stage(job.key))
+    except RunError:
         return ["differs"]
-    parts = ("settings", "data")
-    now = job.spec.to_json()
-    words = list(_differing({part: before.get(part) for part in parts}, {part: now[part] for part in parts}, ""))
+    now = job.spec
+    pairs = ((before.settings, now.settings, ".settings"), (before.data, now.data, ".data"))
+    words = [word for old, new, part in pairs for word in _differing(to_builtins(old), to_builtins(new), part)]
     if words:
         return [*words[:MOST_NAMED], *([f"{len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else [])]
-    same_parents = before.get("parents") == now["parents"]
-    return ["the content of its data set, or kd itself, has changed"] if same_parents else []
+    if before.parents != now.parents:
+        return []
+    return list(_changed_contents(run, job, folders)) or [UNRECORDED]
 
 
-def _differing(before: Any, after: Any, key: str) -> Iterator[str]:
+def _changed_contents(run: RunFolder, job: PlannedJob, folders: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield ``the source of model 'x' has changed`` for all that counts by its content and is another now."""
+    kept = read_counted(run)
+    before = kept.stages.get(job.key.stage, {})
+    for words, digest in job.counted.items():
+        if before.get(words, digest) == digest:
+            continue
+        root = words.removeprefix(CONTENT_OF)
+        counted = root in kept.folders and root in folders
+        yield file_changes(root, kept.folders[root], folders[root]) if counted else f"{words} has changed"
+
+
+def _differing(before: object, after: object, key: str) -> Iterator[str]:
     """Yield ``epochs was 3, is 5`` for every value that differs."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in dict.fromkeys((*before, *after)):

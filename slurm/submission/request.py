@@ -28,6 +28,7 @@ from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.job_options import job_options
 from slurm.submission.code_checks import ownership_lines
+from slurm.submission.container import container_lines, python_inside
 from slurm.submission.job_identity import COMMENT_PREFIX
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ def _awaited(plan: Plan, job: PlannedJob, done: set[JobKey], coming: set[JobKey]
 
 def _asking(jobs: Sequence[PlannedJob], waits: Waits) -> Asking:
     first = jobs[0]
-    spec = first.spec.to_json()
-    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=spec, waits=bool(waits[first.key]))
+    waiting = bool(waits[first.key])
+    return Asking(stage=first.key.stage, needs=first.needs, jobs=len(jobs), spec=first.spec, waits=waiting)
 
 
 def _groups(
@@ -207,7 +208,7 @@ def _request(
         jobs=jobs,
         edge=edge,
         folder=run.submitted(jobs[0].key.stage),
-        python="python" if profile.venv else shlex.quote(sys.executable),
+        python=_python(profile, with_gpu=jobs[0].needs.gpus > 0),
         parameters=_parameters(name, token, jobs, run, profile, choice),
         choice=choice,
     )
@@ -235,7 +236,11 @@ def _parameters(
         "array_parallelism": profile.parallel or len(jobs),
         "mail_user": profile.mail,
         "mail_type": profile.mail and ("END,FAIL" if jobs[0].waits_for_all_ended else "FAIL"),
-        "setup": [*ownership_lines(run, run.submitted(jobs[0].key.stage)), *setup_lines(run, profile)],
+        "setup": [
+            *ownership_lines(run, run.submitted(jobs[0].key.stage)),
+            *setup_lines(run, profile),
+            *_container_lines(run, profile, jobs),
+        ],
         "srun_args": ["--kill-on-bad-exit=1"],
     }
     options = job_options(needs, profile, choice.partition, exclude=choice.exclude)
@@ -243,6 +248,19 @@ def _parameters(
     parameters |= {name.replace("-", "_"): options.pop(name) for name in _NAMED if name in options}
     parameters["additional_parameters"] = {**further, **options}
     return {key: value for key, value in parameters.items() if value is not None or key == "wckey"}
+
+
+def _python(profile: Profile, *, with_gpu: bool) -> str:
+    if profile.container:
+        return python_inside(profile.container, with_gpu=with_gpu)
+    return "python" if profile.venv else shlex.quote(sys.executable)
+
+
+def _container_lines(run: RunFolder, profile: Profile, jobs: Sequence[PlannedJob]) -> list[str]:
+    if profile.container is None:
+        return []
+    roots = sorted({job.spec.data.root for job in jobs if job.spec.data and job.spec.data.root})
+    return container_lines(profile.container, run.path.parent, roots, profile.scratch)
 
 
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:

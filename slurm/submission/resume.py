@@ -10,18 +10,18 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from filelock import SoftFileLock, Timeout
-
 from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.borrowed_file import changed_since_pinned, read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
+from kd.rundir.stage_result import damaged_artefacts, read_result
 from slurm.cluster import slurm_commands
 from slurm.cluster.which_cluster import VARIABLE, current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE, Executor
+from slurm.submission.folder_lock import folder_locked
 from slurm.submission.lenders import owner_words
 from slurm.submission.order import Order
 from slurm.submission.reuse import Borrowed, find_lenders
@@ -64,11 +64,8 @@ def locked(run: RunFolder) -> Iterator[None]:
     Raises RunError when another process holds it.
     """
     run.path.mkdir(parents=True, exist_ok=True)
-    try:
-        with SoftFileLock(run.lock, timeout=0):
-            yield
-    except Timeout:
-        raise RunError(f"{run.path}: another kd-submit is at work on this run; if none is, delete {run.lock}") from None
+    with folder_locked(run.lock, 0, f"{run.path}: another kd-submit is at work on this run"):
+        yield
 
 
 def find_starting_point(order: Order) -> StartingPoint:
@@ -189,15 +186,15 @@ def _finished(
     pins = read_pins(run)
     for job in plan.jobs:
         folder = run.stage(job.key)
-        result = folder.read_result()
-        if result is None or result.get("fingerprint") != job.fingerprint:
+        result = read_result(folder)
+        if result is None or result.fingerprint != job.fingerprint:
             continue
         state = states.get(job.key)
-        if state is not None and state.anew and (result.get("job") or {}).get("job_id") != state.job_id:
+        if state is not None and state.anew and result.job.job_id != state.job_id:
             continue
         if changed_since_pinned(folder, pins):
             damaged[job.key] = ("the lender's result",)
-        elif bad := folder.damaged_artefacts(digests):
+        elif bad := damaged_artefacts(folder, result, digests):
             damaged[job.key] = tuple(bad)
         else:
             finished.append(job.key)

@@ -15,19 +15,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import SoftFileLock, Timeout
-
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
 from kd.rundir.borrowed_file import Pin, pin_of
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, submission_lock
 from kd.rundir.journal import Journal
-from kd.rundir.plan_file import read_plan
+from kd.rundir.plan_file import REPORT, read_plan
+from kd.rundir.stage_result import damaged_artefacts, read_result
 from slurm.cluster.profile import Profile
 from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS, Executor
+from slurm.submission.folder_lock import folder_locked
 from slurm.submission.lenders import Trusted, other_runs, owner_of_run, owner_words, require_lendable
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
@@ -61,13 +61,9 @@ def store_locked(results: Path) -> Iterator[None]:
         print(f"{lock} is not yours, and no lock: submitting without one", file=sys.stderr)
         yield
         return
-    try:
-        with SoftFileLock(lock, timeout=STORE_PATIENCE_SECONDS):
-            yield
-    except Timeout:
-        raise RunError(
-            f"{results}: another kd-submit is submitting, for minutes now; if none is, delete {lock}"
-        ) from None
+    busy = f"{results}: another kd-submit is submitting, for minutes now"
+    with folder_locked(lock, STORE_PATIENCE_SECONDS, busy):
+        yield
 
 
 def find_lenders(
@@ -80,12 +76,13 @@ def find_lenders(
     executors: Mapping[str, Executor] = EXECUTORS,
 ) -> Lending:
     """Return the wanted jobs that trusted runs beside this one have finished (verified), or have queued or running."""
-    fingerprints = {job.fingerprint: job.key for job in plan.jobs if job.key in wanted and job.kind != "report"}
+    fingerprints: dict[str, list[JobKey]] = {}  # stages that differ in name alone have one
+    for job in plan.jobs:
+        if job.key in wanted and job.kind != REPORT:
+            fingerprints.setdefault(job.fingerprint, []).append(job.key)
     found: dict[JobKey, Borrowed] = {}
     notes: list[str] = []
-    for lender in other_runs(run):
-        if not fingerprints:
-            break
+    for lender in other_runs(run) if fingerprints else ():
         try:
             owner = owner_of_run(lender)
             offered = _offers(lender, fingerprints, found)
@@ -114,15 +111,15 @@ def _usable(
     executors: Mapping[str, Executor],
 ) -> dict[JobKey, Borrowed]:
     """Return the offered jobs that are done and whole, and of this user's own runs those that wait or run."""
-    own = owner == os.geteuid()
-    ask = own and any(not folder.result.is_file() for folder in offered.values())
+    results = {key: read_result(folder) for key, folder in offered.items()}
+    ask = owner == os.geteuid() and None in results.values()
     alive = _alive(lender, profile, executors) if ask else {}
     found = {}
     for key, folder in offered.items():
-        job_id = None
-        if folder.result.is_file():
+        if result := results[key]:
             require_lendable(lender, folder, owner)
-            usable = folder.read_result() is not None and not folder.damaged_artefacts(digests)
+            job_id = None
+            usable = not damaged_artefacts(folder, result, digests)
         else:
             job_id = alive.get(folder.path)
             usable = job_id is not None
@@ -152,7 +149,7 @@ def unlink_stale(run: RunFolder, key: JobKey) -> None:
 
 
 def _offers(
-    lender: RunFolder, fingerprints: Mapping[str, JobKey], found: Mapping[JobKey, Borrowed]
+    lender: RunFolder, fingerprints: Mapping[str, Collection[JobKey]], found: Mapping[JobKey, Borrowed]
 ) -> dict[JobKey, StageFolder]:
     """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer.
 
@@ -160,15 +157,15 @@ def _offers(
     """
     offered: dict[JobKey, StageFolder] = {}
     for job in read_plan(lender).jobs:
-        key = fingerprints.get(job.fingerprint)
-        if key is None or key in found:
+        keys = [key for key in fingerprints.get(job.fingerprint, ()) if key not in found]
+        if not keys:
             continue
         folder = lender.stage(job.key)
         if folder.path.is_symlink():
             continue
-        result = folder.read_result()
-        if result is None or result["fingerprint"] == job.fingerprint:
-            offered[key] = folder
+        result = read_result(folder)
+        if result is None or result.fingerprint == job.fingerprint:
+            offered.update(dict.fromkeys(keys, folder))
     return offered
 
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import yaml
+from msgspec import structs
 
 from kd.errors import RunError, shown
 from kd.files import atomic_path, write_json, write_text
@@ -26,7 +26,8 @@ from kd.jobfile.plan import Plan
 from kd.jobfile.schema import NAME_PATTERN
 from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder
-from kd.rundir.plan_file import read_plan
+from kd.rundir.launch import LaunchFile, write_launch
+from kd.rundir.plan_file import PlanFile, read_plan, write_plan
 from slurm.cluster.profile import Profile
 from slurm.submission.code_checks import pin_code_again
 from slurm.submission.executors import Executor
@@ -64,7 +65,7 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
     """Write or complete the run folder. Files of stages that are already there keep their content."""
     run.path.mkdir(parents=True, exist_ok=True)
     write_text(run.job_file, yaml.safe_dump(pipeline.model_dump(mode="json", exclude_unset=True), sort_keys=False))
-    write_json(run.launch, _launch_json(launch))
+    write_launch(run, _launch_file(launch))
     write_json(run.provenance, provenance(command), private=True)  # a diff may hold what is not for everybody
     freeze_code(run.code)
     pin_code_again(run)
@@ -76,25 +77,28 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
         folder.log.mkdir(parents=True, exist_ok=True)
         write_json(folder.spec, planned.spec.to_json())
     fault_point("before-plan")
-    write_json(run.plan, {**_with_earlier_seeds(run, plan), "run": run.name, "created": time.time()})
+    write_json(run.counted, msgspec.to_builtins(plan.counted()))
+    write_plan(run, _with_earlier_seeds(run, plan))
     fault_point("after-plan")
 
 
-def _with_earlier_seeds(run: RunFolder, plan: Plan) -> dict[str, Any]:
-    """Return plan.json with the other seeds that this run was submitted with before: a run may grow."""
-    value = plan.to_json()
-    planned = {job.key for job in plan.jobs}
+def _with_earlier_seeds(run: RunFolder, plan: Plan) -> PlanFile:
+    """Return the plan with the other seeds that this run was submitted with before: a run may grow.
+
+    Stages stand in the plan's order, and their seeds in order of number.
+    """
+    now = plan.to_file()
+    planned = {job.key for job in now.jobs}
     stages = {key.stage for key in planned}
-    earlier = [
-        job
-        for job in (read_plan(run).jobs if run.plan.exists() else [])
-        if job.stage in stages and job.key not in planned
-    ]
+    before = read_plan(run).jobs if run.plan.exists() else []
+    earlier = [job for job in before if job.stage in stages and job.key not in planned]
     seeds = sorted({*plan.seeds, *(job.seed for job in earlier if job.seed is not None)})
-    return {**value, "seeds": seeds, "jobs": [*msgspec.to_builtins(earlier), *value["jobs"]]}
+    order = {stage: number for number, stage in enumerate(plan.by_stage())}
+    jobs = sorted([*earlier, *now.jobs], key=lambda job: (order[job.stage], job.seed or 0))
+    return structs.replace(now, seeds=seeds, jobs=jobs)
 
 
-def provenance(command: Sequence[str]) -> dict[str, Any]:
+def provenance(command: Sequence[str]) -> dict[str, object]:
     """Return where a run comes from: commit, uncommitted changes, command, versions, host.
 
     The environment is left out on purpose: it may hold secrets.
@@ -132,15 +136,15 @@ def _is_linked_or_hidden(root: Path, name: Path) -> bool:
     return any(part.startswith(".") for part in name.parts) or any(path.is_symlink() for path in folders)
 
 
-def _launch_json(launch: Launch) -> dict[str, Any]:
-    return {
-        "executor": launch.executor.name,
-        "cluster": launch.cluster,
-        "scratch": list(launch.profile.scratch) if launch.executor.is_cluster else [],
-        "require_gpus": launch.profile.require_gpus,
-        "max_restarts": launch.profile.max_restarts,
-        "submit_tmpdir": os.environ.get("TMPDIR"),
-    }
+def _launch_file(launch: Launch) -> LaunchFile:
+    return LaunchFile(
+        executor=launch.executor.name,
+        cluster=launch.cluster,
+        scratch=tuple(launch.profile.scratch) if launch.executor.is_cluster else (),
+        require_gpus=launch.profile.require_gpus,
+        max_restarts=launch.profile.max_restarts,
+        submit_tmpdir=os.environ.get("TMPDIR"),
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:

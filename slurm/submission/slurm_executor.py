@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from kd.errors import ClusterError
 from kd.rundir.folders import JobKey
 from kd.rundir.job_evidence import Sent
-from kd.rundir.job_state import Answer
+from kd.rundir.job_state import NOT_ASKED, Answer
 from kd.rundir.journal import Submission
 from slurm.cluster import slurm_commands
 from slurm.cluster.job_states import Record, query
@@ -91,6 +91,8 @@ def _ids(submissions: Mapping[JobKey, Submission], cluster: str) -> list[str]:
 
 
 def _answer(sent: Sent, record: Record | None, now: float) -> Answer:
+    if record is None and _may_be_hidden(sent):
+        return NOT_ASKED
     if record is None or not is_ours(record, sent):
         return Answer(standing="ended", words="ended without a result")
     standing, words = _standing(sent, record, now)
@@ -108,6 +110,11 @@ def _answer(sent: Sent, record: Record | None, now: float) -> Answer:
         state=record.state,
         reason=record.reason,
     )
+
+
+def _may_be_hidden(sent: Sent) -> bool:
+    """Whether a site may show this user nothing of the run's jobs (PrivateData=jobs): they are another user's."""
+    return os.getuid() not in (0, sent.run.journal.stat().st_uid)
 
 
 def _standing(sent: Sent, record: Record, now: float) -> tuple[Literal["waiting", "running", "ended"], str]:

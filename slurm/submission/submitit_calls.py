@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import submitit
 from submitit.slurm.slurm import _make_sbatch_string
@@ -22,11 +22,13 @@ from submitit.slurm.slurm import _make_sbatch_string
 from kd.errors import ClusterError
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from slurm.cluster.which_cluster import VARIABLE
-from slurm.job.payload import StageJob
 from slurm.submission.debug_executor import DebugExecutor
 from slurm.submission.local_executor import LocalExecutor
 from slurm.submission.request import Request
 from slurm.submission.slurm_executor import SlurmExecutor
+
+if TYPE_CHECKING:
+    from slurm.job.payload import StageJob
 
 LOCAL_MINUTES = 60 * 24 * 365  # local jobs have no time limit
 # The user's shell must not change what is asked for: SBATCH_* outrank the script's own lines.
@@ -74,7 +76,7 @@ def send(request: Request, run: RunFolder, ids: Mapping[JobKey, str]) -> dict[Jo
     executor = _Sbatch(request.folder, python=request.python)
     executor._throttling = 0  # its 0.2 s sleep per call would dominate large plans
     executor.update_parameters(**_parameters(request, ids))
-    payloads = [StageJob(run.stage(job.key).path, SlurmExecutor.name) for job in request.jobs]
+    payloads = [_stage_job(run.stage(job.key), SlurmExecutor.name) for job in request.jobs]
     try:
         with clean_environment():
             jobs = executor.submit_array(payloads)
@@ -126,7 +128,7 @@ def start_local(folder: StageFolder, logs: Path, code: Path, *, threads: int, gp
     path = os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")]))  # the frozen code comes first
     settings = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads)}
     with clean_environment(settings), _inside(logs), _deaf_to_interrupts():
-        job = executor.submit(StageJob(folder.path, LocalExecutor.name))
+        job = executor.submit(_stage_job(folder, LocalExecutor.name))
     assert isinstance(job, submitit.LocalJob)
     return LocalProcess(job)
 
@@ -134,7 +136,14 @@ def start_local(folder: StageFolder, logs: Path, code: Path, *, threads: int, gp
 def run_debug(folder: StageFolder, logs: Path) -> BaseException | None:
     """Run a stage in this process; return what it raised. No pdb prompt, no second run."""
     logs.mkdir(parents=True, exist_ok=True)
-    return submitit.DebugExecutor(logs).submit(StageJob(folder.path, DebugExecutor.name)).exception()
+    return submitit.DebugExecutor(logs).submit(_stage_job(folder, DebugExecutor.name)).exception()
+
+
+def _stage_job(folder: StageFolder, executor: str) -> StageJob:
+    """Return what a job runs. Its modules are loaded late: a dry run sends nothing."""
+    from slurm.job.payload import StageJob
+
+    return StageJob(folder.path, executor)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from tests.faults.disks import disk
 from tests.faults.trial import ONCE, TEACHER, Trial
 from tests.slurm.launching import wait_until
@@ -71,7 +72,7 @@ def results_fill_up(trial: Trial) -> Trial:
 @pytest.mark.fault(by=results_fill_up)
 def test_a_full_results_disk_is_named_and_costs_no_checkpoint(trial: Trial, undisturbed: dict[str, Any]) -> None:
     assert trial.outcome() == undisturbed
-    result = trial.stage(TEACHER).read_result()
+    result = read_object(trial.stage(TEACHER).result)
     assert result is not None
     assert result["attempts"] >= 2
 

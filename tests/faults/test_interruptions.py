@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import kill, wait_until
 
@@ -28,7 +29,7 @@ def kill_the_training(trial: Trial) -> Trial:
 @pytest.mark.fault(by=kill_the_training)
 def test_a_training_killed_outright_continues_from_its_checkpoint(trial: Trial, undisturbed: dict[str, Any]) -> None:
     assert trial.outcome() == undisturbed
-    result = trial.stage(TEACHER).read_result()
+    result = read_object(trial.stage(TEACHER).result)
     assert result is not None
     assert result["attempts"] == 2
     assert trial.starts() == {"teacher": 2, "distilled": 1, "report": 2}, "the report also ran after the failure"

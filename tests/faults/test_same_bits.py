@@ -14,6 +14,7 @@ from kd.files import write_json
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
 from kd.run import run_stage
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import RunFolder, StageFolder
 from kd.stages.context import Interrupted, in_place
 from tests.faults.trial import CHAIN, TEACHER
@@ -76,7 +77,7 @@ def test_an_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(family
         with pytest.raises(Interrupted):
             train(disturbed, stop_after)
     train(disturbed)
-    result = disturbed.read_result()
+    result = read_object(disturbed.result)
     assert result is not None
     assert result["attempts"] == 3
     assert len(digests(undisturbed)) == 2

@@ -5,15 +5,18 @@ Each test runs kd's commands as a person does, on a testbed with the ways of suc
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tests.conftest import REPOSITORY
-from tests.faults.site_trials import LATER, RULES, SiteTrial, at_site, here, jobs, queue
-
-__all__ = ["at_site", "here"]
+from tests.faults.sites import ALL_QUEUED, LATER, SiteTrial, jobs, maker, phases, queue
+from tests.testbed import Testbed
 
 pytestmark = pytest.mark.slurm
 
+RULES = "strict,arrays,limits,accounts,gpus,short"
 SMALL = REPOSITORY / "tests" / "jobs" / "small.yaml"
 OWNED = {
     "output": "x.log",
@@ -27,6 +30,18 @@ OWNED = {
     "job-name": "mine",
     "partition": "cpu",
 }
+
+
+@pytest.fixture
+def at_site(site: Testbed, tmp_path: Path) -> SiteTrial:
+    """A function that returns a run of chain.yaml at the test's site."""
+    return maker(site, tmp_path)
+
+
+@pytest.fixture
+def here(testbed: Testbed, tmp_path: Path) -> SiteTrial:
+    """The same on the plain testbed."""
+    return maker(testbed, tmp_path)
 
 
 def test_options_that_kd_computes_are_refused_in_the_profile(here: SiteTrial) -> None:
@@ -101,3 +116,21 @@ def test_the_partition_of_a_result_is_where_the_job_ran(at_site: SiteTrial) -> N
     teacher = jobs(trial)["teacher/seed-1"]
     assert teacher["phase"] == "done"
     assert teacher["partition"] in ("a100", "markov_gpu")
+
+
+SITES = ("lua", "noaccounting,lua", RULES)
+
+
+@pytest.mark.parametrize("_", [pytest.param(v, marks=pytest.mark.site(v)) for v in SITES])
+def test_the_drafted_profile_works_unedited(at_site: SiteTrial, tmp_path: Path, _: str) -> None:
+    trial = at_site()
+    draft = tmp_path / "drafted.yaml"
+    draft.write_text(trial.desk.run("kd-partitions", "--draft-profile"))
+    named = {found["name"] for found in yaml.safe_load(draft.read_text())["partitions"]}
+    assert named.isdisjoint({"gpu_hours", "theirs"}), "partitions that are closed to the account"
+    with draft.open("a") as file:
+        file.write("sbatch: {begin: now+1hour}\n")
+    place = ("--executor", "slurm", "--cluster", str(draft), "--results", str(trial.results), "--run", trial.name)
+    trial.desk.run("kd-submit", str(trial.job), *place)
+    assert len(queue(trial.testbed)) == 3
+    assert phases(trial) == ALL_QUEUED

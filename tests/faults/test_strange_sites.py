@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from tests.faults.trial import TEACHER, Trial
 from tests.slurm.launching import kill
 
@@ -77,6 +78,6 @@ def skew_the_clocks(trial: Trial) -> Trial:
 def test_clocks_that_are_hours_apart_confuse_nobody(trial: Trial, undisturbed: dict[str, Any]) -> None:
     assert trial.outcome() == undisturbed
     assert trial.starts() == {"teacher": 2, "distilled": 1, "report": 1}
-    result = trial.stage(TEACHER).read_result()
+    result = read_object(trial.stage(TEACHER).result)
     assert result is not None
     assert 0 < result["seconds"]["total"] < HOURS

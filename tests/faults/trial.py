@@ -16,10 +16,12 @@ from typing import Any
 
 import yaml
 
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, read_object
+from kd.rundir.bounded_json import read_object
+from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.rundir.journal import Journal
 from slurm.state.planned_jobs import read_plan
 from tests.conftest import REPOSITORY
+from tests.kd.conftest import damaged
 from tests.slurm.launching import Desk, training_process, wait_until
 from tests.testbed import Testbed
 
@@ -182,10 +184,10 @@ class Trial:
 
     def _job_outcome(self, key: JobKey, fingerprint: str) -> dict[str, Any]:
         folder = self.stage(key)
-        result = folder.read_result()
+        result = read_object(folder.result)
         assert result is not None, f"{self.name}: {key} has no result\n{self.log(key)}"
         assert result["fingerprint"] == fingerprint
-        assert folder.damaged_artefacts() == []
+        assert damaged(folder) == []
         assert not folder.failure.exists(), f"{self.name}: {key} is done and failed"
         if result["kind"] == "report":
             return {}

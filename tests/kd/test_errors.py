@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,39 @@ def test_another_failure_of_the_system_keeps_its_traceback() -> None:
 
     with pytest.raises(OSError, match="Input/output"):
         run_command(main)
+
+
+def test_another_users_file_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "/results/theirs/plan.json")
+
+    assert run_command(main) == 2
+    assert capsys.readouterr().err == (
+        "/results/theirs/plan.json: permission denied: it is another user's, or write-protected\n"
+    )
+
+
+def test_a_permission_that_is_no_files_keeps_its_traceback() -> None:
+    def main() -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(PermissionError):
+        run_command(main)
+
+
+def test_ctrl_c_ends_in_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        raise KeyboardInterrupt
+
+    assert run_command(main) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_what_a_terminal_cannot_show_is_escaped() -> None:
+    code = "from kd.errors import run_command; run_command(lambda: print('Prüfung → Schüler') or 0)"
+    shell = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=shell, check=True)
+    assert answer.stdout == "Pr\\xfcfung \\u2192 Sch\\xfcler\n"
 
 
 def test_a_bug_keeps_its_traceback() -> None:
@@ -96,3 +130,12 @@ def test_unprintable_characters_become_escapes() -> None:
 def test_every_user_error_is_one_kind() -> None:
     assert issubclass(SpecError, UserError)
     assert issubclass(DataError, UserError)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_utf_8_is_no_mistake(encoding: str) -> None:
+    code = "from kd.errors import run_command; run_command(lambda: print('Pr\\u00fcfung \\u2192 teacher') or 0)"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert answer.stdout.decode(encoding).replace("\u00fc", r"\xfc") == "Pr\\xfcfung \\u2192 teacher\n"

@@ -12,6 +12,7 @@ import pytest
 from kd.files import sha256_file, write_json
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from tests.conftest import need
+from tests.kd.conftest import make_spec
 
 HOSTILE = "a b'c\"d $HOME `id` ; é 名\nline"
 
@@ -36,6 +37,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+IDENTITY = ("format", "pipeline", "stage", "seed", "kind", "role", "fingerprint", "parents")
 MakeStage = Callable[..., StageFolder]
 
 
@@ -55,14 +57,23 @@ def make_stage(folder: Path) -> MakeStage:
             name: {"stage": parent, "seed": 1, "fingerprint": f"of {parent}"}
             for name, parent in (parents or {}).items()
         }
-        identity = {"stage": stage, "seed": 1, "kind": "train", "fingerprint": f"of {stage}", "parents": lineage}
-        write_json(made.spec, {"format": 1, **identity, "data": {"root": None}, **spec})
+        data = {**make_spec(stage)["data"], **(spec.pop("data", None) or {})}
+        written = {
+            **make_spec(stage),
+            "data": data,
+            "seed": 1,
+            "fingerprint": f"of {stage}",
+            "parents": lineage,
+            **spec,
+        }
+        write_json(made.spec, written)
         if files is not None:
             for name, content in files.items():
                 (made.path / name).parent.mkdir(exist_ok=True)
                 (made.path / name).write_bytes(content)
             digests = {name: sha256_file(made.path / name) for name in files}
-            write_json(made.result, {**identity, "files": digests})
+            identity = {name: written[name] for name in IDENTITY}
+            write_json(made.result, {**identity, "files": digests, "job": {}, "finished": 1.0})
         return made
 
     return make

@@ -12,14 +12,17 @@ from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import kd.run
 import slurm.job.payload
 from kd.files import write_json, write_text
-from kd.rundir.folders import read_object
+from kd.rundir.bounded_json import read_object
 from kd.stages.context import Interrupted, StageContext
 from slurm.job.payload import StageJob
 from slurm.job.preemption import StopSignals
 
+IDENTITY = ("format", "pipeline", "stage", "seed", "kind", "role", "fingerprint", "parents")
 RESUME, BEST = "checkpoint/resume.pt", "checkpoint/best.safetensors"
 STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 20
 
@@ -41,8 +44,13 @@ def count(context: StageContext) -> dict[str, Any]:
         if stopping:
             raise Interrupted(f"stopped after step {step}")
     write_text(context.work / BEST, "\n".join(lines))
-    identity = {key: spec[key] for key in ("stage", "seed", "kind", "fingerprint")}
-    result = {**identity, "files": context.publish([BEST]), "first": first, "job": dict(context.facts)}
+    identity = {key: spec[key] for key in IDENTITY}
+    result = {
+        "finished": time.time(),
+        **identity,
+        "files": context.publish([BEST]),
+        "job": msgspec.to_builtins(context.facts()),
+    }
     write_json(context.folder.result, result)
     return result
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey, RunFolder
 from tests.conftest import REPOSITORY
 
@@ -72,7 +73,7 @@ def weights(run: RunFolder, seeds: tuple[int, ...] = (1, 2)) -> dict[str, str]:
     found = {}
     for stage in STAGES:
         for seed in seeds:
-            result = run.stage(JobKey(stage, seed)).read_result()
+            result = read_object(run.stage(JobKey(stage, seed)).result)
             if result is not None:
                 found[f"{stage}/{seed}"] = result["files"]["checkpoint/last.safetensors"]
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kd.files import write_json
@@ -95,7 +96,7 @@ class MadeRun:
 def make_run(folder: Path, seeds: Iterable[int] = (1, 2), *, name: str = "trial") -> MadeRun:
     plan = plan_of(seeds)
     run = RunFolder(folder / "results" / name)
-    write_json(run.plan, plan.to_json())
+    write_json(run.plan, msgspec.to_builtins(plan.to_file()))
     run.code.write_bytes(b"the frozen code")
     return MadeRun(run, plan)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
 from tests.conftest import REPOSITORY
 from tests.slurm.launching import Desk
@@ -47,7 +48,7 @@ def test_four_teachers_are_compared_on_one_student(desk: Desk) -> None:
         assert 0 <= data["teacher"]["f1_macro"]["mean"] <= 1
         assert data["teacher"]["parameters"]["mean"] > 10 * data["student"]["parameters"]["mean"]
         assert data["teacher"]["gflops"]["mean"] > data["student"]["gflops"]["mean"] > 0
-    student = run.stage(JobKey("student_of_swin_t", 42)).read_result()
+    student = read_object(run.stage(JobKey("student_of_swin_t", 42)).result)
     assert student is not None
     assert student["data"]["modalities"] == ["rgb"]
 

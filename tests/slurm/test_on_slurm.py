@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
 from kd.rundir.journal import Journal
 from tests.conftest import REPOSITORY
@@ -81,7 +82,7 @@ def test_cnn_pipeline_on_real_images_from_teachers_to_the_report(
         "student_accuracy_with_kd",
     ]
     assert all(0 < value < 1 for _, value in numbers)
-    result = desk.folder("cnn_pipeline").stage(JobKey("teacher", 1)).read_result()
+    result = read_object(desk.folder("cnn_pipeline").stage(JobKey("teacher", 1)).result)
     assert result is not None
     archive = (data_root / "cifar10_images.tar.gz").stat().st_size
     assert result["job"]["staging"]["bytes_in"] >= archive, "the images went through the job's scratch folder"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kd.rundir.folders import JobKey, read_object
+from kd.rundir.bounded_json import read_object
+from kd.rundir.folders import JobKey
 from kd.rundir.journal import Journal
 from tests.slurm.launching import Desk, wait_until, weights
 from tests.testbed import Testbed
@@ -33,9 +34,9 @@ def test_a_stage_of_two_processes_is_handed_over_within_an_epoch_and_ends_the_sa
     wait_until(lambda: (read_object(folder.progress) or {}).get("epoch", 0) > 2, "a few epochs")
     job_id = Journal(there.folder().journal).submissions()[TEACHER].job_id
     testbed.run("scancel", "--signal=USR2", job_id)
-    wait_until(lambda: folder.read_result() is not None, "the stage to end", seconds=600)
+    wait_until(lambda: read_object(folder.result) is not None, "the stage to end", seconds=600)
 
-    result = folder.read_result()
+    result = read_object(folder.result)
     assert result is not None
     assert (result["processes"], result["attempts"], result["job"]["restarts"]) == (2, 2, 1)
     assert weights(there.folder(), (1,)) == weights(here.folder(), (1,))

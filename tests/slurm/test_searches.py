@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
 from slurm.commands.submit import main
 from tests.conftest import REPOSITORY
@@ -39,7 +40,7 @@ def test_a_run_with_searches_on_digits_ends_in_a_report(tmp_path: Path) -> None:
     run = desk.folder("search")
 
     def result(stage: str) -> dict[str, Any]:
-        found = run.stage(JobKey(stage, 2)).read_result()
+        found = read_object(run.stage(JobKey(stage, 2)).result)
         assert found is not None
         return found
 

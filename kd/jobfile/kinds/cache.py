@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -41,7 +41,7 @@ class CacheStage(Stage):
         waits_for_all_ended=False,
         most_gpus=1,
     )
-    example: ClassVar[Mapping[str, Any]] = {"kind": "cache", "teacher": "teacher", "views": 4}
+    example: ClassVar[Mapping[str, object]] = {"kind": "cache", "teacher": "teacher", "views": 4}
 
     def own(self, pipeline: Pipeline) -> Own:
         """The data: never those of the teacher, because a student may learn from other images than its teacher did."""
@@ -67,7 +67,7 @@ class CacheStage(Stage):
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """Two views, made as those of its students are."""
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             "views": min(self.views, tiny.VIEWS),
             "augment": tiny.shrunk_augment(self.augment),
             "resources": tiny.shrunk_resources(self.resources),

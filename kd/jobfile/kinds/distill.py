@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 from pydantic import Field
@@ -40,7 +40,7 @@ class DistillStage(TrainStage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
-    example: ClassVar[Mapping[str, Any]] = {
+    example: ClassVar[Mapping[str, object]] = {
         "kind": "distill",
         "teacher": ["teacher", "assistant"],
         "model": "convnet",

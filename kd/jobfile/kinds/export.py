@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -36,7 +36,7 @@ class ExportStage(Stage):
         takes_pipeline_resources=False,
         waits_for_all_ended=False,
     )
-    example: ClassVar[Mapping[str, Any]] = {"kind": "export", "of": "student", "format": "onnx"}
+    example: ClassVar[Mapping[str, object]] = {"kind": "export", "of": "student", "format": "onnx"}
 
     def own(self, pipeline: Pipeline) -> Own:
         """The role alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from typing_extensions import Self
@@ -47,7 +47,7 @@ class SearchStage(Stage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
-    example: ClassVar[Mapping[str, Any]] = {
+    example: ClassVar[Mapping[str, object]] = {
         "kind": "search",
         "for": "student",
         "trials": 8,
@@ -56,7 +56,7 @@ class SearchStage(Stage):
     }
 
     @model_serializer(mode="wrap")
-    def _as_written(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_written(self, whole: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {"for" if key == "searched" else key: value for key, value in whole(self).items()}
 
     def key_of(self, reference: str) -> str:
@@ -91,7 +91,7 @@ class SearchStage(Stage):
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """Three trials of two epochs."""
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             "trials": min(self.trials, tiny.TRIALS),
             "epochs": min(self.epochs, tiny.EPOCHS),
             "seeds": seeds,

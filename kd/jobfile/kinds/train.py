@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -108,7 +108,7 @@ class TrainStage(Stage):
         takes_pipeline_resources=True,
         waits_for_all_ended=False,
     )
-    example: ClassVar[Mapping[str, Any]] = {
+    example: ClassVar[Mapping[str, object]] = {
         "kind": "train",
         "model": "convnet",
         "epochs": 2,
@@ -185,7 +185,7 @@ class TrainStage(Stage):
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """Two epochs of a few images, at a learning rate that is safe with teachers of a few steps."""
         gpus = pipeline.resources.gpus if self.resources.gpus is None else self.resources.gpus
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             "seeds": seeds,
             "model": tiny.shrunk_model(self.model),
             "epochs": min(self.epochs, tiny.EPOCHS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -46,7 +46,7 @@ class WeightsStage(Stage):
         takes_pipeline_resources=False,
         waits_for_all_ended=False,
     )
-    example: ClassVar[Mapping[str, Any]] = {"kind": "weights", "model": "resnet20", "file": "/models/resnet20.pth"}
+    example: ClassVar[Mapping[str, object]] = {"kind": "weights", "model": "resnet20", "file": "/models/resnet20.pth"}
 
     def own(self, pipeline: Pipeline) -> Own:
         """One seed: it decides nothing but a classifier that is drawn."""
@@ -77,7 +77,7 @@ class WeightsStage(Stage):
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """The same model with fresh weights: the file may not be there, and its classes are not those shown."""
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             "seeds": seeds,
             "model": tiny.shrunk_model(self.model),
             "file": None,

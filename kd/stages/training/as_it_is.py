@@ -16,9 +16,10 @@ from kd.rundir.stage_spec import StageSpec, TrainSettings, WeightsSettings
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.measurement import measure_store, measure_test, recorded
 from kd.stages.result_file import circumstances, identity
+from kd.stages.speed import cost_of
 from kd.stages.stage_data import StageData
-from kd.stages.training.measure_and_publish import cost_of, loaded_weights
-from kd.train.device import Runtime
+from kd.stages.training.measure_and_publish import loaded_weights
+from kd.train.device import Runtime, exact_float32
 from kd.train.state import Stopwatch
 from kd.train.weights import ModelCard, save_weights
 
@@ -51,8 +52,8 @@ def publish_as_it_is(
     model, card = runtime.place(made.model), made.card
     save_weights(context.work / BEST, ordinary_weights(model, model.state_dict()), card)
     validation = recorded(measure_store(model, store=data.validation, card=card, runtime=runtime))
-    test = measure_test(model, data.test_store(), card, runtime)
-    cost = cost_of(model, data, runtime)
+    with exact_float32(runtime) as exact:
+        test = measure_test(model, data.test_store(), card, exact)
     return StageResult(
         **identity(context, spec, context.publish([BEST])),
         **circumstances(runtime, data),
@@ -62,11 +63,14 @@ def publish_as_it_is(
         epochs=0,
         metric=selecting_metric(multi_label=card.multi_label),
         validation=BestAndLast(best=validation, last=validation),
-        test=BestAndLast(best=test, last=test),
+        measured_in=exact.precision,
+        test=BestAndLast(best=test.metrics, last=test.metrics),
+        detail=test.detail,
+        calibration=test.calibration,
         start=made.origin,
         pretrained=loaded_weights(model),
         pruning=made.pruning,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
-        cost=cost,
+        cost=cost_of(context.work / BEST, card, data, runtime),
         seconds=Seconds(total=watch.seconds, train=0.0),
     )

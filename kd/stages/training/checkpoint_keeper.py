@@ -12,6 +12,7 @@ from kd.rundir.metrics_file import MetricsFile
 from kd.rundir.progress import Heartbeat, Progress, ProgressMetric, read_progress
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.context import Interrupted, StageContext
+from kd.stages.training.epoch_line import epoch_line
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 from kd.train.distributed import Processes
 from kd.train.state import Training
@@ -85,7 +86,7 @@ class CheckpointKeeper(CheckpointReader):
     ) -> None:
         super().__init__(context, spec, stop_requested=stop_requested)
         self._context, self._steps, self._patience = context, steps, patience_of(spec.settings)
-        self._epochs = spec.settings.epochs
+        self._job, self._epochs = str(spec.key), spec.settings.epochs
         self._checkpoint_every = spec.settings.checkpoint_every
         self._metrics = MetricsFile(context.work / METRICS)
         self._heartbeat = Heartbeat(context.folder.progress)
@@ -111,8 +112,9 @@ class CheckpointKeeper(CheckpointReader):
             self.save(training)
 
     def after_epoch(self, training: Training) -> None:
-        """Write the epoch's row; save if it is time to."""
+        """Write the epoch's row and its line in the log; save if it is time to."""
         self._metrics.append(training.rows[-1])
+        print(epoch_line(training, job=self._job, epochs=self._epochs), flush=True)
         finished = training.is_over(self._epochs, self._patience)
         if finished or training.epoch % self._checkpoint_every == 0:
             self.save(training)

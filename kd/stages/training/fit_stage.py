@@ -58,7 +58,7 @@ def fit_stage(
             trained = train_model(context, spec, teachers, processes)
         if processes.rank:
             return None
-        return measure_and_publish(context, spec, trained, found=found, processes=processes.count)
+        return measure_and_publish(context, spec, trained, teachers=teachers, found=found, processes=processes.count)
     finally:
         free_memory()  # the next stage of this process, if there is one, has the whole device
 

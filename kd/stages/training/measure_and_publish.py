@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import msgspec
-import torch
 from torch import Tensor, nn
 
-from kd.compress.cost import count_flops, count_parameters, file_bytes, measure_latency
+from kd.compress.cost import count_parameters, file_bytes
 from kd.compress.fake_int8 import ordinary_weights
 from kd.data.arrays import channel_statistics
 from kd.data.store import DeviceStore
+from kd.evaluate.agreement import agreement
 from kd.evaluate.damage import damages
 from kd.evaluate.robustness import PixelScale, attacked_accuracy, fgsm, pgd
+from kd.rundir.class_scores import Detail
 from kd.rundir.folders import BEST, LAST, METRICS
 from kd.rundir.result_sections import (
+    Agreement,
     BestAndLast,
-    Cost,
-    DeviceCost,
+    Calibration,
     FoundSettings,
-    Latency,
     LoadedWeights,
-    Metrics,
     ModelFile,
     ModelOrigin,
     Pruning,
@@ -34,14 +33,14 @@ from kd.rundir.result_sections import (
 from kd.rundir.stage_result import StageResult
 from kd.rundir.stage_spec import Attack, StageSpec, TrainSettings
 from kd.stages.context import StageContext
-from kd.stages.measurement import measure_store, measure_test, recorded
+from kd.stages.measurement import TestMeasurement, logits_of, measure_store, measure_test, recorded
 from kd.stages.result_file import circumstances, identity
+from kd.stages.speed import cost_of
 from kd.stages.stage_data import StageData
-from kd.train.device import Runtime
+from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
+from kd.train.device import Runtime, exact_float32
 from kd.train.state import Stopwatch, Training
 from kd.train.weights import ModelCard, save_weights
-
-LATENCY_ROUNDS = 20  # of one image; a file to deploy is timed more often, in kd.stages.export
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,34 +60,33 @@ def measure_and_publish(
     spec: StageSpec[TrainSettings],
     trained: Trained,
     *,
+    teachers: StageTeachers | None,
     found: FoundSettings | None,
     processes: int,
 ) -> StageResult:
-    """Write the best and the last weights, measure both on the test part, and return the result.
+    """Write the best and the last weights, measure both on the test part in float32, and return the result.
 
-    ``found`` are the settings that a search chose for this stage.
+    ``teachers`` are those it learned from, ``found`` are the settings that a search chose for this stage.
     """
     training, data = trained.training, trained.data
     save_weights(context.work / BEST, ordinary_weights(training.model, training.best_weights), trained.card)
     save_weights(context.work / LAST, ordinary_weights(training.model, training.weights()), trained.card)
     files = context.publish([BEST, LAST, METRICS])
     watch = Stopwatch()
-    store = data.test_store(instead_of_training=True)
-    test = _measure_test(trained, store)
-    robustness = {**_damaged(trained, store), **_attacked(trained, store, spec.settings.attack)}
+    with exact_float32(trained.runtime) as exact:
+        measured = _measure(replace(trained, runtime=exact), teachers, spec.settings.attack)
     return StageResult(
         **identity(context, spec, files),
         **circumstances(trained.runtime, data),
         model=spec.settings.model,
         configuration=found,
         **_training_facts(training),
-        test=test,
+        **measured,
         start=trained.origin,
         pretrained=loaded_weights(training.model),
         pruning=trained.pruning,
-        robustness=robustness or None,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
-        cost=cost_of(training.model, data, trained.runtime),
+        cost=cost_of(context.work / BEST, trained.card, data, trained.runtime),
         seconds=Seconds(
             total=training.total_watch.seconds,
             train=sum(row["epoch_time_sec"] for row in training.rows),
@@ -130,30 +128,48 @@ def _training_facts(training: Training) -> _TrainingFacts:
 
 def loaded_weights(model: nn.Module) -> LoadedWeights | None:
     """Return what is recorded of the trained file that a model was built with; None where it began fresh."""
-    facts: Mapping[str, Any] | None = getattr(model, "started_from", None)
+    facts: Mapping[str, object] | None = getattr(model, "started_from", None)
     return msgspec.convert(dict(facts), LoadedWeights) if facts else None
 
 
-def cost_of(model: nn.Module, data: StageData, runtime: Runtime) -> Cost:
-    """Return the operations of one image, and its latency on the device and in the precision of the stage."""
-    image_CHW = data.validation.batch(torch.zeros(1, dtype=torch.int64, device=runtime.device))[0]
-    model.eval()
-    with runtime.autocast():
-        latency = measure_latency(model, image_CHW, rounds=LATENCY_ROUNDS, warm_up=LATENCY_ROUNDS // 4)
-    flops, measured = count_flops(model, image_CHW), DeviceCost(latency=Latency(**asdict(latency)))
-    return Cost(flops=flops, gpu=measured) if runtime.device.type == "cuda" else Cost(flops=flops, cpu=measured)
+class _Measured(TypedDict):
+    """The entries of a StageResult for what the weights are worth."""
+
+    measured_in: str
+    test: BestAndLast
+    detail: Detail
+    calibration: Calibration
+    teacher_agreement: dict[str, Agreement] | None
+    robustness: dict[str, dict[str, float]] | None
 
 
-def _measure_test(trained: Trained, store: DeviceStore) -> BestAndLast:
-    """Measure the last and the best weights on the test part, the only time it is read; the best stay loaded."""
-    training = trained.training
+def _measure(trained: Trained, teachers: StageTeachers | None, bound: Attack | None) -> _Measured:
+    """Measure the last and the best weights on the test part, the only time it is read, and what else is asked for."""
+    training, store = trained.training, trained.data.test_store(instead_of_training=True)
 
-    def measured(weights: Mapping[str, Tensor]) -> Metrics:
+    def measured(weights: Mapping[str, Tensor]) -> TestMeasurement:
         training.model.load_state_dict(weights)
         return measure_test(training.model, store, trained.card, trained.runtime)
 
-    last = measured(training.weights())
-    return BestAndLast(best=measured(training.best_weights), last=last)
+    last, best = measured(training.weights()), measured(training.best_weights)  # the best stay loaded
+    return _Measured(
+        measured_in=trained.runtime.precision,
+        test=BestAndLast(best=best.metrics, last=last.metrics),
+        detail=best.detail,
+        calibration=best.calibration,
+        teacher_agreement=_agreement(trained, teachers) if teachers else None,
+        robustness={**_damaged(trained, store), **_attacked(trained, store, bound)} or None,
+    )
+
+
+def _agreement(trained: Trained, teachers: StageTeachers) -> dict[str, Agreement]:
+    """Return how far the best weights agree with each teacher on the validation images."""
+    setup = TrainingSetup(card=trained.card, data=trained.data, runtime=trained.runtime)
+    own = logits_of(trained.training.model, store=trained.data.validation, card=trained.card, runtime=trained.runtime)
+    return {
+        stage: Agreement(**asdict(agreement(own, logits.cpu().float(), multi_label=trained.card.multi_label)))
+        for stage, logits in teachers.validation_logits(setup)
+    }
 
 
 def _damaged(trained: Trained, store: DeviceStore) -> dict[str, dict[str, float]]:

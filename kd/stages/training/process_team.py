@@ -18,10 +18,11 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch.distributed import Store  # type: ignore[attr-defined]
+from torch.distributed import DistBackendError, Store  # type: ignore[attr-defined]
 
 from kd.errors import RunError
 from kd.stages.context import Member, Orders, StageContext
+from kd.stages.training.follower_watch import FollowerWatch, give_up
 from kd.train.distributed import ALONE, Processes, find_store, joined, open_store
 
 ARRIVED = "arrived"  # the store's count of followers that are ready to join
@@ -51,16 +52,28 @@ def process_team(context: StageContext, gpus: int) -> Iterator[Processes]:
         return
     store = open_store()
     followers = [_start(context, Member(rank=rank, count=count, port=store.port)) for rank in range(1, count)]
+    watch = FollowerWatch(followers, give_up(context))
     try:
         _await(followers, store)
-        with joined(store, rank=0, count=count) as processes:
-            yield processes
+        watch.start()
+        try:
+            with joined(store, rank=0, count=count) as processes:
+                yield processes
+        finally:
+            watch.stop()
     except RuntimeError as error:
-        if "Connection" in str(error):  # torch has no type of its own for one that broke
+        if _lost_another(error):
+            if watch.lost:
+                raise RunError(watch.lost) from error
             _raise_lost(followers, _END_SECONDS, error)
         raise
     finally:
         _end(followers)
+
+
+def _lost_another(error: RuntimeError) -> bool:
+    """Whether an error of torch says that another process is gone: only NCCL's has a type of its own."""
+    return isinstance(error, DistBackendError) or any(word in str(error) for word in ("Connection", "Timed out"))
 
 
 def process_count(gpus: int, environment: Mapping[str, str], available: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -79,6 +79,12 @@ class StageTeachers:
             )
             weighting.to(setup.runtime.device)
         return Ensemble([teacher for teacher, _ in members], weighting)
+
+    def validation_logits(self, setup: TrainingSetup) -> Iterator[tuple[str, Tensor]]:
+        """Yield the stage of each teacher, and its logits [N, C] of the validation images."""
+        for found in self.found:
+            _, on_validation = self._member(found, setup, wanted=())
+            yield found.origin.stage, on_validation()
 
     def _member(self, found: FoundModel, setup: TrainingSetup, wanted: Collection[str]) -> _Member:
         if found.cached:

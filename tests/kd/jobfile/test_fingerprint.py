@@ -1,110 +1,78 @@
-"""A data set is known by its bytes: not by its place, its age or files that tools leave behind."""
+"""A file that an argument names counts by its content, wherever the argument stands."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kd.errors import DataError
-from kd.jobfile.fingerprint import MOST_FILES_READ, SAMPLE_BYTES, SAMPLES, data_identity, deciding
+from kd.jobfile.fingerprint import counted_by_content, deciding, stage_content
+
+DATA: dict[str, Any] = {"name": "digits", "root": None, "arguments": {}}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A small tree of images."""
-    for name in ("train/cat/1.png", "train/dog/2.png", "test/cat/3.png"):
-        path = tmp_path / "images" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    return tmp_path / "images"
+def settings(file: str, place: str) -> dict[str, Any]:
+    components: dict[str, Any] = {
+        "model": {"name": "resnet20", "arguments": {}},
+        "optimizer": {"name": "sgd", "arguments": {}},
+        "loss": {"kd": {"weight": 1.0, "arguments": {}}},
+    }
+    arguments = components["loss"]["kd"] if place == "loss" else components[place]
+    arguments["arguments"] = {"start": file, "more": [{"inside": file}]}
+    return components
 
 
-def large_file(path: Path) -> Path:
-    with open(path, "wb") as file:
-        file.truncate(2 * SAMPLES * SAMPLE_BYTES)
-    return path
+@pytest.mark.parametrize("place", ["model", "optimizer", "loss"])
+@pytest.mark.parametrize("inside_a_search", [False, True])
+def test_an_argument_that_names_a_file_counts_by_its_content(tmp_path: Path, place: str, inside_a_search: bool) -> None:
+    first, copy = tmp_path / "first.pth", tmp_path / "elsewhere.pth"
+    first.write_bytes(b"one")
+    copy.write_bytes(b"one")
+
+    def content(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+        named = settings(str(file), place)
+        named = {"training": named} if inside_a_search else named
+        return stage_content(named, DATA, "none"), counted_by_content(named, DATA, "none", ["models"])
+
+    before, words = content(first)
+    assert content(copy)[0] == before, "a copy is the same file"
+    first.write_bytes(b"two")
+    after, words_after = content(first)
+    assert after != before
+    assert [key for key in words if words[key] != words_after[key]] == [f"the content of {first}"]
 
 
-def test_a_copy_is_the_same_data(folder: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    os.utime(copy / "train/cat/1.png", (1, 1))
-    (copy / ".DS_Store").write_text("left behind")
-    (copy / ".cache").mkdir()
-    (copy / ".cache" / "x").write_text("left behind")
-    assert data_identity(str(copy)) == data_identity(str(folder))
+def test_a_bare_name_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = stage_content(settings("linear", "model"), DATA, "none")
+    (tmp_path / "linear").write_text("whatever lies here")
+    assert stage_content(settings("linear", "model"), DATA, "none") == before
 
 
-@pytest.mark.parametrize("change", ["content", "name", "more", "less"])
-def test_a_change_is_other_data(folder: Path, change: str) -> None:
-    before = data_identity(str(folder))
-    image = folder / "train/dog/2.png"
-    if change == "content":
-        image.write_text("train/dog/0.png")
-    elif change == "name":
-        image.rename(image.with_name("9.png"))
-    elif change == "more":
-        (folder / "train/dog/4.png").write_text("4")
-    else:
-        image.unlink()
-    assert data_identity(str(folder)) != before
+def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "weights.pth").write_bytes(b"one")
+    before = stage_content(settings(f"~{os.sep}weights.pth", "model"), DATA, "none")
+    assert before == stage_content(settings(str(tmp_path / "weights.pth"), "model"), DATA, "none")
 
 
-@pytest.mark.parametrize("offset", [0, -1])
-def test_the_ends_of_a_large_file_count(tmp_path: Path, offset: int) -> None:
-    path = large_file(tmp_path / "archive.tar.gz")
-    before = data_identity(str(path))
-    with open(path, "r+b") as file:
-        file.seek(offset, os.SEEK_SET if offset >= 0 else os.SEEK_END)
-        file.write(b"x")
-    assert data_identity(str(path)) != before
-
-
-def test_the_size_of_a_large_file_counts(tmp_path: Path) -> None:
-    path = large_file(tmp_path / "archive.tar")
-    before = data_identity(str(path))
-    os.truncate(path, path.stat().st_size + 1)
-    assert data_identity(str(path)) != before
-
-
-def test_every_name_of_a_large_folder_counts(tmp_path: Path) -> None:
-    for index in range(3 * MOST_FILES_READ):
-        (tmp_path / f"{index:04}.png").touch()
-    before = data_identity(str(tmp_path))
-    (tmp_path / "0001.png").rename(tmp_path / "0001b.png")
-    assert data_identity(str(tmp_path)) != before
-
-
-def test_what_is_not_there_is_known_by_its_path(tmp_path: Path) -> None:
-    assert data_identity(None) == "none"
-    assert data_identity(str(tmp_path / "a")) != data_identity(str(tmp_path / "b"))
-
-
-def test_what_cannot_be_read_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", "secret.png")
-
-    monkeypatch.setattr("builtins.open", refused)
-    with pytest.raises(DataError, match=r"^secret\.png: Permission denied$"):
-        data_identity(str(folder))
-
-
-def test_what_lies_behind_a_linked_folder_counts(tmp_path: Path) -> None:
-    (tmp_path / "far").mkdir()
-    (tmp_path / "far/a.png").write_bytes(b"a")
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set/train").symlink_to(tmp_path / "far")
-    before = data_identity(str(tmp_path / "set"))
-    (tmp_path / "far/a.png").write_bytes(b"b")
-    assert data_identity(str(tmp_path / "set")) != before
-
-
-def test_a_folder_that_cannot_be_read_to_its_end_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "again").symlink_to(tmp_path)
-    with pytest.raises(DataError, match="again: a link to a folder that holds it; remove the link"):
-        data_identity(str(tmp_path))
+@pytest.mark.parametrize("name", ["pretrained", "file"])
+def test_weights_of_any_name_are_named_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pth").write_bytes(b"one")
+    model: dict[str, Any] = {"name": "resnet18", "arguments": {}}
+    given: dict[str, Any] = {"model": model, "file": "weights.pth"}
+    if name == "pretrained":
+        given = {"model": {**model, "arguments": {"pretrained": "weights.pth"}}}
+    before = stage_content(given, DATA, "none"), counted_by_content(given, DATA, "none", [])
+    (tmp_path / "weights.pth").write_bytes(b"two")
+    after = stage_content(given, DATA, "none"), counted_by_content(given, DATA, "none", [])
+    assert before[0] != after[0]
+    assert "the content of weights.pth" in {key for key in before[1] if before[1][key] != after[1][key]}
 
 
 def test_a_later_argument_of_a_loss_counts_only_where_it_changes_something() -> None:

@@ -13,7 +13,7 @@ from kd.jobfile.kinds.train import TrainStage
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
 from kd.jobfile.stage import Pipeline
-from kd.search.halving import cost, rungs
+from kd.search.halving import rungs, total_epochs
 from tests.conftest import REPOSITORY
 
 STUDENTS = {
@@ -79,7 +79,7 @@ def test_equal_epochs_are_all_that_hpmkd_takes_but_the_teacher(job: Pipeline, pl
     def epochs(name: str) -> int:
         stage = job.stages[name]
         if isinstance(stage, SearchStage):
-            return cost(rungs(stage.trials, stage.epochs))
+            return total_epochs(rungs(stage.trials, stage.epochs))
         return stage.epochs if isinstance(stage, TrainStage) else 0
 
     spent = sum(epochs(name) for name in ancestors(first["hpmkd.whole"]) - {"teacher"}) + epochs("hpmkd.whole")

@@ -71,13 +71,12 @@ def test_the_labs_optional_feature_distillation_is_there_to_be_uncommented(
 ) -> None:
     monkeypatch.setenv("KD_DATA", str(tmp_path))
     text = (REPOSITORY / "jobs" / "cnn_pipeline.yaml").read_text(encoding="utf-8")
-    head, key, block = text.partition("  # distilled_features:")
-    assert key
+    assert text.count("    # variants: ") == 1
     wider = tmp_path / "wider.yaml"
-    wider.write_text(f"{head}{key.replace('# ', '')}{block.replace('  # ', '  ')}", encoding="utf-8")
+    wider.write_text(text.replace("    # variants: ", "    variants: "), encoding="utf-8")
     stages = plan_pipeline(load_pipeline(str(wider))).by_stage()
-    assert list(stages) == ["teacher", "baseline", "distilled", "distilled_features", "report"]
-    features, distilled = (stages[name][0].spec.to_json()["settings"] for name in ("distilled_features", "distilled"))
+    assert list(stages) == ["teacher", "baseline", "distilled.plain", "distilled.features", "report"]
+    plain, features = (stages[f"distilled.{name}"][0].spec.to_json()["settings"] for name in ("plain", "features"))
     extra = features["loss"].pop("fitnet")
-    assert features == distilled
+    assert features == plain
     assert extra["weight"] > 0

@@ -22,7 +22,7 @@ BROKEN = sorted((REPOSITORY / "tests/specs/broken").glob("*.yaml"))
 BEYOND_A_SCHEMA = {
     "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
     "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
-    "caches_of_unequal_views", "clip_infinite", "compare_unknown_stage", "compare_with_a_cache",
+    "cache_on_four_gpus", "caches_of_unequal_views", "clip_infinite", "compare_unknown_stage", "compare_with_a_cache",
     "configuration_cycle", "configuration_does_not_fit", "configuration_of_a_stage", "configuration_unknown",
     "crop_beyond_image", "cutout_beyond_image", "export_of_nothing", "infinite_learning_rate", "infinite_weight",
     "labels_weigh_mixed_images", "loss_needs_teacher", "loss_of_labels", "loss_of_one_class", "medmnist_of_many_labels",
@@ -36,6 +36,7 @@ BEYOND_A_SCHEMA = {
     "searches_of_one_stage", "seed_without_teacher", "select_by_a_stranger", "select_by_another_model",
     "select_by_other_data", "select_cycle", "select_of_a_report", "select_of_a_selection", "select_seed_missing",
     "select_unequal_lengths", "select_unknown_student", "shares_all_zero", "shares_for_others",
+    "stage_called_like_a_variant",
     "start_of_another_model", "start_of_itself", "start_of_other_data", "start_of_other_modalities", "start_unknown",
     "start_without_the_seed", "teacher_cycle", "teacher_cycle_of_three", "teacher_is_a_report", "teacher_is_itself",
     "teacher_never_used", "teacher_of_other_images", "teachers_of_features", "temperature_given_twice",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kd.catalog import entries
@@ -57,6 +58,15 @@ def test_needs_come_from_stage_then_job_then_defaults(load_text: LoadText) -> No
     assert jobs[JobKey("report", None)].needs == REPORT_NEEDS
 
 
+@pytest.mark.parametrize(
+    ("time", "minutes"), [("10m", 10), ("3d", REPORT_NEEDS.minutes), ("short", REPORT_NEEDS.minutes)]
+)
+def test_no_stage_asks_for_more_than_the_files_time(load_text: LoadText, time: str, minutes: int) -> None:
+    plan = plan_pipeline(load_text(f"resources.time={time}"))
+    (report,) = [job for job in plan.jobs if job.waits_for_all_ended]
+    assert report.needs.minutes == minutes
+
+
 def test_a_spec_says_all_that_a_job_does(load_text: LoadText) -> None:
     plan = plan_pipeline(load_text("stages.student.role=distilled"))
     (job,) = [job for job in plan.jobs if job.key == STUDENT]
@@ -77,7 +87,7 @@ def test_a_spec_says_all_that_a_job_does(load_text: LoadText) -> None:
 
 
 def test_plan_json_is_json(load_text: LoadText) -> None:
-    stored = plan_pipeline(load_text()).to_json()
+    stored = msgspec.to_builtins(plan_pipeline(load_text()).to_file())
     assert json.loads(json.dumps(stored)) == stored
     assert stored["jobs"][2]["parents"] == {"teacher": {"stage": "teacher", "seed": 1}}
 

@@ -188,3 +188,34 @@ def three_stages(path: Path, seeds: Seeds, *, pipeline: str = "cnn") -> RunBuild
     run.stage("baseline", "baseline", seeds)
     run.stage("distilled", "distilled", seeds, teacher="teacher")
     return run.report_job()
+
+
+def evidence(accuracy: float, *, classes: Sequence[str] = ("cat", "dog"), speed: float = 0.001) -> dict[str, Any]:
+    """Return what a measured model's result records beside its metrics: classes, confidence, cost."""
+    right, wrong = round(100 * accuracy), 100 - round(100 * accuracy)
+    each = {"precision": accuracy, "recall": accuracy, "f1_score": accuracy, "images": 100}
+    others = wrong // max(1, len(classes) - 1)
+    count = len(classes)
+    confusion = [[right if true == found else others for found in range(count)] for true in range(count)]
+    return {
+        "measured_in": "float32",
+        "detail": {"classes": dict.fromkeys(classes, each), "confusion": confusion},
+        "calibration": {
+            "part": "test",
+            "expected_error": 0.05,
+            "negative_log_likelihood": 0.4,
+            "counts": [0, wrong, right],
+            "confidence": [0.0, 0.6, 0.9],
+            "accuracy": [0.0, 0.5, accuracy],
+        },
+        "file": {"name": "checkpoint/best.safetensors", "bytes": round(2e8 * speed)},
+        "cost": {
+            "flops": round(1e10 * speed),
+            "cpu": {
+                "runtime": "PyTorch float32, cpu: test, 2 threads",
+                "latency": {"median": speed, "p95": 1.5 * speed, "threads": 2, "rounds": 100},
+                "images_per_second": 2 / speed,
+                "batch": 32,
+            },
+        },
+    }

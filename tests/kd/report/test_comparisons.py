@@ -40,7 +40,7 @@ def test_a_clear_difference_is_called_better_with_its_limits(tmp_path: Path) -> 
     assert pair["retention"] == pytest.approx(0.8614 / 0.9)
     assert pair["verdict"].startswith("distilled minus baseline: +1.90 points (95 % interval +1.")
     assert "distilled is better: the interval excludes 0" in pair["verdict"]
-    assert pair["verdict"].endswith("5 seeds: p cannot go below 0.0625 with the sign-flip test.")
+    assert pair["verdict"].endswith("cannot go below p = 0.0625 with 5 seeds.")
 
 
 def test_no_difference_is_not_called_one(tmp_path: Path) -> None:

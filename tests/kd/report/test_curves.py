@@ -14,7 +14,7 @@ from tests.kd.report.builder import write_metrics
 def test_a_band_holds_mean_lowest_and_highest_seed_of_each_epoch(tmp_path: Path) -> None:
     write_metrics(tmp_path / "one" / "metrics.csv", [0.1, 0.3, 0.5])
     write_metrics(tmp_path / "two" / "metrics.csv", [0.3, 0.5])
-    band = read_band([tmp_path / name for name in ("one", "two", "absent")], "accuracy")
+    band = read_band([tmp_path / name for name in ("one", "two", "absent")], "val_accuracy")
     assert band.epochs == [1, 2, 3]
     assert band.mean == pytest.approx([0.2, 0.4, 0.5])
     assert (band.low, band.high) == ([0.1, 0.3, 0.5], [0.3, 0.5, 0.5])

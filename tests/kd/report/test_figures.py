@@ -6,7 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from kd.report.collect import collect
-from kd.report.figures import COLOURS, colour, draw_figures
+from kd.report.figures.draw import draw_figures
+from kd.report.figures.style import COLOURS, colour
 from tests.kd.report.builder import RunBuilder, three_stages
 
 

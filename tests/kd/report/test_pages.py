@@ -13,7 +13,7 @@ import pytest
 
 from kd.files import write_json
 from kd.report.write import collect_and_write
-from tests.kd.report.builder import three_stages
+from tests.kd.report.builder import evidence, three_stages
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 EVIL = '<script>alert("x")</script> | [a](b)'
@@ -78,24 +78,67 @@ def test_texts_out_of_a_run_are_never_read_as_markup(pages: Path) -> None:
 
 def test_every_markdown_table_has_equal_rows(pages: Path) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", (pages / "report.md").read_text(), re.MULTILINE)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: report.html is not rendered (apt install chromium)")
-def test_a_browser_shows_the_numbers_and_logs_no_error(pages: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def full_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the report folder of 20 arms with long names, everything measured, a target, and hostile classes."""
+    run = three_stages(tmp_path_factory.mktemp("full") / "run", [1, 2])
+    measured = evidence(0.9, classes=(EVIL, "dog"))
+    run.finish("teacher", {1: 0.9, 2: 0.91}, **measured).finish("baseline", {1: 0.84, 2: 0.85}, **measured)
+    for number in range(17):
+        name = f"distilled.attention_transfer-temperature-{number}"
+        run.stage(name, "distilled", [1, 2], teacher="teacher").finish(name, {1: 0.86, 2: 0.87}, **measured)
+    run.write_plan(headline="distilled.attention_transfer-temperature-3", expect={"teacher": ">= 0.85"})
+    collect_and_write([run.run.path], run.run.report_json)
+    return run.run.report
+
+
+def test_the_pages_hold_costs_targets_classes_and_the_headline_with_its_rule(full_pages: Path) -> None:
+    for name in ("report.md", "report.html"):
+        text = (full_pages / name).read_text()
+        for expected in ("PyTorch float32, cpu: test, 2 threads", "chosen in the job file (headline)", "0.85", "met"):
+            assert expected in text, (name, expected)
+    assert "kd-submit job.yaml --run run-again" in (full_pages / "report.md").read_text()
+    names = {path.stem for path in (full_pages / "figures").glob("*.svg")}
+    assert {"cnn_trade_off", "cnn_confusion", "cnn_reliability", "cnn_curves"} <= names
+
+
+def dumped(page: Path, profile: Path, *, width: int) -> tuple[str, str]:
+    """Return what Chromium makes of a page at this width, and its log."""
     assert BROWSER is not None
     quiet = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--log-level=0"]
-    options = [*quiet, f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-    page = (pages / "report.html").as_uri()
+    options = [*quiet, f"--user-data-dir={profile}", "--enable-logging=stderr", f"--window-size={width},900"]
     shown = subprocess.run(
-        [BROWSER, "--headless", *options, page], capture_output=True, text=True, timeout=120, check=True
-    )
-    body = re.sub(r"<[^>]+>", " ", shown.stdout.partition("</head>")[2])
+        [BROWSER, "--headless", *options, "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return shown.stdout, shown.stderr
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: report.html is not rendered (apt install chromium)")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_its_window(full_pages: Path, tmp_path: Path, width: int) -> None:
+    asking = "<script>document.title = document.documentElement.scrollWidth - window.innerWidth</script></body>"
+    page = tmp_path / "page.html"
+    page.write_text((full_pages / "report.html").read_text().replace("</body>", asking))
+    dom, log = dumped(page, tmp_path / "profile", width=width)
+    title = re.search(r"<title>([^<]*)</title>", dom)
+    assert title is not None
+    assert int(title[1]) <= 0
+    assert "CONSOLE" not in log
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: report.html is not rendered (apt install chromium)")
+def test_a_browser_shows_the_numbers_and_logs_no_error(pages: Path, tmp_path: Path) -> None:
+    dom, log = dumped(pages / "report.html", tmp_path / "profile", width=1280)
+    body = re.sub(r"<[^>]+>", " ", dom.partition("</head>")[2])
     for expected in ("91.23", "84.56", "87.21", "2 of 3 seeds", "1 of 9 planned jobs"):
         assert expected in body, expected
-    assert "CONSOLE" not in shown.stderr
+    assert "CONSOLE" not in log
 
 
 def test_texts_make_no_links_in_markdown(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_report_is_these_files_and_no_leftovers(tmp_path: Path) -> None:
     names = sorted(str(file.relative_to(run.run.report)) for file in run.run.report.rglob("*") if file.is_file())
     figures = [f"figures/cnn_{name}.{kind}" for name in ("accuracy", "curves") for kind in ("png", "svg")]
     aggregated = "metrics/cnn/teacher/aggregated_results.json"
-    assert names == [*figures, aggregated, "report.html", "report.md", "summary.csv"]
+    assert names == [*figures, aggregated, "report.html", "report.md", "summary.csv", "tables.tex"]
     assert json.loads(run.run.report_json.read_text())["cnn"]["teacher_accuracy"] == 0.915
 
 

@@ -107,7 +107,7 @@ def test_restarts_are_counted_per_job(folder: Path) -> None:
     for attempt, identity in enumerate([job, job, Claimant(job_id="7", restarts=5), job, NOBODY]):
         with claim_stage(stage, identity, attempt, "f", ignore) as claim:
             counts.append(claim.restarts)
-            assert claim.previous.get("fingerprint") == ("f" if attempt else None)
+            assert (claim.previous.fingerprint if claim.previous else None) == ("f" if attempt else None)
     assert counts == [0, 1, 5, 6, 0]
 
 

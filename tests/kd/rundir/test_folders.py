@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from kd.errors import RunError
-from kd.files import sha256_file, write_json
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, find_run, read_object, results_folder
+from kd.files import write_json
+from kd.rundir.bounded_json import read_object
+from kd.rundir.folders import JobKey, RunFolder, find_run, results_folder
 
 
 def make(path: Path) -> RunFolder:
@@ -59,16 +60,6 @@ def test_the_results_folder_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results_folder() == Path("results")
     monkeypatch.setenv("KD_RESULTS", "/elsewhere")
     assert results_folder() == Path("/elsewhere")
-
-
-def test_artefacts_that_are_missing_or_changed_are_named(tmp_path: Path) -> None:
-    folder = StageFolder(tmp_path)
-    for name in ("whole", "changed"):
-        (tmp_path / name).write_text(name)
-    digests = {name: sha256_file(tmp_path / name) for name in ("whole", "changed")}
-    write_json(folder.result, {"fingerprint": "f", "files": {**digests, "missing": "0" * 64}})
-    (tmp_path / "changed").write_text("other")
-    assert sorted(folder.damaged_artefacts()) == ["changed", "missing"]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[1]", '"text"'])

@@ -8,8 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from kd.distill.teacher import load_trained_model
 from kd.errors import CheckpointError
+from kd.rundir.folders import BEST
+from kd.rundir.stage_spec import read_spec
+from kd.stages.stage_data import load_data
 
 
 def test_the_result_names_the_teacher_and_the_metrics_log_each_term(run, spec, teacher, tmp_path: Path) -> None:
@@ -22,6 +27,21 @@ def test_the_result_names_the_teacher_and_the_metrics_log_each_term(run, spec, t
     weighted = 0.5 * float(row["loss_ce"]) + 0.5 * float(row["loss_kd"])
     assert float(row["train_loss"]) == pytest.approx(weighted, rel=1e-5)
     assert float(row["loss_kd"]) > 0
+
+
+def test_the_agreement_with_the_teacher_is_that_of_the_written_weights(run, spec, teacher, tmp_path: Path) -> None:
+    folder = run(tmp_path, spec("distilled", kind="distill", epochs=1), parents={"teacher": teacher})
+    data = load_data(read_spec(folder).data, staged=None, device=torch.device("cpu"))
+    card = data.card(read_spec(folder).settings.model)
+    predicted = []
+    for weights in (folder.path / BEST, teacher / BEST):
+        model, _ = load_trained_model(weights, student=card)
+        with torch.inference_mode():
+            logits = [model.eval()(images) for images, _ in data.validation.in_order()]
+        predicted.append(torch.cat(logits).argmax(dim=1))
+    agreement = json.loads(folder.result.read_text())["teacher_agreement"]["teacher"]
+    assert agreement["top1"] == pytest.approx(float((predicted[0] == predicted[1]).double().mean()))
+    assert agreement["kl"] > 0
 
 
 @pytest.mark.parametrize(

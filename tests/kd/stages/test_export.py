@@ -40,12 +40,18 @@ def test_a_file_is_written_verified_and_measured(form: str, run, student: Path, 
     assert 0 <= result["test"]["best"]["accuracy"] <= 1
     assert result["cost"]["flops"] > 0
     assert result["cost"]["cpu"]["latency"]["median"] > 0
-    assert sum(result["calibration"]["counts"]) == 30  # validation images
+    assert (result["calibration"]["part"], sum(result["calibration"]["counts"])) == ("test", 40)
+    assert len(result["detail"]["classes"]) == len(result["detail"]["confusion"])
+    assert result["cost"]["network"]["runtime"].startswith("PyTorch float32, cpu: ")
+    framework = "PyTorch program" if form == "pt2" else "ONNX Runtime"
+    assert result["cost"]["cpu"]["runtime"].startswith(f"{framework}, cpu: ")
     if "int8" in form:
-        assert result["precision"] == "int8"
+        assert result["cost"]["float32_file"]["runtime"] == result["cost"]["cpu"]["runtime"]
+        assert result["precision"] == result["measured_in"] == "int8"
         assert result["file"]["int8"]["layers"] == 4
         assert result["agreement"]["top1"] > 0.8
     else:
+        assert "float32_file" not in result["cost"]
         assert result["file"]["difference"] <= 1e-4
         assert result["agreement"]["kl"] == pytest.approx(0, abs=1e-6)
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kd.files import write_json
@@ -29,7 +30,7 @@ COMPONENTS = ("with_search", "with_chain", "with_gate", "with_temperature")
 def run_whole(plan: Plan, path: Path) -> dict[str, Any]:
     """Run a plan stage by stage in this process and return what its report says of the pipeline."""
     folder = RunFolder(path)
-    write_json(folder.plan, {**plan.to_json(), "run": folder.name})
+    write_json(folder.plan, {**msgspec.to_builtins(plan.to_file()), "run": folder.name})
     for job in plan.jobs:
         stage = folder.stage(job.key)
         write_json(stage.spec, job.spec.to_json())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from kd.rundir.result_sections import JobFacts
 from kd.rundir.stage_spec import spec_from_json
 from kd.stages.context import in_place
 from kd.stages.report import run as run_report
@@ -19,7 +20,7 @@ def test_the_stage_reports_its_own_run_and_does_not_miss_itself(tmp_path: Path) 
     folder = run.folder("report", None)
     folder.path.mkdir(parents=True)
     spec = {**make_spec("report", kind="report"), "seed": None, "data": None, "settings": {}, "role": None}
-    result = run_report(in_place(folder, facts={"job_id": "9"}), spec_from_json(spec))
+    result = run_report(in_place(folder, facts=JobFacts(job_id="9")), spec_from_json(spec))
 
     family = json.loads(run.run.report_json.read_text())["cnn"]
     assert family["teacher_accuracy"] == 0.9

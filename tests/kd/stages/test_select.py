@@ -68,7 +68,7 @@ def test_the_chosen_candidate_is_there_as_it_is(run, better: dict[str, Path], tm
     assert (folder.path / BEST).read_bytes() == (better["of_2"] / BEST).read_bytes()
     assert result["selection"]["chosen"] == "assistant"
     assert result["files"] == {BEST: sha256_file(better["of_2"] / BEST)}
-    for key in ("model", "parameters", "validation", "test"):
+    for key in ("model", "parameters", "validation", "test", "measured_in", "detail", "calibration", "cost", "file"):
         assert result[key] == candidate[key]
 
 

@@ -42,6 +42,9 @@ def imitated(fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     return fake_slurm
 
 
+HERE = Capabilities(cluster="testbed")
+
+
 def asked(fake: FakeSlurm) -> list[str]:
     return [call.split()[0] for name in ("scontrol", "sacctmgr", "sshare") for call in fake.calls(name)]
 
@@ -84,18 +87,18 @@ def test_the_tightest_limit_counts_and_says_whose_it_is(imitated: FakeSlurm) -> 
 
 def test_only_this_clusters_whole_associations_count() -> None:
     rows = "lab|other|lab||normal|normal|1||\nlab|testbed|lab|gpu|normal|normal|2||\n" + USER
-    assert from_accounting(rows, QOS, "testbed", None, None)["max_submit"] == 500
-    assert from_accounting("", "", "testbed", None, None)["default_account"] is None
+    assert from_accounting(HERE, rows, QOS, None, None).max_submit == 500
+    assert from_accounting(HERE, "", "", None, None).default_account is None
 
 
 def test_the_only_qos_of_an_association_is_its_default() -> None:
-    assert from_accounting("lab|testbed|lab||long||||\n", QOS, "testbed", None, None)["default_qos"] == "long"
-    assert from_accounting("lab|testbed|lab||long,short||||\n", QOS, "testbed", None, None)["default_qos"] is None
+    assert from_accounting(HERE, "lab|testbed|lab||long||||\n", QOS, None, None).default_qos == "long"
+    assert from_accounting(HERE, "lab|testbed|lab||long,short||||\n", QOS, None, None).default_qos is None
 
 
 def test_limits_of_time_are_found_in_associations_too() -> None:
-    found = from_accounting("lab|testbed|lab||normal|normal||20|1-00:00:00\n", QOS, "testbed", None, None)
-    assert (found["max_submit"], found["max_minutes"], found["max_minutes_of"]) == (20, 1440, "account lab")
+    found = from_accounting(HERE, "lab|testbed|lab||normal|normal||20|1-00:00:00\n", QOS, None, None)
+    assert (found.max_submit, found.max_minutes, found.max_minutes_of) == (20, 1440, "account lab")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_limits_of_time_are_found_in_associations_too() -> None:
     ],
 )
 def test_the_configuration_is_read_in_every_versions_spelling(line: str, key: str, value: object) -> None:
-    assert from_config(parse_config(line))[key] == value
+    assert getattr(from_config(parse_config(line)), key) == value
 
 
 def test_no_accounting_takes_one_call(imitated: FakeSlurm) -> None:

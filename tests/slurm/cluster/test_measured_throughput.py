@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from kd.files import write_json
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.stage_spec import AnySpec, spec_from_json
 from slurm.cluster.measured_throughput import (
     NEWEST_RUNS,
     Measurement,
@@ -18,37 +20,35 @@ from slurm.cluster.measured_throughput import (
     read_history,
     setup_of,
 )
+from tests.kd.conftest import CE_AND_KD, make_spec
+from tests.slurm.conftest import IDENTITY
 from tests.slurm.made_cluster import profile
 
 A100 = "cuda: NVIDIA A100-SXM4-40GB"
 SITE = profile({"name": "old", "gpu_type": "v100"}, "new", gpu_speed={"a100": 2.5, "v100": 1.0})
 
 
-def spec(**settings: Any) -> dict[str, Any]:
-    usual = {"model": {"name": "resnet8"}, "batch_size": 128, "epochs": 100, "loss": {"ce": {"weight": 1.0}}}
-    return {
-        "kind": "train",
-        "settings": {**usual, **settings},
-        "data": {"name": "cifar10", "root": "/data", "validation": 5000},
-        "resources": {"gpus": 1, "gpu_type": None},
-    }
+def spec(kind: str = "train", **settings: Any) -> AnySpec:
+    return spec_from_json({**make_spec("teacher", epochs=100, **settings), "kind": kind})
 
 
 def finish(results: Path, run: str = "r", stage: str = "teacher", seed: int = 1, **changes: Any) -> Path:
     """Write a finished stage; return its result.json."""
     folder = RunFolder(results / run).stage(JobKey(stage, seed))
     write_json(RunFolder(results / run).plan, {})
-    write_json(folder.spec, {**spec(), "resources": {"gpus": 1, "gpu_type": changes.pop("pinned", None)}})
+    written = spec().to_json()
+    write_json(folder.spec, {**written, "resources": {**written["resources"], "gpu_type": changes.pop("pinned", None)}})
+    identity = {name: written[name] for name in IDENTITY}
     job = {"cluster": "lab", "partition": "new", **changes.pop("job", {})}
     usual = {"images_per_second": 9000.0, "seconds": {"train": 500.0}, "epochs": 100, "device": A100, "job": job}
-    write_json(folder.result, {**usual, **changes})
+    write_json(folder.result, {**identity, **usual, "files": {}, "finished": 1.0, **changes})
     return folder.result
 
 
 def test_a_finished_stage_tells_its_speed(tmp_path: Path) -> None:
     finish(tmp_path)
     assert read_history(tmp_path, "lab", SITE) == (
-        Measurement(gpu_type="a100", setup=setup_of(spec()), images_per_second=9000.0, seconds_per_epoch=5.0),
+        Measurement(gpu_type="a100", setup=setup_of(spec()) or "", images_per_second=9000.0, seconds_per_epoch=5.0),
     )
 
 
@@ -121,14 +121,14 @@ def test_the_newest_runs_and_few_seeds_of_each_stage_are_read(tmp_path: Path) ->
 
 
 def test_a_setup_is_the_work_of_an_epoch_and_nothing_else() -> None:
-    same = spec()
-    same["seed"], same["settings"]["epochs"], same["settings"]["optimizer"] = 7, 3, {"name": "adamw"}
-    same["data"]["root"] = "/elsewhere"
+    same = spec(optimizer={"name": "adamw", "arguments": {}}, checkpoint_every=3)
+    assert same.data is not None
+    same = structs.replace(same, seed=3, data=structs.replace(same.data, root="/elsewhere"))
     assert setup_of(same) == setup_of(spec())
-    for other in (spec(batch_size=64), spec(model={"name": "resnet18"}), spec(loss={"ce": {}, "kd": {}})):
-        assert setup_of(other) != setup_of(spec())
-    assert setup_of({**spec(), "kind": "distill"}) != setup_of(spec())
-    assert setup_of({**spec(), "resources": {"gpus": 2}}) != setup_of(spec())
+    for other in (spec(batch_size=64), spec(model="resnet18"), spec(loss=CE_AND_KD), spec("distill")):
+        assert setup_of(other) not in (setup_of(spec()), None)
+    assert setup_of(spec("report")) is None, "a report trains nothing"
+    assert setup_of(structs.replace(same, resources=structs.replace(same.resources, gpus=2))) != setup_of(spec())
 
 
 def measured(gpu_type: str, images: float, setup: str = "one", seconds: float = 1.0) -> Measurement:
@@ -165,7 +165,7 @@ def test_a_type_measured_alone_keeps_its_speed() -> None:
 
 
 def test_work_is_epochs_of_the_same_setup_at_speed_one() -> None:
-    setup = setup_of(spec())
+    setup = setup_of(spec()) or ""
     history = [measured("a100", 1, setup, 4.0), measured("v100", 1, setup, 12.0), measured("v100", 1, "other", 999.0)]
     assert measured_work(spec(), history, {"a100": 2.5, "v100": 1.0}) == pytest.approx(100 * (10.0 + 12.0) / 2)
     assert measured_work(spec(batch_size=1), history, {}) is None

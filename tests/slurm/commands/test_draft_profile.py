@@ -25,7 +25,7 @@ def loaded(folder: Path, state: LiveState, known: Capabilities, host: str = "log
 def test_the_draft_of_a_real_cluster_loads(tmp_path: Path) -> None:
     config = from_config(parse_config((SAID / "scontrol_config.txt").read_text()))
     user, qos = ((SAID / f"sacctmgr_{name}.txt").read_text() for name in ("user", "qos"))
-    known = Capabilities(**{**config, **from_accounting(user, qos, "testbed", None, "short")})
+    known = from_accounting(config, user, qos, None, "short")
     text, found = loaded(tmp_path, busy_testbed(), known)
     assert [(part.name, part.gpu_type, part.max_time, part.gpus_per_node) for part in found.partitions] == [
         ("markov_gpu", None, 2880, 4),

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from kd.files import write_json
-from slurm.commands import status
+from slurm.commands import status, status_views
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS
 from tests.slurm.made_runs import REPORT, FakeSlurm, MadeRun, fake_slurm, make_run, squeue_line, student, teacher
@@ -119,7 +119,7 @@ def test_watching_redraws_until_everything_has_ended(
         for key in IDS if len(pauses) == 2 else ():
             made.finish(key)
 
-    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(status_views, "time", SimpleNamespace(sleep=pause))
     assert status.main(["trial", "--watch", "3"]) == 0
     assert pauses == [3.0, 3.0]
     assert "trial: 5 done of 5 jobs" in capsys.readouterr().out
@@ -134,7 +134,7 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(
     def pause(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(status_views, "time", SimpleNamespace(sleep=pause))
     assert status.main(["trial", "--watch"]) == 130
     assert fake_slurm.calls("scancel") == []
 
@@ -144,7 +144,7 @@ def test_a_small_screen_shows_what_runs_and_what_failed_first(tmp_path: Path) ->
     made.fail(teacher(30), "no data")
     made.beat(teacher(35))
     states: list[JobStatus] = snapshot(made.run, EXECUTORS)
-    screen = status._screen(made.run, states, "", (100, 12))
+    screen = status_views._screen(made.run, states, "", (100, 12))
     lines = screen.plain.splitlines()
     assert len(lines) <= 12
     assert lines[1].split()[:3] == ["teacher", "35", "running"]
@@ -155,7 +155,7 @@ def test_a_small_screen_shows_what_runs_and_what_failed_first(tmp_path: Path) ->
 def test_looking_loads_nothing_heavy() -> None:
     heavy = ("torch", "numpy", "pandas", "matplotlib", "pydantic", "yaml", "submitit", "rich")
     program = (
-        "import sys, slurm.commands.status, slurm.commands.cancel; "
+        "import sys, slurm.commands.status_views, slurm.commands.cancel; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

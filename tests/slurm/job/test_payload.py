@@ -20,10 +20,12 @@ from kd.errors import DataError, RunError
 from kd.files import read_json, write_json
 from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.stage import Pipeline
-from kd.rundir.folders import RunFolder, StageFolder, read_object
+from kd.rundir.bounded_json import read_object
+from kd.rundir.folders import RunFolder, StageFolder
 from kd.stages.context import StageContext
 from slurm.job.payload import StageJob
 from slurm.job.preemption import StopSignals
+from tests.kd.conftest import damaged
 from tests.slurm.conftest import MakeStage
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -129,7 +131,7 @@ def test_a_stage_runs_on_scratch_and_leaves_only_its_results(
     assert facts["staging"]["bytes_in"] > parent.result.stat().st_size
     assert facts["staging"]["bytes_out"] > len(COUNTED)
     assert (stage.path / WEIGHTS).read_text() == COUNTED
-    assert stage.damaged_artefacts() == []
+    assert damaged(stage) == []
     assert os.listdir(folder / "scratch") == []
     assert not stage.failure.exists()
     log = (stage.log / "attempt-1.log").read_text()
@@ -363,7 +365,7 @@ def test_the_restarted_job_takes_over_from_a_copy_that_lives_on(
     assert code == 1
     assert "a newer attempt of this job has taken over" in output
     assert not stage.failure.exists()
-    assert stage.damaged_artefacts() == []
+    assert damaged(stage) == []
 
 
 def test_scratch_that_fills_up_during_training_is_left(
@@ -460,7 +462,7 @@ def test_a_real_training_that_is_preempted_ends_with_the_weights_of_one_that_was
     assert (stages[1].checkpoint / "resume.pt").is_file()
     assert not stages[1].result.exists()
     StageJob(stages[1].path, "slurm")()
-    one, two = (stage.read_result() or {} for stage in stages)
+    one, two = (read_object(stage.result) or {} for stage in stages)
     assert one["files"][WEIGHTS] == two["files"][WEIGHTS]
     assert one["test"] == two["test"]
     assert two["attempts"] == 2

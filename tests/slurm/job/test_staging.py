@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from kd.errors import CheckpointError
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import StageFolder
 from slurm.job.staging import Staging
+from tests.kd.conftest import damaged
 from tests.slurm.conftest import MakeStage
 
 WEIGHTS = "checkpoint/best.safetensors"
@@ -44,7 +46,7 @@ def test_without_scratch_everything_is_used_in_place(make_stage: MakeStage, fold
     assert staging.data_root is None
     assert said == []
     record = staging.record()
-    assert (record["work"], record["data"], record["bytes_in"]) == ("in place", "in place", 0)
+    assert (record.work, record.data, record.bytes_in) == ("in place", "in place", 0)
 
 
 def test_work_parents_and_data_come_to_scratch(make_stage: MakeStage, folder: Path, scratch: Path) -> None:
@@ -55,14 +57,14 @@ def test_work_parents_and_data_come_to_scratch(make_stage: MakeStage, folder: Pa
     staged = StageFolder(staging.parents["teacher"])
     assert staging.work == scratch / "work"
     assert (staged.path / WEIGHTS).read_bytes() == b"weights"
-    assert staged.read_result() == parent.read_result()
+    assert read_object(staged.result) == read_object(parent.result)
     assert staged.spec.read_bytes() == parent.spec.read_bytes()
-    assert staged.damaged_artefacts() == []
+    assert damaged(staged) == []
     assert staging.data_root is not None
     assert staging.data_root.read_bytes() == b"data!"
     assert said == []
     expected = 12 + parent.spec.stat().st_size + parent.result.stat().st_size
-    assert staging.record()["bytes_in"] == expected
+    assert staging.record().bytes_in == expected
 
 
 def test_an_earlier_attempt_is_continued_on_scratch(make_stage: MakeStage, scratch: Path) -> None:
@@ -138,7 +140,7 @@ def test_results_are_published_from_scratch_and_counted(make_stage: MakeStage, s
     (staging.work / "metrics.csv").write_text("epoch\n1\n")
     staging.publish(["metrics.csv"])
     assert child.metrics.read_text() == "epoch\n1\n"
-    assert staging.record()["bytes_out"] == 8
+    assert staging.record().bytes_out == 8
 
 
 def test_a_full_scratch_is_told_from_other_errors(make_stage: MakeStage, scratch: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from kd.rundir.stage_spec import Needs
+from kd.rundir.stage_spec import Needs, spec_from_json
 from slurm.cluster.partitions_and_nodes import LiveState
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
+from tests.kd.conftest import make_spec
 from tests.slurm.made_cluster import NEEDS, TWO_TYPES, live, node, partition, profile
 
 SITE = profile("fast", "slow", **TWO_TYPES)
@@ -21,8 +20,7 @@ def cluster(*, fast: int = 4, slow: int = 8) -> LiveState:
 
 
 def asking(stage: str, model: str = "", *, jobs: int = 4, waits: bool = False, needs: Needs = NEEDS) -> Asking:
-    settings = {"model": {"name": model or stage, "arguments": {}}}
-    spec: dict[str, Any] = {"settings": settings, "data": None, "kind": "train", "resources": {"gpus": 1}}
+    spec = spec_from_json(make_spec(stage, model=model or stage))
     return Asking(stage=stage, needs=needs, jobs=jobs, spec=spec, waits=waits)
 
 

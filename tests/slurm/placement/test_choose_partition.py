@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from kd.errors import ClusterError
+from kd.rundir.stage_spec import spec_from_json
 from slurm.cluster.measured_throughput import Measurement, setup_of
 from slurm.cluster.partitions_and_nodes import ExpectedStart, LiveState
 from slurm.cluster.profile import Profile
 from slurm.placement.choice import Candidate, Choice
 from slurm.placement.choose_partition import choose_partition
 from slurm.placement.job_options import gpu_options
+from tests.kd.conftest import make_spec
 from tests.slurm.made_cluster import NEEDS, TWO_TYPES, busy_testbed, live, needs, node, partition, profile
 
 A100_FULL = "gpu:a100:4(IDX:0-3)"
@@ -344,16 +345,11 @@ class TestGpuTypes:
 
 
 class TestMeasuredSpeeds:
-    spec: ClassVar[Mapping[str, Any]] = {
-        "kind": "train",
-        "settings": {"model": {"name": "resnet8"}, "batch_size": 128, "epochs": 100, "loss": {"ce": {}}},
-        "data": {"name": "cifar10"},
-        "resources": {"gpus": 1},
-    }
+    spec = spec_from_json(make_spec(epochs=100))
 
     def measured(self, gpu_type: str, images: float, seconds: float) -> Measurement:
         return Measurement(
-            gpu_type=gpu_type, setup=setup_of(self.spec), images_per_second=images, seconds_per_epoch=seconds
+            gpu_type=gpu_type, setup=setup_of(self.spec) or "", images_per_second=images, seconds_per_epoch=seconds
         )
 
     def test_what_finished_stages_measured_turns_the_ranking_round(self) -> None:

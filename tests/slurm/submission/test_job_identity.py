@@ -154,3 +154,12 @@ def test_several_clusters_are_refused(monkeypatch: pytest.MonkeyPatch, names: st
     with pytest.raises(ClusterError, match="name one"):
         cluster_of(Profile())
     assert cluster_of(Profile(clusters="gpu")) == "gpu"
+
+
+def test_another_users_hidden_job_is_not_called_dead(
+    made: MadeRun, slurm: MakeBelieveSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.submit({teacher(1): "999"})
+    monkeypatch.setattr("slurm.submission.slurm_executor.os.getuid", lambda: made.run.journal.stat().st_uid + 1)
+    found = next(state for state in snapshot(made.run, EXECUTORS) if state.key == teacher(1))
+    assert (found.phase, found.why) == ("queued", "submitted; Slurm was not asked")

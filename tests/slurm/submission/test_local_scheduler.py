@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey
+from kd.rundir.stage_result import read_result
 from tests.slurm.launching import SMALL, Desk, kill, training_process, wait_until, weights
 
 LONG = ("--set", "stages.teacher.epochs=200")
@@ -96,7 +98,7 @@ def test_a_killed_training_is_reported_and_continued_to_the_same_weights(desk: D
 
     desk.submit(*run)
     assert weights(desk.folder(), (1,)) == weights(undisturbed.folder(), (1,))
-    result = folder.read_result()
+    result = read_object(folder.result)
     assert result is not None
     assert result["attempts"] == 2
 
@@ -111,10 +113,10 @@ def test_ctrl_c_stops_the_children_and_leaves_a_run_that_continues(desk: Desk) -
     assert process.returncode == 130, output
     assert "the same command continues the run" in output
     assert training_process(folder.path) is None, "no child is left"
-    assert folder.read_result() is None
+    assert read_object(folder.result) is None
 
     desk.submit(*run)
-    result = folder.read_result()
+    result = read_object(folder.result)
     assert result is not None
     assert result["attempts"] == 2
 
@@ -131,9 +133,9 @@ def test_children_of_a_killed_kd_submit_are_waited_for_and_the_rest_is_run(desk:
     process.communicate(timeout=300)
     assert "waiting for what an interrupted kd-submit left running: teacher/seed-1" in said
     assert "distilled/seed-1: done" in said
-    result = folder.read_result()
+    result = read_result(folder)
     assert result is not None
-    assert result["attempts"] == result["job"]["attempt"] == 1
+    assert result.attempts == result.job.attempt == 1
 
 
 def test_two_at_once_one_wins_and_the_other_is_told(desk: Desk) -> None:

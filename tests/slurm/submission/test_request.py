@@ -187,6 +187,14 @@ def test_memory_is_asked_for_in_the_site_s_form(form: str, name: str, value: str
     assert {key: found[key] for key in found if key.startswith("mem")} == {name: value}
 
 
+def test_a_profile_with_a_container_starts_python_in_it() -> None:
+    site = Profile.model_validate({"container": {"image": "/images/kd.sif"}})
+    teacher, *_, report = requests(plan(), site)
+    assert teacher.python == '"$kd_engine" exec --nv --bind "$kd_binds" /images/kd.sif python'
+    assert "--nv" not in report.python
+    assert "kd_binds=/runs" in teacher.parameters["setup"]
+
+
 HOSTILE = [
     "a b",
     "x'y",

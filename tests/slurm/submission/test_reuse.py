@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from kd.rundir.folders import JobKey
+from kd.jobfile.plan import plan_pipeline
+from kd.jobfile.stage import Pipeline
+from kd.rundir.bounded_json import read_object
+from kd.rundir.folders import JobKey, RunFolder
+from slurm.state.checksum_cache import RememberedDigests
+from slurm.submission.lenders import trusted
+from slurm.submission.reuse import find_lenders
+from tests.kd.conftest import damaged
 from tests.slurm.launching import SMALL, Desk, weights
+from tests.slurm.made_cluster import profile
+from tests.slurm.made_runs import make_run, teacher
 from tests.slurm.test_on_slurm import CLUSTER, queued, wait_ended
 from tests.testbed import Testbed
 
@@ -49,7 +58,7 @@ def test_again_trains_in_spite_of_a_lender(desk: Desk) -> None:
     local(desk, "second", "--only", "teacher")
     said = local(desk, "second", "--only", "teacher", "--again")
     assert "teacher/seed-1: started" in said
-    assert desk.folder("first").stage(TEACHER).read_result() is not None, "the lender keeps what it has"
+    assert read_object(desk.folder("first").stage(TEACHER).result) is not None, "the lender keeps what it has"
 
 
 def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
@@ -58,7 +67,7 @@ def test_a_deleted_lender_means_training_here(desk: Desk) -> None:
     desk.folder("first").path.rename(desk.results.parent / f"{desk.results.name}-gone")
     said = local(desk, "second", "--only", "teacher")
     assert "teacher/seed-1: started" in said
-    assert desk.folder("second").stage(TEACHER).damaged_artefacts() == []
+    assert damaged(desk.folder("second").stage(TEACHER)) == []
 
 
 @pytest.mark.slurm
@@ -88,3 +97,17 @@ def test_four_pipelines_submitted_at_once_train_one_teacher_once(testbed: Testbe
     trained = [name for name in names if not person.folder(name).stage(TEACHER).path.is_symlink()]
     assert len(trained) == 1, said
     assert len({weights(person.folder(name), (1,))["teacher/1"] for name in names}) == 1
+
+
+def test_stages_that_differ_in_name_alone_all_take_a_finished_twin(tmp_path: Path) -> None:
+    lender = make_run(tmp_path, (1,), name="lender")
+    lender.finish(teacher(1))
+    training = {"model": "resnet8", "epochs": 10, "optimizer": {"name": "sgd", "lr": 0.1}}
+    stages = {name: {"kind": "train", **training} for name in ("first", "second")}
+    data = {"name": "synthetic", "validation": 10}
+    plan = plan_pipeline(Pipeline.model_validate({"pipeline": "p", "data": data, "seeds": [1], "stages": stages}))
+    run = RunFolder(lender.run.path.parent / "borrower")
+    wanted = [job.key for job in plan.jobs]
+    digests = RememberedDigests(run.digests)
+    lending = find_lenders(run, plan, wanted, profile("gpu"), digests, trusted())
+    assert [found.key for found in lending.found] == wanted

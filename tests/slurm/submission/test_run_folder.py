@@ -61,6 +61,8 @@ def test_a_run_that_grows_keeps_its_earlier_seeds(run: RunFolder) -> None:
     write(run, 2)
     assert {planned.key for planned in read_plan(run)} == {teacher(1), teacher(2), student(1), student(2), REPORT}
     assert json.loads(run.plan.read_text())["seeds"] == [1, 2]
+    write(run, 1)
+    assert [planned.key for planned in read_plan(run)] == [teacher(1), teacher(2), student(1), student(2), REPORT]
 
 
 def test_the_code_of_a_run_is_frozen(run: RunFolder) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, plan_pipeline
 from kd.rundir.folders import JobKey
@@ -55,7 +57,7 @@ def test_another_threshold_or_another_order_is_another_choice() -> None:
 
 def test_what_a_report_compares_is_in_the_plan_and_in_its_own_fingerprint_only() -> None:
     whole, usual = plan(), plan("stages.report={kind: report}")
-    assert whole.to_json()["comparisons"] == {"with_gate": ["kd", "all_off"], "with_chain": ["kd"]}
-    assert usual.to_json()["comparisons"] == {}
+    assert msgspec.to_builtins(whole.to_file())["comparisons"] == {"with_gate": ["kd", "all_off"], "with_chain": ["kd"]}
+    assert msgspec.to_builtins(usual.to_file())["comparisons"] == {}
     different = [one.key.stage for one, two in zip(whole.jobs, usual.jobs, strict=True) if one != two]
     assert different == ["report"]

@@ -17,6 +17,7 @@ import torch
 from kd.errors import SpecError, UserError
 from kd.files import sha256_file
 from kd.rundir.folders import StageFolder
+from kd.rundir.result_sections import JobFacts
 from kd.stages.context import Interrupted
 from kd.train.weights import load_weights
 from tests.kd.conftest import damaged
@@ -76,7 +77,7 @@ def stop_at(step: int, *, kill: bool = False):
 
 def test_a_training_leaves_weights_metrics_progress_and_a_result(job, run, tmp_path: Path) -> None:
     the_spec, surroundings, _ = job
-    folder = run(tmp_path / "it", the_spec, facts={"job_id": "12_3"}, **surroundings)
+    folder = run(tmp_path / "it", the_spec, facts=JobFacts(job_id="12_3"), **surroundings)
     result = json.loads(folder.result.read_text())
     assert sorted(path.name for path in folder.checkpoint.iterdir()) == ["best.safetensors", "last.safetensors"]
     assert result["trainable_parameters"] == result["parameters"]

@@ -92,6 +92,8 @@ from pathlib import Path
 from kd.rundir.folders import StageFolder
 from kd.run import run_stage
 from kd.stages.context import in_place
+from kd.stages.training import follower_watch
+follower_watch.STOPPED_SECONDS = 3.0
 asked = 0
 def stop_requested():
     global asked
@@ -156,6 +158,14 @@ def test_a_follower_that_dies_is_one_line_that_names_it(stuck) -> None:
     _, errors = process.communicate("", timeout=60)
     assert process.returncode == 1
     assert f"{RunError.__name__}: process 2 of 2 ended with code -9" in errors.splitlines()[-1]
+
+
+def test_a_follower_that_is_stopped_is_one_line_within_seconds(stuck) -> None:
+    process, follower = stuck
+    os.kill(follower, signal.SIGSTOP)
+    _, errors = process.communicate("", timeout=60)
+    assert process.returncode == 1
+    assert f"{RunError.__name__}: process 2 of 2 was stopped" in errors.splitlines()[-1]
 
 
 def test_a_mistake_that_all_processes_meet_is_told_as_ever(run, spec, tmp_path: Path, two) -> None:
