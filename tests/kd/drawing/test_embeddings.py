@@ -12,6 +12,7 @@ from kd.errors import RunError
 
 def test_a_finished_stage_is_drawn(spec, run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run(tmp_path / "it", spec("baseline"))
+    capsys.readouterr()  # the epochs
     assert main([str(folder.path), "--images", "20"]) == 0
     path = folder.path / "embeddings" / "tsne.png"
     assert capsys.readouterr().out == f"{path}\n"

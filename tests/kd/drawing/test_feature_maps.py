@@ -14,6 +14,7 @@ def test_the_first_images_of_a_finished_stage_are_drawn(
     spec, run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = run(tmp_path / "it", spec("baseline"))
+    capsys.readouterr()  # the epochs
     assert main([str(folder.path), "--layer", "stage1", "--images", "2", "--maps", "3"]) == 0
     paths = [folder.path / "feature_maps" / f"stage1-{number}.png" for number in range(2)]
     assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]

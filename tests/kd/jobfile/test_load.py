@@ -64,7 +64,9 @@ def test_a_stage_named_like_its_kind_keeps_its_positions(faults_of: FaultsOf) ->
 
 def test_a_key_that_looks_like_a_marker_is_named(faults_of: FaultsOf) -> None:
     text = "pipeline: x\ndata: {name: digits, validation: 9}\nseeds: [1]\nstages: {a: {kind: report, '[key]': 1}}\n"
-    assert faults_of(text=text) == ("job.yaml:4:28: unknown key '[key]' (known: about, compare, kind, resources)",)
+    assert faults_of(text=text) == (
+        "job.yaml:4:28: unknown key '[key]' (known: about, compare, expect, headline, kind, resources)",
+    )
 
 
 @pytest.mark.parametrize("kind", ["3", "[train]", "{a: b}", "null", "true", "''"])

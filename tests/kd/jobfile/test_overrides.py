@@ -75,10 +75,10 @@ def test_unprintable_options_stay_on_one_line(faults_of: FaultsOf) -> None:
 
 
 def test_other_faults_keep_their_places(faults_of: FaultsOf) -> None:
-    lines = faults_of("stages.teacher.epochs=0", replaced=("seeds: [1, 2]", "seeds: []"))
+    lines = faults_of("stages.teacher.epochs=-1", replaced=("seeds: [1, 2]", "seeds: []"))
     assert lines == (
         "job.yaml:3:1: seeds: expected at least 1 entry, got []",
-        "--set stages.teacher.epochs=0: epochs: expected more than 0, got 0",
+        "--set stages.teacher.epochs=-1: epochs: expected at least 0, got -1",
     )
 
 

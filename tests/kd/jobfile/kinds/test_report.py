@@ -12,10 +12,10 @@ from kd.rundir.stage_spec import ReportSettings
 
 def test_headline_and_targets_reach_the_plan_and_are_absent_where_nobody_asks() -> None:
     asked = ["stages.report.headline=distilled", "stages.report.expect={distilled: '>= 0.9'}"]
-    plan = plan_pipeline(load_pipeline("quickstart", overrides=asked)).to_json()
-    assert (plan["headline"], plan["expect"]) == ("distilled", {"distilled": ">= 0.9"})
+    plan = plan_pipeline(load_pipeline("quickstart", overrides=asked)).to_file()
+    assert (plan.headline, plan.expect) == ("distilled", {"distilled": ">= 0.9"})
     plain = plan_pipeline(load_pipeline("quickstart"))
-    assert not {"headline", "expect"} & set(plain.to_json())
+    assert (plain.to_file().headline, plain.to_file().expect) == (None, {})
     (report,) = plain.by_stage()["report"]
     assert report.spec.settings == ReportSettings()
 
