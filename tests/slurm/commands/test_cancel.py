@@ -234,8 +234,9 @@ def test_on_a_real_slurm_jobs_are_gone_after_kd_cancel(
     made: MadeRun, testbed: Testbed, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", testbed.environment["SLURM_CONF"])
-    array = testbed.submit("sleep 60", "--array=0-1", "--mem=100M")
-    child = testbed.submit("true", f"--dependency=aftercorr:{array}", "--array=0-1", "--mem=100M")
+    comment = "--comment=kd:test:teacher:1"  # the token under which the journal has them
+    array = testbed.submit("sleep 60", "--array=0-1", "--mem=100M", comment)
+    child = testbed.submit("true", f"--dependency=aftercorr:{array}", "--array=0-1", "--mem=100M", comment)
     ids = {teacher(1): f"{array}_0", teacher(2): f"{array}_1", student(1): f"{child}_0", student(2): f"{child}_1"}
     made.submit(ids)
     wait_until(lambda: phases(made)[teacher(1)] == "running", "the teacher to run")
