@@ -38,7 +38,7 @@ from kd.train.weights import load_weights
 Found = dict[str, Any]
 Check = Callable[[], Found | None]
 GPU = torch.cuda.is_available()
-OF_LABELS = ("bce", "binary_kd")
+OF_LABELS = ("balanced_bce", "bce", "binary_kd")
 KD = {"ce": 0.5, "kd": 0.5}
 LEAST_SECONDS, COMPILING_SECONDS = 5.0, 60.0
 SMALL = {"batch": 16, "count": 64}

@@ -17,7 +17,7 @@ from kd.distill.ensemble import Ensemble
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.outputs import Teacher
 from kd.distill.teacher import LiveTeacher
-from kd.losses.inputs import needs_features
+from kd.losses.inputs import needs_features, needs_preactivations
 from kd.losses.label_kinds import label_kind
 from kd.train.average import WeightAverage
 from kd.train.batches import AugmentedBatches
@@ -91,8 +91,8 @@ class WholeStep:
         given: Teacher | None = None
         if not set(terms) <= {"ce", "bce"}:
             sees = [camera for camera in self._cameras if camera[0] in teacher_sees]
-            features = any(needs_features(term.inputs) for term in made)
-            one = [self._teacher(teacher, tuple(sees), features, count if cached else 0) for _ in range(teachers)]
+            asked = {name for term in made for name in term.inputs}
+            one = [self._teacher(teacher, tuple(sees), asked, count if cached else 0) for _ in range(teachers)]
             given = (
                 one[0]
                 if teachers == 1
@@ -136,13 +136,20 @@ class WholeStep:
         self.meter.add(self._done % self.batches.steps, costs, losses.logits, batch.labels)
         self._done += 1
 
-    def _teacher(self, name: str, sees: Modalities, features: bool, cached_images: int) -> Teacher:
+    def _teacher(self, name: str, sees: Modalities, asked: set[str], cached_images: int) -> Teacher:
         if cached_images:
             logits = torch.randn(VIEWS, cached_images, self._classes)
             return CachedTeacher({"logits": logits}, device=self.runtime.device)
         own = self._card(sees)
         network = self.runtime.place(load("model", name)(self._classes, own.in_channels, self._size))
-        return LiveTeacher(network, own=own, student=self._shown, features=features, autocast=self.runtime.autocast)
+        return LiveTeacher(
+            network,
+            own=own,
+            student=self._shown,
+            features=needs_features(asked),
+            preactivations=needs_preactivations(asked),
+            autocast=self.runtime.autocast,
+        )
 
     def _card(self, modalities: Modalities) -> ModelCard:
         channels = sum(count for _, count in modalities)

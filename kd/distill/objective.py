@@ -114,6 +114,7 @@ class WeightedTerms:
         """Return the losses of one batch; ``model`` is the student or its compiled form."""
         seen = {name: self._gather(value) for name, value in self._outputs(model, batch).items()}
         if self._counts is not None:
+            self._counts = self._counts.to(seen["student_logits_BC"].device)  # once: a copy in each step would wait
             seen |= _named_counts(self._counts, seen["student_logits_BC"])
         if self._temperature:
             seen["temperature"] = self._temperature(batch.view)
@@ -153,6 +154,6 @@ def _counts(labels_N: Tensor | None) -> Tensor:
 def _named_counts(counts: Tensor, logits: Tensor) -> dict[str, Tensor]:
     """Return the counts under the name by which losses ask for them; the last classes may have no training image."""
     if counts.ndim == 2:
-        return {"label_counts_K2": counts.to(logits.device)}
+        return {"label_counts_K2": counts}
     none = counts.new_zeros(logits.shape[1] - len(counts))
-    return {"class_counts_C": torch.cat([counts, none]).to(logits.device)}
+    return {"class_counts_C": torch.cat([counts, none])}

@@ -47,6 +47,7 @@ def count(context: StageContext) -> dict[str, Any]:
     identity = {key: spec[key] for key in IDENTITY}
     result = {
         "finished": time.time(),
+        "first": first,
         **identity,
         "files": context.publish([BEST]),
         "job": msgspec.to_builtins(context.facts()),

@@ -40,5 +40,5 @@ def test_twenty_steps_give_the_pinned_losses(monkeypatch: pytest.MonkeyPatch) ->
     objective = WeightedTerms([make_term("ce", 1.0)], student=model, autocast=runtime.autocast)
     update = Update(sgd(model.parameters(), lr=0.02))
     batches = AugmentedBatches(store, batch_size=16, seed=5)
-    losses = [train_step(model, update, objective, batch).total.item() for batch in batches.epoch(0)]
+    losses = [train_step(model, update, objective, [batch]).total.item() for batch in batches.epoch(0)]
     assert losses == pytest.approx([float(value) for value in CURVE.split()], rel=5e-5)

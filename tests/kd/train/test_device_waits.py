@@ -20,12 +20,12 @@ from benchmarks.whole_step import WholeStep
 from kd.catalog import entries
 from kd.compress.fake_int8 import prepare, round_weights
 from kd.data.mixing import Mixing
-from kd.losses import adapters
+from kd.losses import adapters, draws
 from kd.train.device import Runtime
 
 META = Runtime(device=torch.device("meta"), multiplication=torch.float32, description="no numbers")
 KD = {"ce": 0.5, "kd": 0.5}
-OF_LABELS = ("bce", "binary_kd")
+OF_LABELS = ("balanced_bce", "bce", "binary_kd")
 
 
 class Waits(TorchDispatchMode):
@@ -95,6 +95,7 @@ def what_the_meta_device_lacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         return rounded(values, scale, zero)
 
     monkeypatch.setattr(adapters, "torch", Torch())
+    monkeypatch.setattr(draws, "torch", Torch())
     library = torch.library.Library("aten", "IMPL", "Meta")
     library.impl("_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", rounded)
     library.impl("fake_quantize_per_channel_affine_cachemask", rounded_by_channel)

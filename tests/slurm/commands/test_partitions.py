@@ -128,15 +128,19 @@ def test_amounts_that_are_none_are_refused_in_words(arguments: list[str], messag
     assert message in capsys.readouterr().err
 
 
-def test_the_cluster_is_probed_once_and_anew_when_asked(ask: Ask, on_cluster: FakeSlurm) -> None:
-    def probes() -> int:
-        return sum("config" in call for call in on_cluster.calls("scontrol"))
+def test_the_database_is_asked_once_and_anew_when_told_to(ask: Ask, on_cluster: FakeSlurm) -> None:
+    """The controller is asked by every command: what it was may be gone. The database's answers are kept for a day."""
+
+    def asked(command: str, word: str) -> int:
+        return sum(word in call for call in on_cluster.calls(command))
 
     ask()
+    once = asked("sacctmgr", "show")
     ask()
-    assert probes() == 1
+    assert (asked("scontrol", "config"), asked("sacctmgr", "show")) == (2, once)
     ask("--refresh")
-    assert probes() == 2
+    assert (asked("scontrol", "config"), asked("sacctmgr", "show")) == (3, 2 * once)
+    assert once
 
 
 def test_a_draft_is_a_profile(ask: Ask, on_cluster: FakeSlurm, tmp_path: Path) -> None:

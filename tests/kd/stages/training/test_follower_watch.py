@@ -21,9 +21,10 @@ GIVES_UP = """
 import sys
 from pathlib import Path
 from kd.rundir.folders import StageFolder
+from kd.rundir.result_sections import JobFacts
 from kd.stages.context import in_place
 from kd.stages.training.follower_watch import give_up
-give_up(in_place(StageFolder(Path(sys.argv[1])), facts={"attempt": 3, "job_id": "7"}))("process 2 of 2 is gone")
+give_up(in_place(StageFolder(Path(sys.argv[1])), facts=JobFacts(attempt=3, job_id="7")))("process 2 of 2 is gone")
 """
 
 
