@@ -51,7 +51,6 @@ def count(context: StageContext) -> dict[str, Any]:
         **identity,
         "files": context.publish([BEST]),
         "job": msgspec.to_builtins(context.facts()),
-        "first": first,
     }
     write_json(context.folder.result, result)
     return result
