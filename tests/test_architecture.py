@@ -40,7 +40,7 @@ LONGEST = {
     "kd.compress": (147, 33),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 45),
-    "kd.distill": (158, 31),
+    "kd.distill": (159, 31),
     "kd.drawing": (66, 24),
     "kd.evaluate": (103, 31),
     "kd.jobfile": (244, 36),
