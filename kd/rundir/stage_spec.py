@@ -9,6 +9,7 @@ Options that are off are absent from the file, so that a new option changes no f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -267,8 +268,11 @@ class StageSpec(Struct, Generic[SettingsOf], frozen=True, kw_only=True):
 AnySpec: TypeAlias = StageSpec[Any]
 
 
-# stage kind -> the type of its spec, made once
-_SPECS: Mapping[str, object] = {kind: StageSpec[settings] for kind, settings in SETTINGS.items()}  # type: ignore[valid-type]
+@cache
+def _type_of(kind: str) -> Any:
+    """Return the type of the spec of a stage kind. Made when first asked for: commands that only look need none."""
+    generic: Any = StageSpec
+    return generic[SETTINGS[kind]]
 
 
 def spec_from_json(content: Mapping[str, object]) -> AnySpec:
@@ -277,9 +281,9 @@ def spec_from_json(content: Mapping[str, object]) -> AnySpec:
     if version != FORMAT:
         raise ValueError(f"its format is {version}; this version reads {FORMAT}")
     kind = str(content.get("kind"))
-    if kind not in _SPECS:
-        raise ValueError(f"no stage kind '{kind}'{did_you_mean(kind, list(_SPECS))}")
-    spec: AnySpec = msgspec.convert(content, type=_SPECS[kind])
+    if kind not in SETTINGS:
+        raise ValueError(f"no stage kind '{kind}'{did_you_mean(kind, list(SETTINGS))}")
+    spec: AnySpec = msgspec.convert(content, type=_type_of(kind))
     return spec
 
 

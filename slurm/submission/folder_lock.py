@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import SoftFileLock, Timeout
+from typing import TYPE_CHECKING
 
 from kd.errors import RunError
 from kd.rundir.process_identity import describe
 from slurm.submission.job_identity import owner
+
+if TYPE_CHECKING:
+    from filelock import SoftFileLock
 
 LOOK_SECONDS = 2.0  # how often a wait looks at who holds it
 
@@ -44,6 +46,8 @@ def folder_locked(lock: Path, patience: float, busy: str) -> Iterator[None]:
 
     Raises RunError with ``busy``, who holds the lock, and what to do.
     """
+    from filelock import SoftFileLock  # late: it loads asyncio, which a dry run need not wait for
+
     marker = SoftFileLock(lock)
     _acquire(marker, lock, time.monotonic() + patience, busy)
     try:
@@ -53,6 +57,8 @@ def folder_locked(lock: Path, patience: float, busy: str) -> Iterator[None]:
 
 
 def _acquire(marker: SoftFileLock, lock: Path, deadline: float, busy: str) -> None:
+    from filelock import Timeout
+
     while True:
         try:
             marker.acquire(timeout=min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))

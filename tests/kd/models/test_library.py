@@ -175,7 +175,7 @@ def test_torchvisions_published_file_is_taken_with_true(tmp_path: Path, monkeypa
     [
         ("torchvision/inception_v3", {}, "torchvision/inception_v3 cannot be built for 3x64x64 images: "),
         ("timm/resnet18", {"output_stride": 3}, "timm/resnet18 cannot be built for 3x64x64 images: "),
-        ("timm/vit_tiny_patch16_224", {"global_pool": ""}, "and not one row of logits per image"),
+        ("timm/vit_tiny_patch16_224", {"global_pool": ""}, "gives Tensor and not one row of logits per image"),
     ],
 )
 def test_what_the_library_objects_to_is_one_line(name: str, arguments: dict[str, object], said: str) -> None:
