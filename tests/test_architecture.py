@@ -49,7 +49,7 @@ LONGEST = {
     "kd.models": (264, 40),
     "kd.report": (225, 41),
     "kd.report.figures": (98, 25),
-    "kd.rundir": (325, 37),
+    "kd.rundir": (326, 39),
     "kd.search": (122, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
@@ -59,11 +59,11 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (277, 29),
-    "slurm.commands": (236, 31),
-    "slurm.job": (283, 36),
+    "slurm.commands": (247, 31),
+    "slurm.job": (286, 36),
     "slurm.placement": (209, 32),
     "slurm.state": (103, 24),
-    "slurm.submission": (297, 36),
+    "slurm.submission": (289, 36),
 }
 # Files of a run and of its stage folders: kd.rundir alone knows their names.
 RUN_FILES = re.compile(
