@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.catalog import load
-from kd.distill.adapters import build_adapter
+from kd.distill.adapter_training import build_adapter
 from kd.distill.outputs import TEACHERS, Outputs, Teacher
 from kd.errors import SpecError
 from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS

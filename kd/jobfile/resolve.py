@@ -9,7 +9,7 @@ import msgspec
 
 from kd.catalog import resolve_arguments
 from kd.jobfile.quantities import SHORT
-from kd.jobfile.schema import Augment, Component, Data, Resources, Strict, Term
+from kd.jobfile.schema import Augment, Component, Data, Draw, Resources, Strict, Term
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Needs
 
@@ -43,6 +43,13 @@ def resolved_augment(augment: Augment) -> stage_spec.Augment:
 def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:
     """Return an option of a stage as its settings have it; None where it is off."""
     return None if option is None else into(**option.model_dump())
+
+
+def resolved_draw(draw: Draw | None) -> stage_spec.Draw | None:
+    """Return what is drawn of a model; None where nothing is."""
+    if draw is None:
+        return None
+    return stage_spec.Draw(embeddings=draw.embeddings, method=draw.method, feature_maps=tuple(draw.feature_maps))
 
 
 def resolved_data(data: Data) -> stage_spec.DataSpec:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kd import catalog
-from kd.losses.comparisons import COMPARISONS
+from kd.losses.authors_code import COMPARISONS
 from kd.losses.costs import MILLISECONDS
 from kd.losses.inputs import INPUTS
 from kd.losses.presets import PRESETS

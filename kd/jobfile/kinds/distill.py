@@ -9,6 +9,7 @@ import msgspec
 from pydantic import Field
 
 from kd import catalog
+from kd.jobfile.declared_taps import DECLARATION, PREACTIVATIONS, declares_taps
 from kd.jobfile.faults import component_faults, declared_shape, repeated_stage_faults, teacher_faults
 from kd.jobfile.kinds.cache import behind_a_cache, cache_at
 from kd.jobfile.kinds.train import TrainStage, takes_from_teacher
@@ -16,7 +17,6 @@ from kd.jobfile.resolve import TRAINING_NEEDS, resolved_component
 from kd.jobfile.schema import Augment, Component, Data, Loss, Names, Temperature, Weighting
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline, Traits, numbered
-from kd.jobfile.taps import DECLARATION, PREACTIVATIONS, declares_taps
 from kd.losses.inputs import FEATURES, STUDENT, TEACHER, TEACHER_LOGITS, needs_features, needs_preactivations
 from kd.losses.label_kinds import weighting_misfit
 from kd.rundir.stage_spec import TrainSettings

@@ -26,6 +26,7 @@ from kd.jobfile.resolve import (
     TRAINING_NEEDS,
     resolved_augment,
     resolved_component,
+    resolved_draw,
     resolved_option,
     resolved_term,
 )
@@ -35,6 +36,7 @@ from kd.jobfile.schema import (
     Augment,
     Component,
     DataSet,
+    Draw,
     EarlyStopping,
     Ema,
     Loss,
@@ -44,6 +46,7 @@ from kd.jobfile.schema import (
     Name,
     Optimizer,
     Precision,
+    Programs,
     Schedule,
     Seeds,
     Term,
@@ -100,6 +103,8 @@ class TrainStage(Stage):
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
+    draw: Draw | None = Field(default=None, description="What the report draws of the model: embeddings, feature maps")
+    track: Programs = Field(default=[], description="Programs that show the training's curves")
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
@@ -186,6 +191,8 @@ class TrainStage(Stage):
             deterministic=self.deterministic,
             compile=self.compile,
             checkpoint_every=self.checkpoint_every,
+            track=tuple(self.track),
+            draw=resolved_draw(self.draw),
         )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:

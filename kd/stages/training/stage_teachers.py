@@ -10,7 +10,7 @@ import msgspec
 from torch import Tensor
 
 from kd.catalog import load
-from kd.distill.cache import VALIDATION_LOGITS, CachedTeacher, open_cache
+from kd.distill.cached_teacher import VALIDATION_LOGITS, CachedTeacher, open_cache
 from kd.distill.ensemble import Ensemble, Weighting
 from kd.distill.gate import Gate
 from kd.distill.outputs import Teacher

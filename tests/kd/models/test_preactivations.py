@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from kd.catalog import entries, load
 from kd.distill.features import BEFORE, FeatureTaps, norms_before_activation
+from kd.jobfile.declared_taps import PREACTIVATIONS, declares_taps
 from kd.jobfile.schema import Component
-from kd.jobfile.taps import PREACTIVATIONS, declares_taps
 
 # what makes a stage's map of the one before the activation
 BECOMES = {
