@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from kd.catalog import load
+from kd.catalog import find, load
 from kd.distill.adapters import build_adapter
 from kd.distill.outputs import Outputs, Teacher
 from kd.errors import SpecError
@@ -29,7 +30,8 @@ from kd.train.step import Batch, Losses, Mixed
 class Term:
     """One named, weighted loss. ``inputs`` are the positional parameters of ``loss``, in order.
 
-    ``temperature`` is that of a loss which softens the teacher's logits, None of any other.
+    ``temperature`` is that of a loss which softens the teacher's logits, None of any other. ``module`` is the loss
+    itself where it is the user's own, which may have parameters to train.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Term:
     inputs: tuple[str, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
+    module: nn.Module | None = None
 
     def needs(self, *inputs: str) -> bool:
         """Return whether the loss asks for any of these."""
@@ -46,7 +49,11 @@ class Term:
 
 def make_term(name: str, weight: float, arguments: Mapping[str, Any] | None = None) -> Term:
     """Return the term of a loss of the catalogue. ``name`` is the loss's name and the term's."""
+    entry = find("loss", name)
     function = load("loss", name)
+    if entry is not None and entry.identity is not None:
+        own = function(**(arguments or {}))
+        return Term(name=name, weight=weight, loss=own, inputs=entry.inputs, module=own)
     parameters = inspect.signature(function).parameters
     inputs = tuple(p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
     unknown = set(inputs).difference(INPUTS)
@@ -97,12 +104,20 @@ class WeightedTerms:
         self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
         self.adapters = nn.ModuleDict()
         owners = [term for term in terms if term.needs(*ADAPTER)]
-        if owners:
+        own = {term.name.replace(".", "/"): term for term in terms if term.module is not None}
+        if owners or any(map(_is_unfinished, own.values())):
             assert example is not None, "losses with adapters need an example to build them by"
             constants = getattr(teacher, "constants", {})
             seen = {**self._outputs.dry_run(student, example), **constants, "labels_N": labels_N}
             for term in owners:
                 self.adapters[term.name] = build_adapter(term.name, seen, term.arguments)
+            if self._counts is not None:
+                seen |= _named_counts(self._counts, seen["student_logits_BC"])
+            with torch.no_grad():
+                for term in filter(_is_unfinished, own.values()):
+                    self._loss(term, seen)
+        self.adapters.update({name: term.module for name, term in own.items() if term.module is not None})
+        if example is not None:
             self.adapters.to(example.images.device)
 
     @property
@@ -139,6 +154,11 @@ class WeightedTerms:
         if "teacher_logits_BMC" in seen and term.needs(*TEACHER_LOGITS):
             given["teacher_logits_BC"] = Mixture(seen["teacher_logits_BMC"], seen["teacher_weights_BM"])
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
+
+
+def _is_unfinished(term: Term) -> bool:
+    """Whether a loss has layers whose sizes only its first inputs tell (``nn.LazyLinear``)."""
+    return term.module is not None and any(map(is_lazy, term.module.parameters()))
 
 
 def _counts(labels_N: Tensor | None) -> Tensor:

@@ -30,7 +30,8 @@ def resolved_term(name: str, term: Term) -> stage_spec.Term:
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:
     """Return the augmentation."""
-    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, cutout=augment.cutout)
+    own = resolved_component("augmentation", augment.own) if augment.own else None
+    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, cutout=augment.cutout, own=own)
 
 
 def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:

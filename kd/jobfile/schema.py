@@ -163,6 +163,7 @@ Schedule = Annotated[
     Component, Field(json_schema_extra={"x-catalogue": "schedule"}), BeforeValidator(_schedule_by_alias)
 ]
 Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
+Augmentation = Annotated[Component, Field(json_schema_extra={"x-catalogue": "augmentation"})]
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
 
@@ -217,6 +218,7 @@ class Augment(Strict):
     crop: int = Field(default=0, ge=0, le=64, description="Pad by so many pixels, then crop at random")
     flip: bool = Field(default=False, description="Mirror left-right with probability 1/2")
     cutout: int = Field(default=0, ge=0, le=1024, description="Blank a square of so many pixels a side; 0: none")
+    own: Augmentation | None = Field(default=None, description="Then a function or class of your own")
 
 
 class Ema(Strict):

@@ -44,11 +44,12 @@ class Term(Struct, frozen=True, kw_only=True):
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Random changes of the training images; lengths are pixels."""
+    """Random changes of the training images; lengths are pixels. ``own`` is code of the user's."""
 
     crop: int
     flip: bool
     cutout: int = 0
+    own: Component | None = None
 
 
 class Mixing(Struct, frozen=True, kw_only=True):

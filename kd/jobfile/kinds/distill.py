@@ -96,6 +96,8 @@ class DistillStage(TrainStage):
         """Yield the losses that compare features where the student or its teacher gives none."""
         for loss in self.loss:
             entry = catalog.find("loss", loss)
+            if entry is not None and entry.identity and len(self.teacher) > 1 and takes_from_teacher(loss):
+                yield (*address, loss), f"loss '{loss}' is your own, and such a loss learns from one teacher; name one"
             if entry is not None and needs_features(entry.inputs):
                 for message in self._no_features(pipeline, entry.inputs):
                     yield (*address, loss), f"loss '{loss}' compares {message}"
@@ -158,7 +160,10 @@ class DistillStage(TrainStage):
             if self.mixing:
                 message = f"the cache '{name}' holds nothing for mixed images; name its teacher itself"
                 yield (*address, self.mixing), message
-            if cache.augment != self.augment:
+            if self.augment.own is not None:
+                message = f"the cache '{name}' holds nothing for such images; name its teacher itself"
+                yield (*address, "augment", "own"), message
+            elif cache.augment != self.augment:
                 views = f"holds views of {_as_written(cache.augment)}, but the student's are of"
                 message = f"the cache '{name}' {views} {_as_written(self.augment)}; give both the same 'augment'"
                 yield where, message
@@ -177,7 +182,9 @@ def _teaches(loss: str, weight: float) -> bool:
 
 def _softens(loss: str) -> bool:
     entry = catalog.find("loss", loss)
-    return entry is not None and not TEACHER_LOGITS.isdisjoint(entry.inputs) and "temperature" in entry.arguments
+    if entry is None or entry.identity:  # of the user's own: its temperature is an argument like any other
+        return False
+    return not TEACHER_LOGITS.isdisjoint(entry.inputs) and "temperature" in entry.arguments
 
 
 def _training_images(data: Data) -> dict[str, object]:

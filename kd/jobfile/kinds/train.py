@@ -206,6 +206,8 @@ class TrainStage(Stage):
         yield from component_faults("model", self.model, address)
         yield from component_faults("optimizer", self.optimizer, address)
         yield from component_faults("schedule", self.schedule, address)
+        if (own := self.augment.own) is not None:
+            yield from named_faults("augmentation", own.name, own.arguments, (*address, "augment", "own"), ["name"])
         yield from self._epoch_faults(address)
         if self.epochs:
             yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
