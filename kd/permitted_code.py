@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from kd.errors import RunError
 from kd.run import use_code_of
 from kd.rundir.folders import RunFolder, StageFolder
+from kd.rundir.ownership import open_to_others
 from kd.user_code.names import allow, split_name
 
 HOW = "kd.load(…, allow_code=True) or --allow-code runs it"
@@ -38,11 +38,5 @@ def _run_of(path: Path) -> RunFolder | None:
 
 
 def _is_ours(run: RunFolder) -> bool:
-    """Whether this user alone, or root, can change a run's frozen code."""
-    for path in (run.path, run.own_code):
-        if not path.exists():
-            continue
-        found = os.stat(path)
-        if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
-            return False
-    return True
+    """Whether nobody but this user, or root, can change a run's frozen code."""
+    return not any(open_to_others(path) for path in (run.path, run.own_code))

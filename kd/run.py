@@ -106,6 +106,6 @@ def _names_of(context: StageContext, spec: AnySpec) -> Iterator[str]:
     results = filter(None, (read_result(StageFolder(folder)) for folder in context.parents.values()))
     components = [getattr(settings, "model", None), augment and augment.own, *(result.model for result in results)]
     yield from (each.name for each in components if isinstance(each, Component))
-    yield from getattr(settings, "loss", {})
+    yield from (term.loss_name(name) for name, term in getattr(settings, "loss", {}).items())
     if spec.data is not None:
         yield spec.data.name

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from kd.catalog import find, load
-from kd.distill.adapters import build_adapter
-from kd.distill.outputs import Outputs, Teacher
+from kd.distill.adapter_training import build_adapter
+from kd.distill.outputs import TEACHERS, Outputs, Teacher
 from kd.errors import SpecError
 from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
 from kd.losses.mixture import Mixture
@@ -30,16 +30,19 @@ from kd.train.step import Batch, Losses, Mixed
 class Term:
     """One named, weighted loss. ``inputs`` are the positional parameters of ``loss``, in order.
 
-    ``temperature`` is that of a loss which softens the teacher's logits, None of any other. ``module`` is the loss
-    itself where it is the user's own, which may have parameters to train.
+    ``of`` is the loss's name in the catalogue. ``temperature`` is that of a loss which softens the teacher's logits,
+    None of any other. ``teacher`` is the number, from 0, of the one of several teachers that it asks; None: all.
+    ``module`` is the loss itself where it is the user's own, which may have parameters to train.
     """
 
     name: str
+    of: str
     weight: float
     loss: Callable[..., Tensor]
     inputs: tuple[str, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
+    teacher: int | None = None
     module: nn.Module | None = None
 
     def needs(self, *inputs: str) -> bool:
@@ -47,26 +50,35 @@ class Term:
         return any(name in self.inputs for name in inputs)
 
 
-def make_term(name: str, weight: float, arguments: Mapping[str, Any] | None = None) -> Term:
-    """Return the term of a loss of the catalogue. ``name`` is the loss's name and the term's."""
-    entry = find("loss", name)
-    function = load("loss", name)
+def make_term(
+    name: str,
+    weight: float,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    loss: str | None = None,
+    teacher: int | None = None,
+) -> Term:
+    """Return the term of a loss of the catalogue. ``name`` is the term's name, and the loss's without ``loss``."""
+    of = loss or name
+    entry, function = find("loss", of), load("loss", of)
     if entry is not None and entry.identity is not None:
         own = function(**(arguments or {}))
-        return Term(name=name, weight=weight, loss=own, inputs=entry.inputs, module=own)
+        return Term(name=name, of=of, weight=weight, loss=own, inputs=entry.inputs, teacher=teacher, module=own)
     parameters = inspect.signature(function).parameters
     inputs = tuple(p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
     unknown = set(inputs).difference(INPUTS)
-    assert not unknown, f"loss {name} asks for {unknown}, which no objective can give"
+    assert not unknown, f"loss {of} asks for {unknown}, which no objective can give"
     given = dict(arguments or {})
     softens = not TEACHER_LOGITS.isdisjoint(inputs) and "temperature" in parameters
     return Term(
         name=name,
+        of=of,
         weight=weight,
         loss=partial(function, **given),
         inputs=inputs,
         arguments=given,
         temperature=given.get("temperature", parameters["temperature"].default) if softens else None,
+        teacher=teacher,
     )
 
 
@@ -107,10 +119,10 @@ class WeightedTerms:
         own = {term.name.replace(".", "/"): term for term in terms if term.module is not None}
         if owners or any(map(_is_unfinished, own.values())):
             assert example is not None, "losses with adapters need an example to build them by"
-            constants = getattr(teacher, "constants", {})
-            seen = {**self._outputs.dry_run(student, example), **constants, "labels_N": labels_N}
+            seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
+            seen = _with_constants(seen, getattr(teacher, "constants", {}))
             for term in owners:
-                self.adapters[term.name] = build_adapter(term.name, seen, term.arguments)
+                self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)
             if self._counts is not None:
                 seen |= _named_counts(self._counts, seen["student_logits_BC"])
             with torch.no_grad():
@@ -147,11 +159,11 @@ class WeightedTerms:
         return mixed.share * loss + (1 - mixed.share) * self._loss(term, {**seen, **partners})
 
     def _loss(self, term: Term, seen: Mapping[str, Any]) -> Tensor:
-        given = dict(seen)
+        given = _asked(term, seen)
         if term.needs(*ADAPTER):
             given["adapter"] = self.adapters[term.name]
         scheduled = {"temperature": seen["temperature"]} if self._temperature and term.temperature else {}
-        if "teacher_logits_BMC" in seen and term.needs(*TEACHER_LOGITS):
+        if "teacher_logits_BMC" in seen and term.teacher is None and term.needs(*TEACHER_LOGITS):
             given["teacher_logits_BC"] = Mixture(seen["teacher_logits_BMC"], seen["teacher_weights_BM"])
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
 
@@ -159,6 +171,20 @@ class WeightedTerms:
 def _is_unfinished(term: Term) -> bool:
     """Whether a loss has layers whose sizes only its first inputs tell (``nn.LazyLinear``)."""
     return term.module is not None and any(map(is_lazy, term.module.parameters()))
+
+
+def _asked(term: Term, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a term sees: of several teachers, where it names one, that one's outputs."""
+    return dict(seen) if term.teacher is None else {**seen, **seen[TEACHERS][term.teacher]}
+
+
+def _with_constants(seen: Mapping[str, Any], constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what builders of adapters see: what teachers are, beside what they gave."""
+    own = {name: value for name, value in constants.items() if name != TEACHERS}
+    if TEACHERS in seen:
+        each = zip(seen[TEACHERS], constants[TEACHERS], strict=True)
+        own[TEACHERS] = [_with_constants(given, fixed) for given, fixed in each]
+    return {**seen, **own}
 
 
 def _counts(labels_N: Tensor | None) -> Tensor:

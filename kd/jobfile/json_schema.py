@@ -65,7 +65,7 @@ def _tidied(node: Any) -> Any:
         if not (key == "title" and isinstance(value, str)) and not (key == "default" and _is_empty(value))
     }
     if "patternProperties" in kept:  # a mapping whose keys are names
-        kept["additionalProperties"] = False
+        kept.setdefault("additionalProperties", False)
     return {key: _tidied(value) for key, value in kept.items()}
 
 
@@ -126,20 +126,28 @@ def _dataset_schema(kind: str) -> Schema:
 
 
 def _loss_schema(kind: str) -> Schema:
-    weight = {"type": "number", "minimum": 0}
+    weight: Schema = {"type": "number", "minimum": 0}
+    asks: dict[str, Schema] = {"teacher": {"type": "string", "description": "The one of several teachers that it asks"}}
     terms: dict[str, Schema] = {}
     for name, entry in catalog.entries(kind).items():
-        mapping = _mapping_schema(kind, entry, {"weight": weight}, ["weight"])
+        taught = asks if any(each.startswith("teacher") for each in entry.inputs) else {}
+        mapping = _mapping_schema(kind, entry, {"weight": weight, "loss": {"const": name}, **taught}, ["weight"])
         bare = [weight] if mapping["required"] == ["weight"] else []
         terms[name] = {"description": entry.summary, "anyOf": [*bare, mapping]}
-    mine = {"type": "object", "properties": {"weight": weight}, "required": ["weight"]}
-    own = {"description": "A loss of your own: my_code:name", "anyOf": [weight, mine]}
+    named: Schema = {  # its arguments are those of its loss, which only the loader checks
+        "type": "object",
+        "properties": {"weight": weight, "loss": {"anyOf": [{"enum": list(terms)}, {"pattern": OWN_NAME}]}, **asks},
+        "required": ["weight", "loss"],
+    }
+    mine: Schema = {"type": "object", "properties": {"weight": weight, **asks}, "required": ["weight"]}
+    own: Schema = {"description": "A loss of your own: my_code:name", "anyOf": [weight, mine]}
     return {
         "type": "object",
         "minProperties": 1,
         "properties": terms,
         "patternProperties": {OWN_NAME: own},
-        "additionalProperties": False,
+        "additionalProperties": named,
+        "propertyNames": {"pattern": rf"^[A-Za-z]\w*$|{OWN_NAME}"},
     }
 
 

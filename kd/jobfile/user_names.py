@@ -9,7 +9,7 @@ from typing import Any
 
 from kd.errors import SpecError
 from kd.jobfile.overrides import replace
-from kd.jobfile.schema import Augment, Component, Data
+from kd.jobfile.schema import Augment, Component, Data, Term
 from kd.jobfile.source import Document
 from kd.jobfile.stage import Pipeline, Stage
 from kd.user_code import sources
@@ -70,19 +70,10 @@ def _augment(given: Augment) -> Augment:
     return given.model_copy(update={"own": _component(given.own)}) if given.own else given
 
 
-def _loss(terms: dict[str, Any]) -> dict[str, Any]:
-    return {whole_name(name) or name: term for name, term in terms.items()}
-
-
-def _space(space: dict[str, Any]) -> dict[str, Any]:
-    """Return the axes of a search, whose keys name the terms of a loss: ``loss.focal.weight``."""
-    found = {}
-    for key, axis in space.items():
-        head, _, rest = key.partition(".")
-        term, dot, last = rest.rpartition(".")
-        whole = whole_name(term) if head == "loss" and dot else None
-        found[f"{head}.{whole}.{last}" if whole else key] = axis
-    return found
+def _loss(terms: dict[str, Term]) -> dict[str, Term]:
+    """Return the terms under their names; each says which loss of the user's it is."""
+    whole = {name: whole_name(term.loss or name) for name, term in terms.items()}
+    return {name: term.model_copy(update={"loss": whole[name] or term.loss}) for name, term in terms.items()}
 
 
 _PARTS: Mapping[str, Callable[[Any], Any]] = {
@@ -90,5 +81,4 @@ _PARTS: Mapping[str, Callable[[Any], Any]] = {
     "data": _data,
     "augment": _augment,
     "loss": _loss,
-    "space": _space,
 }

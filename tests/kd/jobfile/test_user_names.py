@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from kd.errors import SpecError
 from kd.jobfile.fingerprint import users_code
@@ -80,11 +81,21 @@ def test_names_without_modules_get_them_and_nothing_is_run(job: Path) -> None:
     assert specs["teacher"].settings.model.name == "mine:Net"
     assert specs["teacher"].settings.augment.own.name == "mine:blur"
     assert specs["other"].settings.model.name == "mine:Net.small"
-    assert specs["other"].settings.loss["mine:focal"].arguments == {"gamma": 3.0}
+    assert specs["other"].settings.loss["focal"].loss == "mine:focal"
+    assert specs["other"].settings.loss["focal"].arguments == {"gamma": 3.0}
     assert set(sources.bound()) == {"mine", "parts"}
     assert submit([str(job), "--dry-run", "--cluster", "local", "--results", str(job.parent)]) == 0
     assert not (job.parent / "ran").exists()
     assert "mine" not in sys.modules
+
+
+def test_the_job_file_of_a_run_means_the_same(job: Path) -> None:
+    before = prints(job)
+    written = load_pipeline(str(job)).model_dump(mode="json", exclude_unset=True)
+    (job.parent / "elsewhere").mkdir()
+    again = job.parent / "elsewhere" / "job.yaml"
+    again.write_text(yaml.safe_dump(written))
+    assert prints(again) == before
 
 
 def test_a_comment_changes_nothing_and_code_all_stages_that_name_it(job: Path) -> None:
