@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -23,9 +24,14 @@ def resolved_component(kind: str, component: Component) -> stage_spec.Component:
     return stage_spec.Component(name=component.name, arguments=arguments)
 
 
-def resolved_term(name: str, term: Term) -> stage_spec.Term:
-    """Return a term of a loss with all arguments of the loss function."""
-    return stage_spec.Term(weight=term.weight, arguments=resolve_arguments("loss", name, term.arguments))
+def resolved_term(name: str, term: Term, teachers: Sequence[str] = ()) -> stage_spec.Term:
+    """Return a term of a loss with all arguments of the loss function; of several ``teachers`` it may ask one."""
+    return stage_spec.Term(
+        weight=term.weight,
+        arguments=resolve_arguments("loss", term.loss or name, term.arguments),
+        loss=term.loss if term.loss != name else None,
+        teacher=teachers.index(term.teacher) if term.teacher is not None and len(teachers) > 1 else None,
+    )
 
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:

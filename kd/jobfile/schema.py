@@ -182,9 +182,14 @@ Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temp
 
 
 class Term(Open):
-    """One term of a loss: its weight and the loss function's own arguments. A bare number is the weight."""
+    """One term of a loss: its weight and the loss function's own arguments. A bare number is the weight.
+
+    It is called like its loss, or has a name of its own and says which ``loss`` it is.
+    """
 
     weight: Weight
+    loss: str | None = Field(default=None, description="The loss of a term with a name of its own")
+    teacher: StageName | None = Field(default=None, description="The one of several teachers that this term asks")
 
     @model_validator(mode="before")
     @classmethod

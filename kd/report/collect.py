@@ -133,8 +133,14 @@ def _provenance(run: Run, base: Path) -> RunRecord:
         folder=Path(os.path.relpath(run.folder.path, base)).as_posix(),
         about=run.plan.about,
         files=[file.name for file in records if file.is_file()],
-        provenance=_short(read_object(run.folder.provenance) or {}),
+        provenance={**_short(read_object(run.folder.provenance) or {}), **_taken_over(run)},
     )
+
+
+def _taken_over(run: Run) -> dict[str, dict[str, str]]:
+    """Return which of a run's jobs other runs did, and whose those are."""
+    found = {str(cell.key): f"run {cell.lender}" for cell in run.cells if cell.lender}
+    return {"taken_over": found} if found else {}
 
 
 def _short(value: Any) -> Any:

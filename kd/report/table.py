@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kd.errors import printable
 from kd.report.collect import HEADLINE, headline_key
 from kd.report.formatting import METRICS, count, interval, listed, mean_sd, percent
 from kd.report.headline import ONLY
@@ -33,12 +34,13 @@ def print_report(report: Report, console: Console | None = None) -> None:
     for pipeline, family in report.items():
         console.print(_table(pipeline, family, console.width))
         for line in _remarks(family):
-            console.print(Text(line))
+            console.print(Text(printable(line)))
         if family.differs:
-            console.print(Text(f"its settings differ from those of the first run: {'; '.join(family.differs)}"))
+            differs = f"its settings differ from those of the first run: {'; '.join(family.differs)}"
+            console.print(Text(printable(differs)))
         for missing in family.missing:
             job = JobKey(missing.stage, missing.seed).words
-            console.print(Text(f"missing: {job}: {missing.state}: {missing.reason}", "yellow"))
+            console.print(Text(printable(f"missing: {job}: {missing.state}: {missing.reason}"), "yellow"))
 
 
 def _overview(report: Report) -> Table:
@@ -49,7 +51,7 @@ def _overview(report: Report) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name, family in report.items():
         numbers = (getattr(family, headline_key(key, family.metric)) for key, _ in HEADLINE)
-        table.add_row(Text(name), *map(percent, numbers))
+        table.add_row(Text(printable(name)), *map(percent, numbers))
     return table
 
 
@@ -72,8 +74,8 @@ def _table(pipeline: str, family: Family, width: int) -> Table:
     title = f"{pipeline}: test {metric} in %, mean ± sd over seeds {seeds}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     columns = {
-        "stage": list(family.stages),
-        "model": [stage.model or "" for stage in family.stages.values()],
+        "stage": [printable(name) for name in family.stages],
+        "model": [printable(stage.model or "") for stage in family.stages.values()],
         "parameters": [count(stage.parameters) for stage in family.stages.values()],
         "n": [f"{stage.n}/{stage.planned}" for stage in family.stages.values()],
         metric: [mean_sd(stage.mean, stage.sd) for stage in family.stages.values()],

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from kd.errors import RunError, did_you_mean
 from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
+from kd.rundir.names import PlainName, SeedNumber
 
 FORMAT = 1
 # Settings that change how a stage runs and is shown but not what comes out of it, and what a search is for.
@@ -37,11 +38,21 @@ class Component(Struct, frozen=True, kw_only=True):
     arguments: Arguments
 
 
-class Term(Struct, frozen=True, kw_only=True):
-    """One term of a loss: its weight, and the arguments of the loss function."""
+class Term(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One term of a loss: its weight, and the arguments of the loss function.
+
+    ``loss`` is the loss's name where the term has another one; ``teacher`` the number, from 0, of the only teacher that
+    the term asks.
+    """
 
     weight: float
     arguments: Arguments
+    loss: str | None = None
+    teacher: int | None = None
+
+    def loss_name(self, name: str) -> str:
+        """Return the name of the loss, given that of the term."""
+        return self.loss or name
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -213,8 +224,8 @@ SETTINGS: Mapping[str, type[Settings]] = {
 class JobReference(Struct, frozen=True, kw_only=True):
     """A job of the same run that another one names."""
 
-    stage: str
-    seed: int | None
+    stage: PlainName
+    seed: SeedNumber | None
 
     @property
     def key(self) -> JobKey:
@@ -225,8 +236,8 @@ class JobReference(Struct, frozen=True, kw_only=True):
 class Parent(Struct, frozen=True, kw_only=True):
     """A job that another one needs: which stage and seed, and the fingerprint it must have."""
 
-    stage: str
-    seed: int | None
+    stage: PlainName
+    seed: SeedNumber | None
     fingerprint: str
 
     @property
@@ -260,13 +271,13 @@ class StageSpec(Struct, Generic[SettingsOf], frozen=True, kw_only=True):
     """The whole of spec.json. ``parents`` maps a reference (``teacher``) to the job it means."""
 
     format: int = FORMAT
-    pipeline: str
-    stage: str
-    seed: int | None
+    pipeline: PlainName
+    stage: PlainName
+    seed: SeedNumber | None
     kind: str
     role: str | None
     fingerprint: str
-    parents: dict[str, Parent]
+    parents: dict[PlainName, Parent]
     data: DataSpec | None
     settings: SettingsOf
     resources: Needs

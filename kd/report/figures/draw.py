@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kd.report.figures.confusion import confusion
-from kd.report.figures.curves import losses, metrics
 from kd.report.figures.dots import differences, measured
 from kd.report.figures.embeddings import embeddings
 from kd.report.figures.feature_maps import attention, feature_maps
+from kd.report.figures.learning_curves import losses, metrics
 from kd.report.figures.reliability import reliability
 from kd.report.figures.style import save
 from kd.report.figures.timeline import timeline

@@ -11,7 +11,7 @@ from torch import nn
 
 from kd.catalog import load
 from kd.data.mixing import Mixing
-from kd.distill.adapters import train_beside
+from kd.distill.adapter_training import train_beside
 from kd.distill.objective import WeightedTerms
 from kd.drawing.drawn_images import require_drawable
 from kd.errors import SpecError
