@@ -26,11 +26,11 @@ def stage_with(folder: Path, *, gpus: int = 1, **facts: object) -> StageSummary:
 
 @pytest.mark.parametrize(("gpus", "hours"), [(0, 0.0), (1, 1.0), (4, 4.0)])
 def test_every_gpu_that_a_job_held_is_counted(tmp_path: Path, gpus: int, hours: float) -> None:
-    assert stage_with(tmp_path, gpus=gpus, job_id="7_0").gpu_hours == pytest.approx(hours)
+    assert stage_with(tmp_path, gpus=gpus, executor="slurm", partition="gpu").gpu_hours == pytest.approx(hours)
 
 
 def test_a_run_on_the_cpu_of_this_machine_held_no_gpu(tmp_path: Path) -> None:
-    assert stage_with(tmp_path, gpus=1, job_id=None).gpu_hours == 0.0
+    assert stage_with(tmp_path, gpus=1, executor="local").gpu_hours == 0.0
 
 
 def test_an_interval_of_accuracies_ends_at_0_and_1(tmp_path: Path) -> None:
