@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kd.distill.outputs import Teacher
+from kd.distill.outputs import Teacher, follow_epoch
 from kd.train.step import Batch
 
 # (logits [B, M, C] of M teachers, labels [B]) -> weights [B, M], each row of sum 1
@@ -28,3 +28,8 @@ class Ensemble:
         with torch.no_grad():
             weights_BM = self._weighting(logits_BMC, batch.labels)
         return {"teacher_logits_BMC": logits_BMC, "teacher_weights_BM": weights_BM}
+
+    def follow(self, view: int) -> None:
+        """Let the members take up what an epoch brings."""
+        for member in self._members:
+            follow_epoch(member, view)

@@ -201,6 +201,15 @@ DataSet = Annotated[Data, Field(json_schema_extra={"x-catalogue": "dataset"})]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+def _form_of_steps(value: object) -> object:
+    if value != "graph" and not isinstance(value, bool):
+        raise ValueError(f"expected true, false or graph, got {shown(value)}")
+    return value
+
+
+Compile = Annotated[Literal[False, True, "graph"], BeforeValidator(_form_of_steps)]
+
+
 class Resources(Strict):
     """What one job of a stage needs. What is not given is the pipeline's value, or a default."""
 

@@ -7,6 +7,7 @@ results/<run>/
     counted.json                                       what counts by its content, and its digests
     code.zip                                           the code that runs, frozen at submission
     digests.json                                       checksums of finished artefacts, remembered
+    compiled/                                          what torch's compiler made, for all jobs of the run
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
     stages/<stage>/seed-<seed>/                        one job: see StageFolder
     replaced/<time>/<stage>/                           stages that --again has set aside
@@ -156,6 +157,12 @@ class StageFolder:
         return RunFolder(self.path.parent.parent.parent)
 
     @property
+    def run_around(self) -> RunFolder | None:
+        """The planned run that this folder, or the trial in it, lies in; None for a folder by itself."""
+        runs = map(RunFolder, self.path.parents[2:4])
+        return next((run for run in runs if run.plan.is_file()), None)
+
+    @property
     def key(self) -> JobKey:
         """The job's name, as its folder is called."""
         seed = self.path.name.removeprefix(SEED_PREFIX)
@@ -238,6 +245,11 @@ class RunFolder:
     def replaced(self, when: str) -> Path:
         """Return the folder of the stages that were set aside at that time."""
         return self.path / "replaced" / when
+
+    @property
+    def compiled(self) -> Path:
+        """What torch's compiler made, for all jobs of the run."""
+        return self.path / "compiled"
 
     @property
     def report_json(self) -> Path:

@@ -26,6 +26,7 @@ NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
 Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
+Compile: TypeAlias = bool | Literal["graph"]
 Sampling: TypeAlias = Literal["balanced", "square_root"]
 
 
@@ -103,7 +104,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool
-    compile: bool
+    compile: Compile
     checkpoint_every: int
 
 

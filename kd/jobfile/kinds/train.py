@@ -11,6 +11,7 @@ from typing_extensions import Self
 from kd import catalog
 from kd.errors import did_you_mean
 from kd.jobfile import tiny
+from kd.jobfile.capture_faults import capture_faults
 from kd.jobfile.faults import (
     component_faults,
     data_faults,
@@ -32,6 +33,7 @@ from kd.jobfile.schedule_faults import drop_faults
 from kd.jobfile.schema import (
     Attack,
     Augment,
+    Compile,
     Component,
     DataSet,
     EarlyStopping,
@@ -96,7 +98,9 @@ class TrainStage(Stage):
         default="auto", description="What networks multiply in; auto: bfloat16 where it is fast"
     )
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
-    compile: bool = Field(default=False, description="Use torch.compile")
+    compile: Compile = Field(
+        default=False, description="true: use torch.compile. graph: replay each step as one CUDA graph, on one GPU"
+    )
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
 
     traits: ClassVar[Traits] = Traits(
@@ -249,8 +253,11 @@ class TrainStage(Stage):
                 yield (*address, name), message
 
     def _size_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
-        """Yield a batch that GPUs cannot share, a batch beyond all images, an augmentation wider than one of them."""
+        """Yield what GPUs cannot share or capture, a batch beyond all images, an augmentation as wide as one."""
         gpus = pipeline.resources.gpus if self.resources.gpus is None else self.resources.gpus
+        if self.compile == "graph":
+            where = (*address, "compile")
+            yield from capture_faults(gpus=gpus, precision=self.precision, losses=self.loss, address=where)
         if gpus and self.batch_size % gpus:
             message = f"a batch of {self.batch_size} images cannot be shared equally by {gpus} GPUs"
             yield (*address, "batch_size"), message

@@ -28,6 +28,7 @@ from kd.stages.training.seeds import seed_generators, seed_of
 from kd.stages.training.stage_objective import stage_objective
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
 from kd.stages.training.starting_model import StartingModel, starting_model
+from kd.stages.training.step_forms import called, compiled_code_of, form_of, report_fallback, step_form
 from kd.train.average import WeightAverage
 from kd.train.batch_norm import share_batch_norm
 from kd.train.batches import AugmentedBatches
@@ -91,7 +92,13 @@ def train_model(
     training = _new_training(settings, model, objective, batches.steps, setup, watch)
     _train_to_the_end(context, spec, training, objective, batches, setup)
     return Trained(
-        training=training, card=start.card, data=data, runtime=runtime, origin=start.origin, pruning=start.pruning
+        training=training,
+        card=start.card,
+        data=data,
+        runtime=runtime,
+        origin=start.origin,
+        pruning=start.pruning,
+        steps=step_form(settings, setup) if settings.compile else None,
     )
 
 
@@ -112,12 +119,14 @@ def _train_to_the_end(
     setup: TrainingSetup,
 ) -> None:
     """Train from the last checkpoint, or from the start, until all epochs are done. Raises Interrupted."""
-    settings, processes = spec.settings, setup.processes
+    settings, processes, form = spec.settings, setup.processes, step_form(spec.settings, setup)
+    report_fallback(settings, form)
     keeper = make_keeper(context, spec, steps=batches.steps, processes=processes)
     seed_generators("training", seed_of(spec))
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
-    with memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate"):
+    out_of_memory = memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate")
+    with out_of_memory, compiled_code_of(context):
         fit(
             training,
             epochs=settings.epochs,
@@ -131,11 +140,12 @@ def _train_to_the_end(
                 runtime=setup.runtime,
                 processes=processes,
             ),
-            forward=_compiled(training.model) if settings.compile else training.model,
+            forward=called(training.model, form),
             patience=patience_of(settings),
             clip=settings.clip,
             accumulate=_parts_of(batches.batch_size, settings.accumulate or 1, processes),
             processes=processes,
+            made_of=form_of(form, training, objective),
             after_step=keeper.after_step,
             after_epoch=keeper.after_epoch,
         )
@@ -228,9 +238,3 @@ def _mixing(settings: TrainSettings) -> Mixing | None:
     chosen = {"mixup": settings.mixup, "cutmix": settings.cutmix}
     alphas = {name: mixing.alpha for name, mixing in chosen.items() if mixing is not None}
     return Mixing(**alphas) if alphas else None
-
-
-def _compiled(model: nn.Module) -> nn.Module:
-    compiled = torch.compile(model)
-    assert isinstance(compiled, nn.Module)
-    return compiled
