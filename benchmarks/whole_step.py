@@ -10,6 +10,7 @@ import torch
 from kd.catalog import load
 from kd.data.mixing import Mixing
 from kd.data.modalities import Modalities
+from kd.data.recipe import OFF, Recipe
 from kd.data.store import DeviceStore
 from kd.distill.adapters import train_beside
 from kd.distill.cache import CachedTeacher
@@ -65,6 +66,7 @@ class WholeStep:
         classes: int = 10,
         cutout: int = 0,
         captured: bool = False,
+        recipe: Recipe = OFF,
     ) -> None:
         self.runtime, self._classes, self._size = runtime, classes, size
         made = [make_term(name, weight) for name, weight in terms.items()]
@@ -81,6 +83,7 @@ class WholeStep:
             padding=4,
             flip=True,
             cutout=cutout,
+            recipe=recipe,
         )
         self.batches = AugmentedBatches(
             self.store,

@@ -29,8 +29,9 @@ def resolved_term(name: str, term: Term) -> stage_spec.Term:
 
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:
-    """Return the augmentation."""
-    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, cutout=augment.cutout)
+    """Return the augmentation; what is off is left out, so that a new change leaves older fingerprints alone."""
+    further = augment.model_dump(exclude={"crop", "flip"}, exclude_defaults=True)
+    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, **further)
 
 
 def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:

@@ -226,6 +226,17 @@ class Augment(Strict):
     crop: int = Field(default=0, ge=0, le=64, description="Pad by so many pixels, then crop at random")
     flip: bool = Field(default=False, description="Mirror left-right with probability 1/2")
     cutout: int = Field(default=0, ge=0, le=1024, description="Blank a square of so many pixels a side; 0: none")
+    resized_crop: float = Field(
+        default=0.0, ge=0, le=1, description="RandomResizedCrop: the least share of an image that a crop keeps; 0: off"
+    )
+    color_jitter: float = Field(
+        default=0.0, ge=0, le=1, description="Change brightness, contrast and saturation by up to this share"
+    )
+    trivial_augment: bool = Field(default=False, description="One operation of any strength (arXiv:2103.10158)")
+    rand_augment: int = Field(
+        default=0, ge=0, le=30, description="The strength of two operations (arXiv:1909.13719); 0: off"
+    )
+    erase: float = Field(default=0.0, ge=0, le=1, description="How often a random box is blanked (arXiv:1708.04896)")
 
 
 class Ema(Strict):

@@ -50,6 +50,11 @@ class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     crop: int
     flip: bool
     cutout: int = 0
+    resized_crop: float = 0.0
+    color_jitter: float = 0.0
+    trivial_augment: bool = False
+    rand_augment: int = 0
+    erase: float = 0.0
 
 
 class Mixing(Struct, frozen=True, kw_only=True):

@@ -266,6 +266,9 @@ class TrainStage(Stage):
         if left is not None and 0 < left < self.batch_size:
             message = f"the batch of {self.batch_size} exceeds the {left} images left to train on"
             yield (*address, "batch_size"), message
+        if self.augment.crop and self.augment.resized_crop:
+            message = "'crop' and 'resized_crop' both say which part of an image is seen; leave one out"
+            yield (*address, "augment", "resized_crop"), message
         shape = declared_shape(data)
         if shape and self.augment.crop >= shape.size:
             yield (

@@ -26,7 +26,7 @@ BEYOND_A_SCHEMA = {
     "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
     "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
     "cache_on_four_gpus", "caches_of_unequal_views", "clip_infinite", "compare_unknown_stage", "compare_with_a_cache",
-    "configuration_cycle", "configuration_does_not_fit", "configuration_of_a_stage", "configuration_unknown",
+    "configuration_cycle", "crop_and_resized_crop", "configuration_does_not_fit", "configuration_of_a_stage", "configuration_unknown",
     "crop_beyond_image", "cutout_beyond_image", "export_of_nothing", "infinite_learning_rate", "infinite_weight",
     "labels_weigh_mixed_images", "loss_needs_teacher", "loss_of_labels", "loss_of_one_class", "medmnist_of_many_labels",
     "sampling_of_labels", "sampling_and_weights",
