@@ -38,6 +38,7 @@ def _same_as_plain(terms: dict[str, float], **options: Any) -> Check:
             )
         finally:
             torch.use_deterministic_algorithms(False)
+        assert all(value.isfinite().all() for value in plain), "the plain steps diverge"
         worst = max(float((one - other).abs().max()) for one, other in zip(plain, captured, strict=True))
         largest = max(float(one.abs().max()) for one in plain)
         assert worst <= 1e-3 * largest, f"the weights differ by {worst} of {largest}"

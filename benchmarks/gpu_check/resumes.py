@@ -63,6 +63,7 @@ def _resumed(record: Record, *, kind: str = "train", against: Found | None = Non
 def _compared(place: Path, *, must_be_equal: bool) -> Found:
     ours, theirs = (load_weights(place / part / "checkpoint/last.safetensors")[0] for part in ("cut", "whole"))
     worst = max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours)
+    assert all(value.isfinite().all() for value in ours.values()), "the training diverged"
     result = read_object(StageFolder(place / "cut").result)
     assert result is not None
     told = ("attempts", "gpu_memory_mb", "device", "steps", "images_per_second")
