@@ -48,7 +48,8 @@ class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Random changes of the training images; lengths are pixels."""
 
     crop: int
-    flip: bool
+    flip: bool | Literal["alternating"]
+    edges: Literal["black", "reflect"] = "black"
     cutout: int = 0
     resized_crop: float = 0.0
     color_jitter: float = 0.0
@@ -104,6 +105,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     modalities: tuple[str, ...] | None = None
     int8_aware: bool = False
     no_decay: bool = False
+    norm_bias_lr: float | None = None  # factor on the learning rate
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs

@@ -72,6 +72,9 @@ class TrainStage(Stage):
     batch_size: int = Field(default=128, gt=0, le=1_000_000, description="Images per step, over all GPUs together")
     optimizer: Optimizer = Field(description="With its learning rate")
     no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
+    norm_bias_lr: float | None = Field(
+        default=None, gt=0, le=1000, description="Factor on the learning rate of the offsets of norms"
+    )
     schedule: Schedule = Field(default=Component(name="constant"), description="The factor on the learning rate")
     loss: Loss = Field(default={"ce": Term(weight=1.0)}, description="Terms by name with their weights")
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
@@ -180,6 +183,7 @@ class TrainStage(Stage):
             modalities=tuple(self.modalities) if self.modalities else None,
             int8_aware=self.int8_aware,
             no_decay=self.no_decay,
+            norm_bias_lr=self.norm_bias_lr,
             precision=self.precision,
             deterministic=self.deterministic,
             compile=self.compile,

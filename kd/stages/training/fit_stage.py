@@ -21,13 +21,13 @@ from kd.stages.context import StageContext
 from kd.stages.measurement import measure_store
 from kd.stages.stage_data import StageData, load_data
 from kd.stages.training.checkpoint_keeper import make_keeper, patience_of
-from kd.stages.training.measure_and_publish import Trained, measure_and_publish
+from kd.stages.training.measure_and_publish import Trained, loaded_weights, measure_and_publish
 from kd.stages.training.model_fits_data import require_fitting
 from kd.stages.training.process_team import process_team
 from kd.stages.training.seeds import seed_generators, seed_of
 from kd.stages.training.stage_objective import stage_objective
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
-from kd.stages.training.starting_model import StartingModel, starting_model
+from kd.stages.training.starting_model import StartingModel, let_it_look, starting_model
 from kd.stages.training.step_forms import called, compiled_code_of, form_of, report_fallback, step_form
 from kd.train.average import WeightAverage
 from kd.train.batch_norm import share_batch_norm
@@ -37,7 +37,7 @@ from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.memory import memory_for
 from kd.train.meter import Meter
-from kd.train.optimizers import decay_groups
+from kd.train.optimizers import decay_groups, speed_up_norm_offsets
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Stopwatch, Training
 
@@ -86,6 +86,8 @@ def train_model(
     require_fitting(settings, data.arrays)
     start = starting_model(context, settings, data)
     model = _initial_model(start, seed, runtime, processes)
+    if start.origin is None and loaded_weights(model) is None:
+        let_it_look(model, data)
     batches = _batches(spec, data, teachers, processes)
     setup = TrainingSetup(card=start.card, data=data, runtime=runtime, processes=processes)
     objective = stage_objective(spec, model, batches, teachers, setup, history=lambda: training.rows)
@@ -203,6 +205,8 @@ def _new_training(
     """Return a training that stands at its first step."""
     parameters = decay_groups(model) if settings.no_decay else model.parameters()
     optimizer = _from_catalogue("optimizer", settings.optimizer, parameters)
+    if settings.norm_bias_lr is not None:
+        speed_up_norm_offsets(optimizer, model, settings.norm_bias_lr)
     train_beside(optimizer, objective.adapters)
     return Training(
         model=model,
