@@ -12,8 +12,8 @@ from kd.data.mixing import Mixing
 from kd.data.modalities import Modalities
 from kd.data.recipe import OFF, Recipe
 from kd.data.store import DeviceStore
-from kd.distill.adapters import train_beside
-from kd.distill.cache import CachedTeacher
+from kd.distill.adapter_training import train_beside
+from kd.distill.cached_teacher import CachedTeacher
 from kd.distill.ensemble import Ensemble
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.outputs import Teacher

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kd.data.arrays import ImageArrays
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.data.modalities import channels_of
 from kd.data.recipe import Recipe
 from kd.data.split import Split, split

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kd.catalog import load
-from kd.distill.cache import CachedTeacher
+from kd.distill.cached_teacher import CachedTeacher
 from kd.distill.objective import WeightedTerms, make_term
 from kd.train.average import WeightAverage
 from kd.train.captured_step import CapturedStep, Work
