@@ -45,7 +45,7 @@ LONGEST = {
     "kd.evaluate": (103, 31),
     "kd.jobfile": (299, 36),
     "kd.jobfile.kinds": (368, 30),
-    "kd.losses": (248, 26),
+    "kd.losses": (266, 26),
     "kd.models": (264, 40),
     "kd.report": (225, 41),
     "kd.report.figures": (98, 25),

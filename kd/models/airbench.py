@@ -62,8 +62,7 @@ class Airbench(nn.Module):
         self.activation = nn.GELU()
         channels = (patches, width, 4 * width, 4 * width)
         self.blocks = nn.Sequential(*(_block(*pair) for pair in pairwise(channels)))
-        self.pool = nn.AdaptiveMaxPool2d(1)
-        self.flatten = nn.Flatten()
+        self.flatten = Largest()
         self.fc = nn.Linear(channels[-1], num_classes, bias=False)
         self.logit_scale = logit_scale
 
@@ -79,8 +78,16 @@ class Airbench(nn.Module):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits [B, classes]."""
         x = self.blocks(self.activation(self.whiten(images_BCHW)))
-        logits_BC: Tensor = self.fc(self.flatten(self.pool(x))) * self.logit_scale
+        logits_BC: Tensor = self.fc(self.flatten(x)) * self.logit_scale
         return logits_BC
+
+
+class Largest(nn.Module):
+    """The largest value of each channel. torch's adaptive pooling has no deterministic form on GPUs."""
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        """Return [B, C]."""
+        return maps_BCHW.amax((2, 3))
 
 
 def _block(in_channels: int, out_channels: int) -> nn.Sequential:
