@@ -47,7 +47,7 @@ LONGEST = {
     "kd.jobfile.kinds": (323, 27),
     "kd.losses": (236, 26),
     "kd.models": (264, 40),
-    "kd.report": (223, 41),
+    "kd.report": (224, 41),
     "kd.report.figures": (96, 23),
     "kd.rundir": (303, 37),
     "kd.search": (122, 26),
@@ -58,10 +58,10 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (277, 29),
-    "slurm.commands": (236, 31),
+    "slurm.commands": (227, 31),
     "slurm.job": (283, 36),
     "slurm.placement": (209, 32),
-    "slurm.state": (103, 24),
+    "slurm.state": (106, 25),
     "slurm.submission": (297, 36),
 }
 # Files of a run and of its stage folders: kd.rundir alone knows their names.

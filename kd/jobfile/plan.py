@@ -70,6 +70,7 @@ class Plan:
     headline: str | None  # the stage whose accuracy the report gives as that of the student
     expect: Mapping[str, str]  # targets that the report checks, by stage
     folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of data -> file -> its digest
+    shared: Mapping[JobKey, JobKey] = field(default_factory=dict)  # a job -> the same one, which is done in its stead
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -81,8 +82,9 @@ class Plan:
     def parents_of(self, job: PlannedJob) -> tuple[JobKey, ...]:
         """Return the jobs this one waits for: its references, or for the report all that train."""
         if job.waits_for_all_ended:
-            return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
-        return tuple(dict.fromkeys(job.parents.values()))
+            trained = (other.key for other in self.jobs if not other.waits_for_all_ended)
+            return tuple(key for key in trained if key not in self.shared)
+        return tuple(dict.fromkeys(self.shared.get(key, key) for key in job.parents.values()))
 
     def counted(self) -> Counted:
         """Return the content of counted.json."""

@@ -150,9 +150,13 @@ def _described(values: dict[str, float]) -> SampleSummary:
 
 
 def gpu_hours(cells: Sequence[Cell]) -> float:
-    """Return the hours that the finished jobs of a stage held GPUs for, over all their attempts."""
+    """Return the hours that the finished jobs of a stage held GPUs for, over all their attempts.
+
+    A job that is the same as another stage's held none of its own.
+    """
     gpus = next((cell.spec.resources.gpus for cell in cells if cell.spec), 0)
-    seconds = sum(cell.result.seconds.total or 0.0 for cell in cells if cell.result and cell.result.seconds)
+    results = [cell.result for cell in cells if cell.result and cell.same_as is None]
+    seconds = sum(result.seconds.total or 0.0 for result in results if result.seconds)
     return seconds * gpus / 3600
 
 

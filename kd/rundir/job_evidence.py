@@ -65,9 +65,21 @@ def gather(
             submission=submission,
             answer=answers.get(job.key, NOT_ASKED),
             early_death="" if own is None else early_death(own.run, own.submission),
-            lender=None if own is None or own.run.path == run.path else own.run.name,
+            lender=None if own is None or _is_of(owner_of(run.stage(job.key)), run) else own.run.name,
+            same_as=same_in_run(run, job.key),
         )
     return known
+
+
+def same_in_run(run: RunFolder, key: JobKey) -> JobKey | None:
+    """Return the job of this run that is done in a job's stead, where two stages are the same but for their names."""
+    owner = owner_of(run.stage(key))
+    return owner.key if owner.key != key and _is_of(owner, run) else None
+
+
+def _is_of(folder: StageFolder, run: RunFolder) -> bool:
+    """Whether a folder is of a run, whose own path may lead over links."""
+    return folder.run.path in (run.path, run.path.resolve())
 
 
 def moment_of(run: RunFolder) -> Moment:

@@ -89,6 +89,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
     if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
     from slurm.submission.resume import find_starting_point, locked
+    from slurm.submission.reuse import link_taken
 
     with locked(order.run), _store(order):
         _refuse_what_cannot_be(order, again=options.again)
@@ -97,7 +98,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
         if options.drop_seeds:
             print("\n".join(drop_seeds(order, options.drop_seeds)))
         start = find_starting_point(order)
-        _link(order.run, start)
+        link_taken(order.run, start.pending, start.borrowed)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
         output = Output()
@@ -183,16 +184,6 @@ def _store(order: Order) -> AbstractContextManager[None]:
     from slurm.submission.reuse import store_locked
 
     return store_locked(order.run.path.parent) if order.executor.is_cluster else nullcontext()
-
-
-def _link(run: RunFolder, start: StartingPoint) -> None:
-    """Let the jobs taken from other runs appear in this one, and no others."""
-    from slurm.submission.reuse import link, unlink_stale
-
-    for key in start.pending:
-        unlink_stale(run, key)
-    for found in start.borrowed:
-        link(run, found)
 
 
 class Output:

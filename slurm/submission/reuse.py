@@ -8,7 +8,7 @@ folder, so its result, progress and checksums are read where they are, and exist
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +31,13 @@ STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Borrowed:
-    """A job of this run that another run has: where, and its job id while it still waits or runs there."""
+    """A job that another run, or another stage of this run, has: where, and its id while it waits or runs elsewhere."""
 
     key: JobKey
     lender: RunFolder
     folder: Path
     job_id: str | None
+    same_as: JobKey | None = None  # the job of this very run that it is, where stages differ in name alone
 
 
 @contextmanager
@@ -76,6 +77,14 @@ def find_lenders(
             if usable:
                 found[key] = Borrowed(key=key, lender=lender, folder=folder.path, job_id=job_id)
     return list(found.values())
+
+
+def link_taken(run: RunFolder, pending: Iterable[JobKey], borrowed: Iterable[Borrowed]) -> None:
+    """Let the jobs that were taken over appear in a run, and no others: none of the ``pending``."""
+    for key in pending:
+        unlink_stale(run, key)
+    for found in borrowed:
+        link(run, found)
 
 
 def link(run: RunFolder, borrowed: Borrowed) -> None:
@@ -132,6 +141,7 @@ def _alive(lender: RunFolder, profile: Profile, executors: Mapping[str, Executor
         and state.alive
         and state.job_id
         and state.lender is None
+        and state.same_as is None  # it is offered under the name of the job that is done for both
         and _outlives(state.executor)
         and sent[state.key].cluster == current_cluster()  # no dependency reaches from one cluster to another
     }
