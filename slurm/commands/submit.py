@@ -153,7 +153,7 @@ def _order(options: argparse.Namespace) -> Order:
     )
     for name in sorted(unset or ()):
         print(f"{name} is not set: paths with ${{{name}}} stand as written; export it to submit", file=sys.stderr)
-    plan = plan_pipeline(pipeline)
+    plan = plan_pipeline(pipeline, Path(options.results))
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")
     if options.mail:
