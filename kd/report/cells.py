@@ -47,6 +47,7 @@ class Cell:
     state: str
     reason: str
     same_as: JobKey | None = None  # the job of this run that was trained for both
+    lender: str | None = None  # the run it was taken over from, with its owner where that is another user
 
     @property
     def folder(self) -> Path:
@@ -130,6 +131,7 @@ def _cell(run: RunFolder, job: PlannedEntry, state: JobState, known: Evidence, b
         state=word,
         reason=reason,
         same_as=state.same_as,
+        lender=known.lender,
     )
 
 

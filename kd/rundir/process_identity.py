@@ -12,6 +12,9 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 PROC = Path("/proc")
 _STATE_AND_START = (0, 19)  # of the fields of /proc/<pid>/stat that follow the command's name
@@ -22,7 +25,7 @@ _DEAD = "ZX"
 class Process:
     """One process. ``started`` is unlike that of any other process with this id, before or after."""
 
-    pid: int
+    pid: Annotated[int, Meta(ge=1)]
     host: str
     started: str
 
@@ -35,6 +38,27 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs on this machine now."""
         return self.here and _started(self.pid) == self.started
+
+    def has_open(self, file: Path) -> bool:
+        """Whether it has this very file open, as a kd-submit at work has its run's journal."""
+        if not self.alive:
+            return False
+        if not PROC.is_dir():
+            return "kd-submit" in _command_by_ps(self.pid)
+        return any(_same(handle, file) for handle in _entries(PROC / str(self.pid) / "fd"))
+
+    def is_stage_in(self, folder: Path) -> bool:
+        """Whether it is a stage that was started with this working folder, as the local executor starts them."""
+        if not self.alive:
+            return False
+        if not PROC.is_dir():
+            return "submitit" in _command_by_ps(self.pid)
+        process = PROC / str(self.pid)
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+        return b"submitit" in command and _same(process / "cwd", folder)
 
     def terminate(self) -> bool:
         """Send SIGTERM if it is alive; tell whether it was."""
@@ -51,6 +75,20 @@ def describe(pid: int) -> Process | None:
     """Return a running process of this machine, or None when there is none with this id."""
     started = _started(pid)
     return None if started is None else Process(pid, socket.gethostname(), started)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # another user's, or it has just ended
+        return []
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _started(pid: int) -> str | None:
@@ -71,3 +109,10 @@ def _started_by_ps(pid: int) -> str | None:
     )
     state, _, start = answer.stdout.strip().partition(" ")
     return None if not start or state[0] in _DEAD else " ".join(start.split())
+
+
+def _command_by_ps(pid: int) -> str:
+    answer = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
+    )
+    return answer.stdout

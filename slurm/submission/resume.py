@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
+from kd.rundir.borrowed_file import changed_since_pinned, read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from kd.rundir.stage_result import damaged_artefacts, read_result
@@ -21,6 +22,7 @@ from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE, Executor
 from slurm.submission.folder_lock import folder_locked
+from slurm.submission.lenders import owner_words
 from slurm.submission.order import Order
 from slurm.submission.reuse import Borrowed, find_lenders
 from slurm.submission.same_jobs import shared_jobs, taken_from_finished, taken_from_shared
@@ -38,9 +40,11 @@ class StartingPoint:
     borrowed: tuple[Borrowed, ...]  # other runs have these, or are about to
     damaged: Mapping[JobKey, tuple[str, ...]]  # finished once, but these artefacts no longer verify
     attempt: int
+    notes: tuple[str, ...] = ()  # on runs that could have lent jobs and were left out
 
     def lines(self) -> Iterator[str]:
         """Return what was found, a line each."""
+        yield from self.notes
         taken = {found.key for found in self.borrowed}
         if own := [key for key in self.finished if key not in taken]:
             yield f"done already: {_listed(own)}"
@@ -51,7 +55,7 @@ class StartingPoint:
                 yield f"{found.key}: the same as {found.same_as}, which is trained once for both"
                 continue
             how = f"which trains it as job {found.job_id}" if found.job_id else "which finished it"
-            yield f"{found.key}: taken from run {found.lender.name}, {how}"
+            yield f"{found.key}: taken from run {found.lender.name}{_owner(found)}, {how}"
         for key, names in self.damaged.items():
             yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
         if not self.pending:
@@ -110,8 +114,8 @@ def _look(
     lacking = order.chosen.difference(finished, healthy, order.redone)
     borrowed = taken_from_finished(run, plan, lacking, finished)
     lacking = lacking.difference(found.key for found in borrowed)
-    lenders = find_lenders(run, plan, lacking, order.profile, digests, executors)
-    borrowed += [found for found in lenders if order.executor.is_cluster or not found.job_id]
+    lending = find_lenders(run, plan, lacking, order.profile, digests, order.reuse_from, executors)
+    borrowed += [found for found in lending.found if order.executor.is_cluster or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
     lacking_or_bound = _pending(plan, order.chosen, {*finished, *lent}, alive)
@@ -126,7 +130,8 @@ def _look(
         live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
         borrowed=tuple(borrowed),
         damaged=damaged,
-        attempt=1 + sum(line["event"] == "intent" for line in Journal(run.journal).lines()),
+        attempt=1 + Journal(run.journal).attempts(),
+        notes=lending.notes,
     )
     return start, stale
 
@@ -189,6 +194,7 @@ def _finished(
     """
     finished: list[JobKey] = []
     damaged: dict[JobKey, tuple[str, ...]] = {}
+    pins = read_pins(run)
     for job in plan.jobs:
         folder = run.stage(job.key)
         result = read_result(folder)
@@ -197,11 +203,17 @@ def _finished(
         state = states.get(job.key)
         if state is not None and state.anew and result.job.job_id != state.job_id:
             continue
-        if bad := damaged_artefacts(folder, result, digests):
+        if changed_since_pinned(folder, pins):
+            damaged[job.key] = ("the lender's result",)
+        elif bad := damaged_artefacts(folder, result, digests):
             damaged[job.key] = tuple(bad)
         else:
             finished.append(job.key)
     return finished, damaged
+
+
+def _owner(found: Borrowed) -> str:
+    return "" if found.pin is None else owner_words(found.pin.user)
 
 
 def _listed(keys: Collection[JobKey], most: int = 6) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from kd.jobfile.plan import Plan
+from kd.rundir.borrowed_file import read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import owner_of
 from slurm.submission.reuse import Borrowed
@@ -45,4 +46,5 @@ def _first_of_each(plan: Plan, keys: Collection[JobKey]) -> dict[str, JobKey]:
 def _taken(run: RunFolder, key: JobKey, maker: JobKey) -> Borrowed:
     owner = owner_of(run.stage(maker))  # the maker may itself be taken over from another run
     ours = owner.run.path in (run.path, run.path.resolve())
-    return Borrowed(key=key, lender=owner.run, folder=owner.path, job_id=None, same_as=maker if ours else None)
+    pin = None if ours else read_pins(run).get(str(maker))
+    return Borrowed(key=key, lender=owner.run, folder=owner.path, job_id=None, pin=pin, same_as=maker if ours else None)

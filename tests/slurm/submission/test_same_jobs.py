@@ -47,6 +47,7 @@ def made(job_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mad
     plan = plan_pipeline(load_pipeline(str(job_file)))
     run = RunFolder(tmp_path / "results" / "twins")
     write_json(run.plan, msgspec.to_builtins(plan.to_file()))
+    run.code.write_bytes(b"the frozen code")
     return MadeRun(run, plan)
 
 
