@@ -38,10 +38,14 @@ class Process:
 
     def terminate(self) -> bool:
         """Send SIGTERM if it is alive; tell whether it was."""
+        return self.signal(signal.SIGTERM)
+
+    def signal(self, number: int) -> bool:
+        """Send a signal if it is alive; tell whether it was."""
         if not self.alive:
             return False
         try:
-            os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, number)
         except ProcessLookupError:
             return False
         return True
