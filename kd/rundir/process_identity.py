@@ -12,17 +12,21 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 PROC = Path("/proc")
 _STATE_AND_START = (0, 19)  # of the fields of /proc/<pid>/stat that follow the command's name
 _DEAD = "ZX"
+_STAGE_COMMAND = "fork_server"  # a stage is a fork of it, and has its command line
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """One process. ``started`` is unlike that of any other process with this id, before or after."""
 
-    pid: int
+    pid: Annotated[int, Meta(ge=1)]
     host: str
     started: str
 
@@ -35,6 +39,27 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs on this machine now."""
         return self.here and _started(self.pid) == self.started
+
+    def has_open(self, file: Path) -> bool:
+        """Whether it has this very file open, as a kd-submit at work has its run's journal."""
+        if not self.alive:
+            return False
+        if not PROC.is_dir():
+            return "kd-submit" in _command_by_ps(self.pid)
+        return any(_same(handle, file) for handle in _entries(PROC / str(self.pid) / "fd"))
+
+    def is_stage_in(self, folder: Path) -> bool:
+        """Whether it is a stage that was started with this working folder, as the local executor starts them."""
+        if not self.alive:
+            return False
+        if not PROC.is_dir():
+            return _STAGE_COMMAND in _command_by_ps(self.pid)
+        process = PROC / str(self.pid)
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+        return _STAGE_COMMAND.encode() in command and _same(process / "cwd", folder)
 
     def terminate(self) -> bool:
         """Send SIGTERM if it is alive; tell whether it was."""
@@ -57,6 +82,20 @@ def describe(pid: int) -> Process | None:
     return None if started is None else Process(pid, socket.gethostname(), started)
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # another user's, or it has just ended
+        return []
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def _started(pid: int) -> str | None:
     if not PROC.is_dir():
         return _started_by_ps(pid)
@@ -75,3 +114,10 @@ def _started_by_ps(pid: int) -> str | None:
     )
     state, _, start = answer.stdout.strip().partition(" ")
     return None if not start or state[0] in _DEAD else " ".join(start.split())
+
+
+def _command_by_ps(pid: int) -> str:
+    answer = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
+    )
+    return answer.stdout

@@ -79,6 +79,17 @@ def _preload(kinds: Sequence[str]) -> None:
     gc.freeze()  # collections in the children need not touch, and so copy, the pages of what is here
 
 
+def _own_randomness() -> None:
+    """Give the generators of this process another state than its siblings', as a fresh start would; Python's has one.
+
+    Every stage seeds what decides its result.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+
+
 def _bury(number: int, frame: FrameType | None) -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -92,10 +103,11 @@ def _run(order: Order) -> None:
     """
     code = 1
     try:
+        os.chdir(order.logs)  # by this kd-cancel knows it
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(order.gpus)
+        _own_randomness()
         _write_to(raw_log(Path(order.logs), os.getpid()))
-        os.chdir(order.logs)
         from slurm.job.payload import StageJob
 
         StageJob(Path(order.folder), order.executor)()

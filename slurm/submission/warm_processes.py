@@ -66,11 +66,10 @@ class WarmProcesses:
         logs.mkdir(parents=True, exist_ok=True)
         if self._server is not None and self._server.process.poll() is not None:
             self.close()
-        if self._server is None:
-            self._server = self._launch()
+        server = self._server or self._launch()
         order = Order(folder=str(folder.path), logs=str(logs), executor=LocalExecutor.name, gpus=tuple(gpus))
         with _undisturbed():  # a process that was started is always known
-            pid = int(self._ask(self._server, msgspec.json.encode(order) + b"\n"))
+            pid = int(self._ask(server, msgspec.json.encode(order) + b"\n"))
             return LocalProcess(pid, describe(pid))
 
     def close(self) -> None:
@@ -88,6 +87,7 @@ class WarmProcesses:
         return self._run.submitted("fork-server.log")
 
     def _launch(self) -> _Server:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(filter(None, [str(self._run.code), os.environ.get("PYTHONPATH")]))  # frozen code first
         settings = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(self._threads)}
@@ -101,7 +101,7 @@ class WarmProcesses:
                 stderr=log,
                 pass_fds=[theirs.fileno()],
             )
-        server = _Server(process, ours, ours.makefile("rb"))
+        self._server = server = _Server(process, ours, ours.makefile("rb"))
         if (greeting := self._ask(server)) != READY:
             raise RunError(f"{self._log}: unexpected answer {greeting!r} of the process that starts stages")
         return server
@@ -115,6 +115,7 @@ class WarmProcesses:
         except OSError:
             pass  # it has ended, as below
         code = server.process.wait()
+        self.close()
         raise RunError(f"the process that starts stages ended with code {code}; its log: {self._log}")
 
 
