@@ -162,8 +162,8 @@ def gpu_hours(cells: Sequence[Cell]) -> float:
 
 
 def _held_gpus(result: StageResult) -> bool:
-    """Whether a job that asked for GPUs had them: Slurm gives what was asked for, elsewhere the device shows it."""
-    return result.job.executor == "slurm" or not (result.device or "").startswith("cpu")
+    """Whether a job that asked for GPUs had them: a partition gives what is asked, elsewhere the device shows it."""
+    return result.job.partition is not None or not (result.device or "").startswith("cpu")
 
 
 def _staging(jobs: Sequence[JobRecord]) -> StagingTotals | None:

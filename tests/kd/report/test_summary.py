@@ -26,7 +26,7 @@ def stage_with(folder: Path, *, gpus: int = 1, **facts: object) -> StageSummary:
 
 @pytest.mark.parametrize(("gpus", "hours"), [(0, 0.0), (1, 1.0), (4, 4.0)])
 def test_every_gpu_that_a_job_held_is_counted(tmp_path: Path, gpus: int, hours: float) -> None:
-    assert stage_with(tmp_path, gpus=gpus, executor="slurm").gpu_hours == pytest.approx(hours)
+    assert stage_with(tmp_path, gpus=gpus, executor="slurm", partition="gpu").gpu_hours == pytest.approx(hours)
 
 
 def test_a_run_on_the_cpu_of_this_machine_held_no_gpu(tmp_path: Path) -> None:
