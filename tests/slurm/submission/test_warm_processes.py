@@ -67,7 +67,8 @@ def start(processes: WarmProcesses, run: RunFolder, act: str, gpus: tuple[str, .
 
 
 def output(run: RunFolder, process: LocalProcess) -> str:
-    return (run.stages / "teacher" / f"{process.pid}_0_log.out").read_text()
+    log = run.stages / "teacher" / f"{process.pid}_0_log.out"
+    return log.read_text() if log.exists() else ""
 
 
 def ended(process: LocalProcess) -> None:
