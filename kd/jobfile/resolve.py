@@ -23,9 +23,9 @@ def resolved_component(kind: str, component: Component) -> stage_spec.Component:
     return stage_spec.Component(name=component.name, arguments=arguments)
 
 
-def resolved_term(name: str, term: Term) -> stage_spec.Term:
+def resolved_term(name: str, term: Term) -> stage_spec.TermSettings:
     """Return a term of a loss with all arguments of the loss function."""
-    return stage_spec.Term(weight=term.weight, arguments=resolve_arguments("loss", name, term.arguments))
+    return stage_spec.TermSettings(weight=term.weight, arguments=resolve_arguments("loss", name, term.arguments))
 
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:

@@ -14,9 +14,11 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from kd.errors import RunError
 from kd.files import append_line
@@ -24,8 +26,7 @@ from kd.rundir.folders import JobKey
 from kd.rundir.process_identity import Process, describe
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True, kw_only=True):
     """The newest submission of one job."""
 
     key: JobKey
@@ -122,7 +123,7 @@ class Journal:
                 for job_id in line["ids"]:
                     key = owner.get(job_id)
                     if key is not None and newest[key].job_id == job_id:
-                        newest[key] = replace(newest[key], **change)
+                        newest[key] = structs.replace(newest[key], **change)
         return newest
 
     def scheduler(self) -> Process | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,7 @@ class Process:
     @property
     def here(self) -> bool:
         """Whether it was started on this machine."""
-        return self.host == socket.gethostname()
+        return self.host == os.uname().nodename
 
     @property
     def alive(self) -> bool:
@@ -50,7 +48,7 @@ class Process:
 def describe(pid: int) -> Process | None:
     """Return a running process of this machine, or None when there is none with this id."""
     started = _started(pid)
-    return None if started is None else Process(pid, socket.gethostname(), started)
+    return None if started is None else Process(pid, os.uname().nodename, started)
 
 
 def _started(pid: int) -> str | None:
@@ -66,6 +64,8 @@ def _started(pid: int) -> str | None:
 
 
 def _started_by_ps(pid: int) -> str | None:
+    import subprocess  # only here: kd-status reads this file, and must start fast
+
     answer = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
     )

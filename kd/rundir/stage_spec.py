@@ -36,7 +36,7 @@ class Component(Struct, frozen=True, kw_only=True):
     arguments: Arguments
 
 
-class Term(Struct, frozen=True, kw_only=True):
+class TermSettings(Struct, frozen=True, kw_only=True):
     """One term of a loss: its weight, and the arguments of the loss function."""
 
     weight: float
@@ -56,7 +56,7 @@ class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     erase: float = 0.0
 
 
-class Mixing(Struct, frozen=True, kw_only=True):
+class MixingSettings(Struct, frozen=True, kw_only=True):
     """Mixup or cutmix: shares of two images are drawn from Beta(alpha, alpha)."""
 
     alpha: float
@@ -89,11 +89,11 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch_size: int
     optimizer: Component
     schedule: Component
-    loss: dict[str, Term]
+    loss: dict[str, TermSettings]
     augment: Augment
     sampling: Sampling | None = None
-    mixup: Mixing | None = None
-    cutmix: Mixing | None = None
+    mixup: MixingSettings | None = None
+    cutmix: MixingSettings | None = None
     ema: Ema | None = None
     clip: float | None = None
     accumulate: int | None = None

@@ -21,7 +21,6 @@ from slurm.cluster.profile import cluster_of, load_profile
 from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
-from slurm.submission.dropped_seeds import drop_seeds
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
 from slurm.submission.missing_inputs import missing_caches, missing_inputs
@@ -95,6 +94,8 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
         if options.again:
             set_aside(order)
         if options.drop_seeds:
+            from slurm.submission.dropped_seeds import drop_seeds
+
             print("\n".join(drop_seeds(order, options.drop_seeds)))
         start = find_starting_point(order)
         _link(order.run, start)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kd.errors import RunError, did_you_mean
 from kd.rundir import plan_file
 from kd.rundir.folders import JobKey, RunFolder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """One job. ``parents`` are all the jobs it waits for."""
 
     key: JobKey
