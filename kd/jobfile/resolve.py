@@ -8,7 +8,7 @@ import msgspec
 
 from kd.catalog import resolve_arguments
 from kd.jobfile.quantities import SHORT
-from kd.jobfile.schema import Augment, Component, Data, Resources, Strict, Term
+from kd.jobfile.schema import Augment, Component, Data, Resources, Strict, TermOptions
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Needs
 
@@ -23,7 +23,7 @@ def resolved_component(kind: str, component: Component) -> stage_spec.Component:
     return stage_spec.Component(name=component.name, arguments=arguments)
 
 
-def resolved_term(name: str, term: Term) -> stage_spec.TermSettings:
+def resolved_term(name: str, term: TermOptions) -> stage_spec.TermSettings:
     """Return a term of a loss with all arguments of the loss function."""
     return stage_spec.TermSettings(weight=term.weight, arguments=resolve_arguments("loss", name, term.arguments))
 

@@ -87,6 +87,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
     deny_others_to_write()
     if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
+    from slurm.submission.dropped_seeds import drop_seeds
     from slurm.submission.resume import find_starting_point, locked
 
     with locked(order.run), _store(order):
@@ -94,8 +95,6 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
         if options.again:
             set_aside(order)
         if options.drop_seeds:
-            from slurm.submission.dropped_seeds import drop_seeds
-
             print("\n".join(drop_seeds(order, options.drop_seeds)))
         start = find_starting_point(order)
         _link(order.run, start)

@@ -37,7 +37,7 @@ from kd.jobfile.schema import (
     EarlyStopping,
     Ema,
     Loss,
-    Mixing,
+    MixingOptions,
     Modalities,
     Model,
     Name,
@@ -45,7 +45,7 @@ from kd.jobfile.schema import (
     Precision,
     Schedule,
     Seeds,
-    Term,
+    TermOptions,
 )
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Own, Pipeline, Stage, Traits
@@ -71,14 +71,14 @@ class TrainStage(Stage):
     optimizer: Optimizer = Field(description="With its learning rate")
     no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
     schedule: Schedule = Field(default=Component(name="constant"), description="The factor on the learning rate")
-    loss: Loss = Field(default={"ce": Term(weight=1.0)}, description="Terms by name with their weights")
+    loss: Loss = Field(default={"ce": TermOptions(weight=1.0)}, description="Terms by name with their weights")
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
     augment: Augment = Field(default=Augment(), description="Random changes of the training images")
     sampling: Sampling | None = Field(
         default=None, description="Draw rare classes more often: each as often, or by the root of its size"
     )
-    mixup: Mixing | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
-    cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
+    mixup: MixingOptions | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
+    cutmix: MixingOptions | None = Field(default=None, description="Paste in a box of another image (arXiv:1905.04899)")
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
     accumulate: int | None = Field(
