@@ -44,10 +44,11 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_path(target: Path, *, durable: bool = True, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on a clean exit fsync it and rename it to ``target``.
 
-    ``durable=False`` leaves the fsync out: for node-local scratch, which nobody reads after a crash.
+    ``durable=False`` leaves the fsync out: for node-local scratch, which nobody reads after a crash. A ``private`` file
+    is readable by its owner alone.
     """
     make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
@@ -58,7 +59,7 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o600 if private else 0o666 & ~_umask())
         os.replace(temporary, target)
         if durable:
             sync_folder(target.parent)
@@ -87,15 +88,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write ``text`` to ``target`` atomically."""
-    with atomic_path(target) as temporary:
+def write_text(target: Path, text: str, *, private: bool = False) -> None:
+    """Write ``text`` to ``target`` atomically; ``private`` as in :func:`atomic_path`."""
+    with atomic_path(target, private=private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(target: Path, value: Any) -> None:
+def write_json(target: Path, value: Any, *, private: bool = False) -> None:
     """Write ``value`` as indented JSON to ``target`` atomically. NaN is refused: it is no JSON."""
-    write_text(target, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(target, json.dumps(value, indent=1, allow_nan=False) + "\n", private=private)
 
 
 def read_json(path: Path) -> Any:
@@ -104,9 +105,10 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and fsync, so that it survives a kill that follows at once."""
+    """Append one line and fsync, so that it survives a kill that follows at once. Raises OSError for a link."""
     make_folder(path.parent)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    # a link in its place may lead to any file of this user's; a pipe would hold the process up
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     try:
         rest = memoryview((line + "\n").encode())
         while rest:  # a disk that fills up takes a part without an error; the next write then says so

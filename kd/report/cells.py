@@ -46,6 +46,7 @@ class Cell:
     result: StageResult | None
     state: str
     reason: str
+    lender: str | None = None  # the run it was taken over from, with its owner where that is another user
 
     @property
     def folder(self) -> Path:
@@ -128,6 +129,7 @@ def _cell(run: RunFolder, job: PlannedEntry, state: JobState, known: Evidence, b
         result=result,
         state=word,
         reason=reason,
+        lender=known.lender,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -158,8 +159,9 @@ def _again(run: RunRecord) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return text that cannot break out of a Markdown table's cell, nor be read as HTML."""
-    return str(value).replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+    """Return text that cannot break out of a Markdown table's cell, nor be read as HTML, a link or an image."""
+    text = re.sub(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]", " ", str(value)).replace("<", "&lt;")
+    return re.sub(r"[|`]", r"\\\g<0>", re.sub(r"\](?=[(\[:])", "&#93;", text))
 
 
 def _facts(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

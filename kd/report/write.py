@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from kd.errors import RunError
 from kd.files import write_json, write_text
 from kd.report.aggregated import write_aggregated
 from kd.report.collect import collect
@@ -30,13 +31,14 @@ CSV_COLUMNS = (
     *("calibration_error", "negative_log_likelihood", "measured_in"),
     *("flops", "bytes", "runtime", "latency_p50_seconds", "latency_p95_seconds", "inference_images_per_second"),
 )
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 
 CsvRow: TypeAlias = dict[str, str | int | float | None]
 
 
-def collect_and_write(runs: Sequence[Path], report_json: Path) -> Report:
+def collect_and_write(runs: Sequence[Path], report_json: Path, *, side_by_side: bool = False) -> Report:
     """Collect run folders, write everything and return the report. Raises RunError as ``collect`` does."""
-    report = collect(runs, report_json.parent)
+    report = collect(runs, report_json.parent, side_by_side=side_by_side)
     write_report(report, report_json)
     return report
 
@@ -49,6 +51,9 @@ def pages_folder(report_json: Path) -> Path:
 def write_report(report: Report, report_json: Path) -> None:
     """Write report.json first, then what a person reads."""
     folder, base = pages_folder(report_json), report_json.parent
+    for path in (folder, folder / "metrics", folder / "figures"):
+        if path.is_symlink():
+            raise RunError(f"{path}: a link, through which the report would be written elsewhere; remove it")
     write_json(report_json, report_content(report))
     write_text(folder / "summary.csv", summary_csv(report))
     write_aggregated(report, base, folder / "metrics")
@@ -69,8 +74,16 @@ def summary_csv(report: Report) -> str:
             shared = _stage_row(pipeline, name, stage)
             done = [_job_row(seed, job) for seed, job in stage.jobs.items()]
             holes = [_hole_row(hole) for hole in family.missing if hole.stage == name]
-            writer.writerows({**shared, **row} for row in done + holes)
+            writer.writerows(_as_texts({**shared, **row}) for row in done + holes)
     return text.getvalue()
+
+
+def _as_texts(row: CsvRow) -> CsvRow:
+    """Return a row whose texts no spreadsheet takes for formulas: an apostrophe before what begins like one."""
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        for name, value in row.items()
+    }
 
 
 def _stage_row(pipeline: str, name: str, stage: StageSummary) -> CsvRow:

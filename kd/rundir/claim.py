@@ -86,8 +86,10 @@ def claim_stage(
     Waits a little for an attempt that is about to end. The same Slurm job, restarted, takes the folder over
     from its older self at once. Raises RunError naming the holder when another process keeps it.
     """
-    handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o666)
+    # Whoever may open the file may lock it, and so keep this job out: nobody else may.
+    handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        os.fchmod(handle, 0o600)
         previous = read_attempt(folder)
         same_job = previous is not None and job.job_id is not None and previous.job_id == job.job_id
         restarts = max(job.restarts, previous.restarts + 1 if previous and same_job else 0)

@@ -6,6 +6,7 @@ results/<run>/
     capabilities.json                                  what the cluster could do at the last submission
     counted.json                                       what counts by its content, and its digests
     code.zip                                           the code that runs, frozen at submission
+    borrowed.json                                      jobs taken over from other runs, and whose those are
     digests.json                                       checksums of finished artefacts, remembered
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
     stages/<stage>/seed-<seed>/                        one job: see StageFolder
@@ -79,6 +80,16 @@ class StageFolder:
     def progress(self) -> Path:
         """Heartbeat of a running job: epoch, metric, speed, where it runs."""
         return self.path / "progress.json"
+
+    @property
+    def tracked(self) -> Path:
+        """How far the training's curves are in TensorBoard, W&B, MLflow."""
+        return self.path / "tracked.json"
+
+    @property
+    def drawn(self) -> Path:
+        """What the model makes of some validation images, for the report to draw."""
+        return self.path / "drawn.json"
 
     @property
     def result(self) -> Path:
@@ -219,6 +230,11 @@ class RunFolder:
         return self.path / ".lock"
 
     @property
+    def borrowed(self) -> Path:
+        """Which jobs other runs have done for this one."""
+        return self.path / "borrowed.json"
+
+    @property
     def digests(self) -> Path:
         """Checksums of finished artefacts, so that they are not read again at every submission."""
         return self.path / "digests.json"
@@ -279,8 +295,8 @@ def results_folder() -> Path:
 
 
 def submission_lock(results: Path) -> Path:
-    """Return the lock file of a results folder: held while a submission compares its jobs with other runs'."""
-    return results / ".submitting.lock"
+    """Return this user's lock in a results folder: held while a submission compares its jobs with other runs'."""
+    return results / f".submitting-{os.geteuid()}.lock"
 
 
 def runs_in(results: Path) -> list[RunFolder]:

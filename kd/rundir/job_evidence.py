@@ -5,6 +5,7 @@ A job that was taken over from another run is a link to that run's stage folder;
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.rundir.job_files import JobFiles, read_finished, read_job_files
 from kd.rundir.job_state import NOT_ASKED, Answer, Evidence, InPlan, Moment
 from kd.rundir.journal import Journal, Submission
+from kd.rundir.ownership import user_name
 from kd.rundir.stage_result import StageResult
 
 
@@ -65,7 +67,7 @@ def gather(
             submission=submission,
             answer=answers.get(job.key, NOT_ASKED),
             early_death="" if own is None else early_death(own.run, own.submission),
-            lender=None if own is None or own.run.path == run.path else own.run.name,
+            lender=lender_of(run.stage(job.key)),
         )
     return known
 
@@ -89,6 +91,18 @@ def newest_submissions(run: RunFolder, jobs: Sequence[InPlan]) -> dict[JobKey, S
         if submission is not None:
             found[job.key] = Sent(owner, submission)
     return found
+
+
+def lender_of(folder: StageFolder) -> str | None:
+    """Return the name of the run that a job was taken over from, with its owner where that is another user."""
+    if not folder.path.is_symlink():
+        return None
+    lender = owner_of(folder).run
+    try:
+        user = os.stat(folder.path).st_uid
+    except OSError:  # it was removed since
+        return lender.name
+    return lender.name if user == os.geteuid() else f"{lender.name} of {user_name(user)}"
 
 
 def owner_of(folder: StageFolder) -> StageFolder:

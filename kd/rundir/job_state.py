@@ -152,7 +152,8 @@ class _Decision:
     def state(self) -> JobState:
         anew = is_made_anew(self.known)
         if self.known.files.result is not None and not anew:
-            return self._make("done")
+            lender = self.known.lender
+            return structs.replace(self._make("done", f"taken from run {lender}" if lender else ""), lender=lender)
         sent = self.known.submission
         state = self._never_sent() if sent is None else self._sent(sent, self.known.answer)
         if anew:

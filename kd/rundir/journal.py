@@ -1,11 +1,7 @@
 """journal.jsonl: what was submitted, a line each, fsynced before the next step: the launcher's memory across crashes.
 
-intent     a token and the jobs it stands for, written before sbatch; the token travels in the job's comment
-submitted  the job ids that the executor gave; on Slurm the jobs are still held
-settled    a token that no job was ever sent under, or whose jobs were cancelled
-released   those ids may run
-withdrawn  those ids were cancelled again (roll-back, kd-cancel, or replaced by a newer submission)
-scheduler  the process that runs the local executor's job graph
+What the lines are is in kd/rundir/journal_lines.py. Every line carries the tag of its folder. A copy of a run therefore
+has a journal without lines: the jobs that it tells of are the original's.
 """
 
 from __future__ import annotations
@@ -22,7 +18,10 @@ from msgspec import Struct, structs
 
 from kd.errors import RunError
 from kd.files import append_line
+from kd.rundir.bounded_json import open_regular
 from kd.rundir.folders import JobKey
+from kd.rundir.journal_lines import Intent, Line, Released, Scheduling, Settled, Submitted, Withdrawn, read_lines
+from kd.rundir.names import folder_tag
 from kd.rundir.process_identity import Process, describe
 
 
@@ -48,7 +47,8 @@ class Journal:
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one line and make it durable. Raises RunError when it cannot be written."""
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
+        head = {"event": event, "time": round(time.time(), 3), "folder": folder_tag(self.path.parent)}
+        line = json.dumps({**head, **fields})
         try:
             append_line(self.path, f"\n{line}" if self._ends_torn() else line)
         except OSError as error:
@@ -56,23 +56,22 @@ class Journal:
 
     def _ends_torn(self) -> bool:
         """Whether a crash cut the last line short: the next one must not be glued to it, or it would be lost too."""
-        if not self.path.is_file() or not self.path.stat().st_size:
+        try:
+            with open_regular(self.path) as file:
+                if not file.seek(0, os.SEEK_END):
+                    return False
+                file.seek(-1, os.SEEK_END)
+                return file.read() != b"\n"
+        except (OSError, ValueError):  # none yet, or nothing that can be written to either
             return False
-        with open(self.path, "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read() != b"\n"
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Return all whole lines; a last line cut by a crash is left out."""
-        if not self.path.is_file():
-            return []
-        found = []
-        for text in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(text))
-            except json.JSONDecodeError:
-                continue  # cut by a crash: what it would have recorded was not acted on
-        return found
+    def lines(self) -> list[Line]:
+        """Return the lines that were written to this very journal; a last line cut by a crash is left out."""
+        return read_lines(self.path)
+
+    def attempts(self) -> int:
+        """Return how many requests were ever about to be sent."""
+        return sum(isinstance(line, Intent) for line in self.lines())
 
     def intend(self, token: str, keys: Iterable[JobKey], cluster: str = "") -> None:
         """Record what is about to be submitted under a token, and to which of several clusters."""
@@ -114,57 +113,67 @@ class Journal:
         newest: dict[JobKey, Submission] = {}
         owner: dict[str, JobKey] = {}  # job id -> the job that it was last given to
         for line in self.lines():
-            if line["event"] == "submitted":
-                for found in _submissions(line):
-                    newest[found.key] = found
-                    owner[found.job_id] = found.key
-            elif line["event"] in ("released", "withdrawn"):
-                change = {"released": True} if line["event"] == "released" else {"withdrawn": line["why"]}
-                for job_id in line["ids"]:
-                    key = owner.get(job_id)
-                    if key is not None and newest[key].job_id == job_id:
-                        newest[key] = structs.replace(newest[key], **change)
+            match line:
+                case Submitted():
+                    for found in _submissions(line):
+                        newest[found.key] = found
+                        owner[found.job_id] = found.key
+                case Released() | Withdrawn():
+                    for job_id in line.ids:
+                        key = owner.get(job_id)
+                        if key is not None and newest[key].job_id == job_id:
+                            newest[key] = _changed(newest[key], line)
+                case _:
+                    pass
         return newest
 
     def scheduler(self) -> Process | None:
         """Return the process that last ran the local executor's job graph; it may have ended."""
-        lines = [line for line in self.lines() if line["event"] == "scheduler"]
-        return _process(lines[-1]["process"]) if lines else None
+        found = [line.process for line in self.lines() if isinstance(line, Scheduling)]
+        return found[-1] if found else None
 
     def clusters(self) -> set[str]:
         """Return the clusters that anything was ever sent to; the empty name is slurm.conf's own."""
-        return {line.get("cluster", "") for line in self.lines() if line["event"] == "intent"}
+        return {line.cluster for line in self.lines() if isinstance(line, Intent)}
 
     def known_ids(self, cluster: str = "") -> set[str]:
         """Return every job id of a cluster that was ever written down; of array elements, the array's."""
-        lines = (line for line in self.lines() if line["event"] == "submitted")
-        lines = (line for line in lines if line.get("cluster", "") == cluster)
-        return {job_id.partition("_")[0] for line in lines for job_id in line["jobs"].values()}
+        lines = [line for line in self.lines() if isinstance(line, Submitted) and line.cluster == cluster]
+        return {job_id.partition("_")[0] for line in lines for job_id in line.jobs.values()}
 
     def open_intents(self) -> dict[str, list[JobKey]]:
         """Return the tokens whose sbatch may have succeeded without its answer having been written down."""
         intents: dict[str, list[JobKey]] = {}
         for line in self.lines():
-            if line["event"] == "intent":
-                intents[line["token"]] = [parse_key(name) for name in line["jobs"]]
-            elif line["event"] in ("submitted", "settled"):
-                intents.pop(line["token"], None)
+            match line:
+                case Intent():
+                    intents[line.token] = [parse_key(name) for name in line.jobs]
+                case Submitted() | Settled():
+                    intents.pop(line.token, None)
+                case _:
+                    pass
         return intents
 
 
-def _submissions(line: Mapping[str, Any]) -> Iterator[Submission]:
-    processes = line.get("processes")
-    for name, job_id in line["jobs"].items():
+def _submissions(line: Submitted) -> Iterator[Submission]:
+    processes = line.processes
+    for name, job_id in line.jobs.items():
         yield Submission(
             key=parse_key(name),
             job_id=job_id,
-            token=line["token"],
-            executor=line["executor"],
+            token=line.token,
+            executor=line.executor,
             released=processes is not None,
-            time=line["time"],
-            process=_process((processes or {}).get(job_id)),
-            cluster=line.get("cluster", ""),
+            time=line.time,
+            process=(processes or {}).get(job_id),
+            cluster=line.cluster,
         )
+
+
+def _changed(found: Submission, line: Released | Withdrawn) -> Submission:
+    if isinstance(line, Withdrawn):
+        return structs.replace(found, withdrawn=line.why)
+    return structs.replace(found, released=True)
 
 
 def _given(**fields: str) -> dict[str, str]:
@@ -174,10 +183,6 @@ def _given(**fields: str) -> dict[str, str]:
 def _process_json(pid: int) -> dict[str, Any] | None:
     process = describe(pid)
     return None if process is None else asdict(process)  # None: it has ended already
-
-
-def _process(value: Mapping[str, Any] | None) -> Process | None:
-    return None if value is None else Process(**value)
 
 
 def parse_key(text: str) -> JobKey:

@@ -14,6 +14,7 @@ from kd.errors import RunError
 from kd.files import write_json
 from kd.rundir.bounded_json import read_bounded_json, read_object
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.names import PlainName, SeedNumber
 from kd.rundir.stage_spec import JobReference, Needs
 
 FORMAT = 1
@@ -23,10 +24,10 @@ REPORT = "report"  # the kind that runs after all others, whatever became of the
 class PlannedEntry(Struct, frozen=True, kw_only=True):
     """One job. ``parents`` maps a reference (``teacher``) to the job it means."""
 
-    stage: str
-    seed: int | None
-    kind: str
-    role: str | None
+    stage: PlainName
+    seed: SeedNumber | None
+    kind: PlainName
+    role: PlainName | None
     fingerprint: str
     parents: dict[str, JobReference]
     resources: Needs
@@ -46,12 +47,12 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     """The whole of plan.json. ``jobs`` stand in an order in which every parent comes before its children."""
 
     format: int
-    pipeline: str
+    pipeline: PlainName
     about: str = ""
-    seeds: list[int]
-    comparisons: dict[str, list[str]] = field(default_factory=dict)
-    headline: str | None = None
-    expect: dict[str, str] = field(default_factory=dict)
+    seeds: list[SeedNumber]
+    comparisons: dict[PlainName, list[PlainName]] = field(default_factory=dict)
+    headline: PlainName | None = None
+    expect: dict[PlainName, str] = field(default_factory=dict)
     jobs: list[PlannedEntry]
     run: str = ""
     created: float = 0.0  # a Unix time

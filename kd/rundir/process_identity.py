@@ -10,6 +10,9 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 PROC = Path("/proc")
 _STATE_AND_START = (0, 19)  # of the fields of /proc/<pid>/stat that follow the command's name
@@ -20,7 +23,7 @@ _DEAD = "ZX"
 class Process:
     """One process. ``started`` is unlike that of any other process with this id, before or after."""
 
-    pid: int
+    pid: Annotated[int, Meta(ge=1)]
     host: str
     started: str
 
@@ -33,6 +36,27 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs on this machine now."""
         return self.here and _started(self.pid) == self.started
+
+    def has_open(self, file: Path) -> bool:
+        """Whether it has this very file open, as a kd-submit at work has its run's journal."""
+        if not self.alive:
+            return False
+        if not PROC.is_dir():
+            return "kd-submit" in _ps(self.pid, "command=")
+        return any(_same(handle, file) for handle in _entries(PROC / str(self.pid) / "fd"))
+
+    def is_stage_in(self, folder: Path) -> bool:
+        """Whether it is a stage that was started with this working folder, as the local executor starts them."""
+        if not self.alive:
+            return False
+        if not PROC.is_dir():
+            return "submitit" in _ps(self.pid, "command=")
+        process = PROC / str(self.pid)
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+        return b"submitit" in command and _same(process / "cwd", folder)
 
     def terminate(self) -> bool:
         """Send SIGTERM if it is alive; tell whether it was."""
@@ -51,6 +75,20 @@ def describe(pid: int) -> Process | None:
     return None if started is None else Process(pid, os.uname().nodename, started)
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # another user's, or it has just ended
+        return []
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def _started(pid: int) -> str | None:
     if not PROC.is_dir():
         return _started_by_ps(pid)
@@ -64,10 +102,14 @@ def _started(pid: int) -> str | None:
 
 
 def _started_by_ps(pid: int) -> str | None:
-    import subprocess  # only here: kd-status reads this file, and must start fast
+    state, _, start = _ps(pid, "stat=,lstart=").strip().partition(" ")
+    return None if not start or state[0] in _DEAD else " ".join(start.split())
+
+
+def _ps(pid: int, fields: str) -> str:
+    import subprocess  # only here: every kd-status loads this file, and must start fast
 
     answer = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
+        ["ps", "-o", fields, "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
     )
-    state, _, start = answer.stdout.strip().partition(" ")
-    return None if not start or state[0] in _DEAD else " ".join(start.split())
+    return answer.stdout

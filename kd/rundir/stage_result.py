@@ -13,9 +13,11 @@ from msgspec import Struct
 
 from kd.errors import RunError
 from kd.files import sha256_file, write_json
+from kd.rundir.artefacts import damaged_files
 from kd.rundir.bounded_json import read_bounded_json, read_object
 from kd.rundir.class_scores import Detail
 from kd.rundir.folders import JobKey, StageFolder
+from kd.rundir.names import PlainName, RelativePath, SeedNumber, Sha256
 from kd.rundir.result_sections import (
     UNMEASURED,
     Agreement,
@@ -46,11 +48,11 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     """The whole of result.json. ``files`` maps each artefact, relative to the stage folder, to its SHA-256."""
 
     format: int
-    stage: str
-    seed: int | None
+    stage: PlainName
+    seed: SeedNumber | None
     kind: str
-    role: str | None
-    pipeline: str
+    role: PlainName | None
+    pipeline: PlainName
     fingerprint: str
     parents: dict[str, Parent]
 
@@ -108,7 +110,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     # a report
     missing: list[MissingJob] | None = None
 
-    files: dict[str, str]
+    files: dict[RelativePath, Sha256]
     job: JobFacts
     finished: float
 
@@ -176,8 +178,4 @@ def damaged_artefacts(
     folder: StageFolder, result: StageResult, digest_of: Callable[[Path], str] = sha256_file
 ) -> list[str]:
     """Return the artefacts named in a result that are missing or whose bytes changed."""
-    return [
-        name
-        for name, digest in result.files.items()
-        if not (folder.path / name).is_file() or digest_of(folder.path / name) != digest
-    ]
+    return damaged_files(folder.path, result.files, digest_of)

@@ -18,15 +18,17 @@ from msgspec import Struct, field
 from kd.errors import RunError, did_you_mean
 from kd.rundir.bounded_json import read_bounded_json
 from kd.rundir.folders import JobKey, StageFolder
+from kd.rundir.names import PlainName, SeedNumber
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
+# Settings that change how a stage runs and is shown but not what comes out of it, and what a search is for.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for", "track", "draw")
 
 Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 Sampling: TypeAlias = Literal["balanced", "square_root"]
+Program: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -36,11 +38,21 @@ class Component(Struct, frozen=True, kw_only=True):
     arguments: Arguments
 
 
-class TermSettings(Struct, frozen=True, kw_only=True):
-    """One term of a loss: its weight, and the arguments of the loss function."""
+class TermSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One term of a loss: its weight, and the arguments of the loss function.
+
+    ``loss`` is the loss's name where the term has another one; ``teacher`` the number, from 0, of the only teacher that
+    the term asks.
+    """
 
     weight: float
     arguments: Arguments
+    loss: str | None = None
+    teacher: int | None = None
+
+    def loss_name(self, name: str) -> str:
+        """Return the name of the loss, given that of the term."""
+        return self.loss or name
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,6 +93,14 @@ class Attack(Struct, frozen=True, kw_only=True):
     steps: int
 
 
+class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a report draws of a model: so many validation images in a plane, the maps of layers for a few of them."""
+
+    embeddings: int = 0
+    method: Literal["tsne", "umap"] = "tsne"
+    feature_maps: tuple[str, ...] = ()
+
+
 class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage of kind ``train`` or ``distill`` does."""
 
@@ -105,6 +125,8 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     no_decay: bool = False
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
+    track: tuple[Program, ...] = ()
+    draw: Draw | None = None
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool
@@ -120,6 +142,7 @@ class WeightsSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     classifier: Literal["kept", "new"]
     mean: list[float] | None = None
     std: list[float] | None = None
+    draw: Draw | None = None
     precision: Precision
 
 
@@ -200,8 +223,8 @@ SETTINGS: Mapping[str, type[Settings]] = {
 class JobReference(Struct, frozen=True, kw_only=True):
     """A job of the same run that another one names."""
 
-    stage: str
-    seed: int | None
+    stage: PlainName
+    seed: SeedNumber | None
 
     @property
     def key(self) -> JobKey:
@@ -212,8 +235,8 @@ class JobReference(Struct, frozen=True, kw_only=True):
 class Parent(Struct, frozen=True, kw_only=True):
     """A job that another one needs: which stage and seed, and the fingerprint it must have."""
 
-    stage: str
-    seed: int | None
+    stage: PlainName
+    seed: SeedNumber | None
     fingerprint: str
 
     @property
@@ -247,13 +270,13 @@ class StageSpec(Struct, Generic[SettingsOf], frozen=True, kw_only=True):
     """The whole of spec.json. ``parents`` maps a reference (``teacher``) to the job it means."""
 
     format: int = FORMAT
-    pipeline: str
-    stage: str
-    seed: int | None
+    pipeline: PlainName
+    stage: PlainName
+    seed: SeedNumber | None
     kind: str
     role: str | None
     fingerprint: str
-    parents: dict[str, Parent]
+    parents: dict[PlainName, Parent]
     data: DataSpec | None
     settings: SettingsOf
     resources: Needs

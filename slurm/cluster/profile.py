@@ -23,7 +23,7 @@ from slurm.cluster.which_cluster import shells_cluster
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
 Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@+:/-]*$")]  # some sites write proj@v100
 Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Option = Annotated[str, AfterValidator(allowed_option)]
+Option = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$"), AfterValidator(allowed_option)]
 
 
 class Part(BaseModel):
@@ -38,7 +38,7 @@ class JobOptions(Part):
     account: Account | None = None
     qos: Name | None = None
     memory_as: Literal["node", "cpu", "gpu"] | None = Field(None, description="--mem, --mem-per-cpu, --mem-per-gpu")
-    sbatch: dict[Option, str | int | bool] = Field({}, description="Further sbatch options, by their long names")
+    sbatch: dict[Option, Line | int | bool] = Field({}, description="Further sbatch options, by their long names")
 
     @field_validator("sbatch")
     @classmethod

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kd.errors import run_command
+from kd.errors import printable, run_command
 from kd.rundir.folders import JobKey, RunFolder, find_run, results_folder
 from kd.rundir.job_state import AGAIN, BY_KD_CANCEL
 from kd.rundir.journal import Journal, Submission
@@ -38,7 +38,7 @@ def _cancel(options: argparse.Namespace) -> int:
     jobs = read_plan(run)
     chosen = with_descendants(jobs, select(jobs, options.stages)) if options.stages else {job.key for job in jobs}
     for line in cancel(run, jobs, chosen):
-        print(line)
+        print(printable(line))
     return 0
 
 
@@ -55,7 +55,8 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
     submissions = journal.submissions()
     own = [state for state in states if state.alive and state.lender is None and state.key in submissions]
     alive = {state.key: submissions[state.key] for state in own}
-    refused: dict[JobKey, str] = {}
+    refused = {key: "its process is no stage of this run" for key in _strangers(run, alive) if key in chosen}
+    alive = {key: found for key, found in alive.items() if key not in refused}
     for name, executor in EXECUTORS.items():
         here = {key: found for key, found in alive.items() if found.executor == name}
         refused |= executor.cancel({key: found for key, found in here.items() if key in chosen}, here)
@@ -74,9 +75,19 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
 def _stop_scheduler(journal: Journal) -> list[str]:
     """Stop the kd-submit that starts local jobs, so that it starts no more."""
     scheduler = journal.scheduler()
-    if scheduler is None or not scheduler.terminate():
+    if scheduler is None or not scheduler.has_open(journal.path) or not scheduler.terminate():
         return []
     return [f"stopped the kd-submit that ran it (process {scheduler.pid})"]
+
+
+def _strangers(run: RunFolder, alive: Mapping[JobKey, Submission]) -> list[JobKey]:
+    """Return the jobs whose process on this machine is not proved to be a stage of this run: nobody signals it."""
+    return [
+        key
+        for key, found in alive.items()
+        if found.process is not None and found.process.here
+        if not found.process.is_stage_in(run.submitted_alone(key))
+    ]
 
 
 def _cancel_orphans(run: RunFolder) -> list[str]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from kd.durations import rough_duration
+from kd.errors import printable
 from slurm.state.job_status import JobStatus, counts
 
 COLOURS = {"done": "32", "running": "36", "queued": "33", "failed": "31", "stopped": "35", "not submitted": "2"}
@@ -30,7 +31,7 @@ _STATE, _WHY = _HEADINGS.index("state"), _HEADINGS.index("why")
 
 def render(states: Sequence[JobStatus], *, width: int | None = None, colour: bool = False) -> str:
     """Return the table: a line per job, and more where a reason does not fit ``width`` (None: every width fits)."""
-    rows = [_row(state) for state in states]
+    rows = [tuple(map(printable, _row(state))) for state in states]  # texts of a run's files may drive a terminal
     if not rows:
         return "no jobs"
     used = [index for index in range(_WHY) if any(row[index] for row in rows)]

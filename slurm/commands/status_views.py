@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kd.errors import ClusterError
+from kd.errors import ClusterError, printable
 from kd.rundir.folders import RunFolder
 from kd.rundir.job_state import OVER_WITHOUT_RESULT
 from slurm.commands.status_table import render, summary
@@ -28,7 +28,7 @@ def print_states(run: RunFolder, *, as_json: bool) -> int:
     """Print how every job is; return the exit code."""
     states, trouble = _ask_for_states(run)
     if trouble:
-        print(trouble, file=sys.stderr)
+        print(printable(trouble), file=sys.stderr)
     if as_json:
         print(json.dumps({"run": str(run.path), "counts": counts(states), "jobs": [to_json(one) for one in states]}))
     else:
@@ -87,7 +87,7 @@ def _screen(run: RunFolder, states: Sequence[JobStatus], trouble: str, size: tup
     if len(lines) > room:
         urgent = sorted(states, key=lambda state: URGENCY.index(state.phase))
         lines = [*render(urgent[:room], width=width, colour=True).splitlines()[:room], "…"]
-    foot = [trouble] if trouble else []
+    foot = [printable(trouble)] if trouble else []
     return Text.from_ansi("\n".join([*lines, *foot, _summary(run, states)]), no_wrap=True, overflow="ellipsis")
 
 
@@ -97,6 +97,6 @@ def print_logs(run: RunFolder, name: str, lines: int) -> int:
         if not found:
             print(f"{key}: no log yet; kd-status {run.name} says why")
         for path in found:
-            print(f"==> {path} <==")
-            print("\n".join(logs.tail(path, lines)))
+            print(f"==> {printable(str(path))} <==")
+            print("\n".join(printable(line.expandtabs()) for line in logs.tail(path, lines)))
     return 0

@@ -11,18 +11,21 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.errors import SpecError, drop_output, run_command
+from kd.errors import SpecError, drop_output, printable, run_command, shown
 from kd.files import deny_others_to_write, staying
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.quantities import parse_seeds
+from kd.rundir.borrowed_file import write_pins
 from kd.rundir.folders import RunFolder, results_folder
+from kd.rundir.ownership import require_own
 from slurm.cluster.profile import cluster_of, load_profile
 from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
+from slurm.submission.lenders import trusted
 from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
@@ -66,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", action="store_true", help="ask Slurm whether it would accept each script")
     parser.add_argument("--resume", action="store_true", help="continue the run (the default when it exists)")
     parser.add_argument("--again", action="store_true", help="redo what is finished; --only: and its dependents")
+    parser.add_argument(
+        "--reuse-from", metavar="USER|GROUP", action="append", default=[], help="take over their finished jobs too"
+    )
     parser.add_argument("--follow", action="store_true", help="watch the run until it ends")
     return parser
 
@@ -79,6 +85,7 @@ def _seed_list(text: str) -> list[int]:
 
 def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
     order = _order(options)
+    require_own(order.run)
     with on_cluster(cluster_of(order.profile) if order.executor.is_cluster else ""):
         return _show(order, options) if options.dry_run or options.check else _send(order, options, arguments)
 
@@ -156,6 +163,8 @@ def _order(options: argparse.Namespace) -> Order:
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")
     if options.mail:
+        if not options.mail.isprintable():
+            raise SpecError([f"--mail {shown(options.mail)}: an address is one line of printable characters"])
         profile = profile.model_copy(update={"mail": options.mail})
     if executor.is_cluster:
         plan = in_slots(plan, profile)
@@ -171,6 +180,7 @@ def _order(options: argparse.Namespace) -> Order:
         chosen=chosen,
         redone=redone,
         workers=options.jobs,
+        reuse_from=trusted(options.reuse_from),
     )
 
 
@@ -193,6 +203,7 @@ def _link(run: RunFolder, start: StartingPoint) -> None:
         unlink_stale(run, key)
     for found in start.borrowed:
         link(run, found)
+    write_pins(run, {found.key: found.pin for found in start.borrowed})
 
 
 class Output:
@@ -204,7 +215,7 @@ class Output:
     def line(self, text: str) -> None:
         """Print a line now."""
         try:
-            print(text, flush=True)
+            print(printable(text), flush=True)
         except BrokenPipeError:
             self.cut = True
             drop_output()

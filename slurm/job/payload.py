@@ -30,6 +30,7 @@ from kd.rundir.failure import Failure, write_failure
 from kd.rundir.folders import StageFolder
 from kd.rundir.journal import Journal
 from kd.rundir.launch import LaunchFile, read_launch
+from kd.rundir.ownership import linked_entry
 from kd.rundir.result_sections import JobFacts
 from kd.rundir.stage_spec import AnySpec, read_spec
 from slurm.job.attempt_log import attempt_log
@@ -74,6 +75,8 @@ class StageJob:
         folder = StageFolder(Path(self.folder))
         if not folder.path.is_dir():
             raise RunError(f"{folder.path}: no such stage folder; was the run moved or removed?")
+        if linked := linked_entry(folder.path):
+            raise RunError(f"{linked}: a link, which this job would write through; remove it and run kd-submit again")
         if around.on_slurm:
             set_thread_counts(os.environ)
         job = job_identity(os.environ) if around.on_slurm else JobIdentity()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from kd.errors import RunError
 from kd.rundir import plan_file
+from kd.rundir.borrowed_file import changed_since_pinned
 from kd.rundir.claim import Claim
 from kd.rundir.failure import read_failure
 from kd.rundir.folders import StageFolder
@@ -73,5 +74,7 @@ def _require_finished(name: str, parent: StageFolder, fingerprint: str, pauses: 
         failure = read_failure(parent)
         why = f"it failed: {failure.reason}" if failure else f"{parent.result} does not exist"
         raise RunError(f"{name} has not finished: {why}")
+    if fault := changed_since_pinned(parent):
+        raise RunError(f"{name}: {fault}; submit the run again")
     if result.fingerprint != fingerprint:
         raise RunError(f"{name} holds the result of another spec; submit the run again")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kd.errors import CheckpointError
 from kd.files import copy_hashed, sha256_file
+from kd.rundir.artefacts import is_own_file
 from kd.rundir.folders import StageFolder
 from kd.rundir.result_sections import StagingFacts
 from kd.rundir.stage_result import read_result
@@ -154,8 +155,10 @@ def _artefacts(parent: StageFolder) -> dict[Path, str]:
 
 
 def _present(parent: StageFolder, file: Path) -> Path:
-    if not file.is_file():
-        raise CheckpointError(f"{file}: missing, though {parent.result.name} beside it lists it; run its stage again")
+    """Return the file, checked before anything is opened for writing: a name may come of another person's result."""
+    if not is_own_file(parent.path, file.relative_to(parent.path).as_posix()):
+        why = "missing, or no plain file" if file.exists() else "missing"
+        raise CheckpointError(f"{file}: {why}, though {parent.result.name} beside it lists it; run its stage again")
     return file
 
 

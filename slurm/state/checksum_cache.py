@@ -7,6 +7,7 @@ they hash what they stage in.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -40,7 +41,8 @@ class RememberedDigests:
     def save(self) -> None:
         """Write what was asked for, if that is anything new; what was not asked for is forgotten."""
         if self._asked and self._asked != self._known:
-            write_json(self._file, self._asked)
+            with suppress(OSError):  # without it, files are only read once more
+                write_json(self._file, self._asked)
 
 
 def _read(file: Path) -> dict[str, Remembered]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from kd.rundir.bounded_json import open_regular
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal, Submission
 
@@ -23,10 +24,10 @@ def newest_logs(run: RunFolder, key: JobKey) -> list[Path]:
 
 def tail(path: Path, lines: int) -> list[str]:
     """Return the last lines of a file. Of a progress bar that rewrote its line, the last state counts."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_BYTES))
-        text = file.read().decode(errors="replace")
+        text = file.read(TAIL_BYTES).decode(errors="replace")
     return [line.rstrip().rpartition("\r")[2] for line in text.removesuffix("\n").split("\n")][-lines:] if text else []
 
 
@@ -48,7 +49,7 @@ def _raw_logs(run: RunFolder, key: JobKey) -> list[Path]:
 
 
 def _existing(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.is_file()]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
 def _written(path: Path) -> float:

@@ -60,12 +60,13 @@ def run_local(
     """Run the pending jobs of a plan in processes of this machine, ``workers`` at a time, parents first."""
     scheduler = _Scheduler(plan, run, set(pending), Outcome(done=set(done)), workers, report)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # kd-cancel asks like Ctrl-C does
-    try:
-        scheduler.loop()
-    except KeyboardInterrupt:
-        scheduler.outcome.interrupted = True
-        scheduler.stop()
-        report("interrupted; the same command continues the run")
+    with open(run.journal, "rb"):  # by this kd-cancel knows that the process is this run's, and ends no other
+        try:
+            scheduler.loop()
+        except KeyboardInterrupt:
+            scheduler.outcome.interrupted = True
+            scheduler.stop()
+            report("interrupted; the same command continues the run")
     return scheduler.outcome
 
 
@@ -211,7 +212,7 @@ def _blocker(plan: Plan, job: PlannedJob, outcome: Outcome) -> JobKey | None:
 def _why(run: RunFolder, key: JobKey) -> str:
     failure = read_failure(run.stage(key))
     if failure is not None:
-        return failure.message
+        return failure.reason
     return f"it ended without a result; its log: {run.submitted_alone(key)}"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.cluster.profile import Profile
+from slurm.submission.lenders import Trusted, trusted
 
 if TYPE_CHECKING:
     from kd.jobfile.plan import Plan
@@ -30,3 +31,4 @@ class Order:
     chosen: frozenset[JobKey]
     redone: frozenset[JobKey] = frozenset()
     workers: int = 0
+    reuse_from: Trusted = field(default_factory=trusted)  # whose finished jobs are taken over

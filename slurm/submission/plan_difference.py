@@ -19,8 +19,11 @@ UNRECORDED = "planned by another version of kd, which left no record of what it 
 
 
 def changed_jobs(run: RunFolder, plan: Plan) -> list[JobKey]:
-    """Return the jobs that the run folder plans otherwise than this plan does; reports do not count."""
-    before = {job.key: job.fingerprint for job in read_plan(run).jobs} if run.plan.is_file() else {}
+    """Return the jobs that the run folder plans otherwise than this plan does; reports do not count.
+
+    Raises RunError when its plan cannot be read.
+    """
+    before = {job.key: job.fingerprint for job in read_plan(run).jobs} if run.plan.exists() else {}
     trained = [job for job in plan.jobs if not job.waits_for_all_ended]
     return [job.key for job in trained if before.get(job.key, job.fingerprint) != job.fingerprint]
 

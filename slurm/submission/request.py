@@ -6,7 +6,6 @@ for the script.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 import sys
@@ -22,11 +21,13 @@ from kd.jobfile.plan import Plan, PlannedJob
 from kd.jobfile.quantities import SHORT
 from kd.rundir.early_death import MARK
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.names import folder_tag
 from slurm.cluster.profile import Profile
 from slurm.cluster.which_cluster import VARIABLE, current_cluster
 from slurm.placement.choice import Choice
 from slurm.placement.choose_for_all_stages import Asking, choose_partitions
 from slurm.placement.job_options import job_options
+from slurm.submission.code_checks import ownership_lines
 from slurm.submission.container import container_lines, python_inside
 from slurm.submission.job_identity import COMMENT_PREFIX
 
@@ -183,7 +184,7 @@ def _pairs_up(chunk: Sequence[PlannedJob], waits: Waits, element: Mapping[JobKey
 
 def run_tag(run: RunFolder) -> str:
     """Return the start of the comment of every job of a run, unlike that of any other run of any user."""
-    return f"{COMMENT_PREFIX}{hashlib.sha256(str(run.path).encode()).hexdigest()[:12]}"
+    return f"{COMMENT_PREFIX}{folder_tag(run.path)}"
 
 
 def job_name(run: RunFolder, request: str) -> str:
@@ -236,7 +237,7 @@ def _parameters(
         "mail_user": profile.mail,
         "mail_type": profile.mail and ("END,FAIL" if jobs[0].waits_for_all_ended else "FAIL"),
         "setup": [
-            *ownership_lines(run.submitted(jobs[0].key.stage)),
+            *ownership_lines(run, run.submitted(jobs[0].key.stage)),
             *setup_lines(run, profile),
             *_container_lines(run, profile, jobs),
         ],
@@ -262,16 +263,6 @@ def _container_lines(run: RunFolder, profile: Profile, jobs: Sequence[PlannedJob
     return container_lines(profile.container, run.path.parent, roots, profile.scratch)
 
 
-def ownership_lines(folder: Path) -> list[str]:
-    """Return the shell lines that end the job when others could have changed the pickles it is about to load."""
-    name = shlex.quote(str(folder))
-    return [
-        f'if [ ! -O {name} ] || [ -n "$(find {name} -maxdepth 0 -perm /022)" ]; then',
-        "    echo 'kd: the folder of this job is not ours alone; refusing to load anything from it' >&2; exit 1",
-        "fi",
-    ]
-
-
 def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     """Return the shell lines before srun: stop at a failure, load modules, activate, point at the frozen code."""
     lines = ["set -e", f"trap 'echo \"{MARK}, exit code $?\"' EXIT"]
@@ -283,6 +274,7 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
     if profile.venv:
         lines.append(f"source {_with_variables(profile.venv)}/bin/activate")
     lines += [f"export {name}={_with_variables(value)}" for name, value in profile.environment.items()]
+    lines.append("export PYTHONSAFEPATH=1")
     # The frozen code first; behind it what the shell, the modules and the profile have put there.
     lines.append(f'export PYTHONPATH={shlex.quote(str(run.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     # Slurm 22.05 and 23.02: srun does not take over --cpus-per-task from sbatch.
@@ -293,5 +285,5 @@ def setup_lines(run: RunFolder, profile: Profile) -> list[str]:
 
 def _with_variables(text: str) -> str:
     """Quote text for the shell, leaving only ``$NAME`` and ``${NAME}`` to be expanded."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`").replace("$(", "\\$(")
-    return f'"{escaped}"'
+    escaped = re.sub(r'["\\`]', r"\\\g<0>", text)
+    return '"' + re.sub(r"\$(?![A-Za-z_]\w*|\{[A-Za-z_]\w*\})", r"\\$", escaped, flags=re.ASCII) + '"'

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
+from kd.rundir.borrowed_file import changed_since_pinned, read_pins
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.journal import Journal
 from kd.rundir.stage_result import damaged_artefacts, read_result
@@ -21,6 +22,7 @@ from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import JobStatus, snapshot
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE, Executor
 from slurm.submission.folder_lock import folder_locked
+from slurm.submission.lenders import owner_words
 from slurm.submission.order import Order
 from slurm.submission.reuse import Borrowed, find_lenders
 from slurm.submission.transaction import cancel_orphans
@@ -36,9 +38,11 @@ class StartingPoint:
     borrowed: tuple[Borrowed, ...]  # other runs have these, or are about to
     damaged: Mapping[JobKey, tuple[str, ...]]  # finished once, but these artefacts no longer verify
     attempt: int
+    notes: tuple[str, ...] = ()  # on runs that could have lent jobs and were left out
 
     def lines(self) -> Iterator[str]:
         """Return what was found, a line each."""
+        yield from self.notes
         taken = {found.key for found in self.borrowed}
         if own := [key for key in self.finished if key not in taken]:
             yield f"done already: {_listed(own)}"
@@ -46,7 +50,7 @@ class StartingPoint:
             yield f"waiting or running already: {_listed(own)}"
         for found in self.borrowed:
             how = f"which trains it as job {found.job_id}" if found.job_id else "which finished it"
-            yield f"{found.key}: taken from run {found.lender.name}, {how}"
+            yield f"{found.key}: taken from run {found.lender.name}{owner_words(found.pin.user)}, {how}"
         for key, names in self.damaged.items():
             yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
         if not self.pending:
@@ -103,8 +107,8 @@ def _look(
     alive = {key: state for key, state in states.items() if _is_own(state) and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = order.chosen.difference(finished, healthy, order.redone)
-    lenders = find_lenders(run, plan, lacking, order.profile, digests, executors)
-    borrowed = [found for found in lenders if order.executor.is_cluster or not found.job_id]
+    lending = find_lenders(run, plan, lacking, order.profile, digests, order.reuse_from, executors)
+    borrowed = [found for found in lending.found if order.executor.is_cluster or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
     pending = _pending(plan, order.chosen, {*finished, *lent}, alive)
@@ -115,7 +119,8 @@ def _look(
         live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
         borrowed=tuple(borrowed),
         damaged=damaged,
-        attempt=1 + sum(line["event"] == "intent" for line in Journal(run.journal).lines()),
+        attempt=1 + Journal(run.journal).attempts(),
+        notes=lending.notes,
     )
     return start, stale
 
@@ -178,6 +183,7 @@ def _finished(
     """
     finished: list[JobKey] = []
     damaged: dict[JobKey, tuple[str, ...]] = {}
+    pins = read_pins(run)
     for job in plan.jobs:
         folder = run.stage(job.key)
         result = read_result(folder)
@@ -186,7 +192,9 @@ def _finished(
         state = states.get(job.key)
         if state is not None and state.anew and result.job.job_id != state.job_id:
             continue
-        if bad := damaged_artefacts(folder, result, digests):
+        if changed_since_pinned(folder, pins):
+            damaged[job.key] = ("the lender's result",)
+        elif bad := damaged_artefacts(folder, result, digests):
             damaged[job.key] = tuple(bad)
         else:
             finished.append(job.key)

@@ -2,12 +2,14 @@
 
 A job is the same when its fingerprint is: everything that changes the result, and nothing else. The store is the
 results folder itself: every run's plan.json names its fingerprints. A taken-over job is a link to the other run's stage
-folder, so its result, progress and checksums are read where they are, and exist once.
+folder, so its result, progress and checksums are read where they are, and exist once. Whose runs may lend is in
+slurm/submission/lenders.py. A run that cannot be read is skipped with a line: it must not stop others.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from pathlib import Path
 
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
-from kd.rundir.folders import JobKey, RunFolder, StageFolder, runs_in, submission_lock
+from kd.rundir.borrowed_file import Pin, pin_of
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, submission_lock
 from kd.rundir.journal import Journal
 from kd.rundir.plan_file import REPORT, read_plan
 from kd.rundir.stage_result import damaged_artefacts, read_result
@@ -25,6 +28,7 @@ from slurm.state.checksum_cache import RememberedDigests
 from slurm.state.job_status import snapshot
 from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.folder_lock import folder_locked
+from slurm.submission.lenders import Trusted, other_runs, owner_of_run, owner_words, require_lendable
 
 STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
@@ -37,14 +41,28 @@ class Borrowed:
     lender: RunFolder
     folder: Path
     job_id: str | None
+    pin: Pin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lending:
+    """What other runs offer; ``notes``: a line for each run that could have been of use and was left out."""
+
+    found: tuple[Borrowed, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
 def store_locked(results: Path) -> Iterator[None]:
     """Hold the results folder while jobs are compared and submitted, so that two runs never train one thing at once."""
     results.mkdir(parents=True, exist_ok=True)
+    lock = submission_lock(results)
+    if lock.is_symlink() or (lock.exists() and lock.lstat().st_uid != os.geteuid()):
+        print(f"{lock} is not yours, and no lock: submitting without one", file=sys.stderr)
+        yield
+        return
     busy = f"{results}: another kd-submit is submitting, for minutes now"
-    with folder_locked(submission_lock(results), STORE_PATIENCE_SECONDS, busy):
+    with folder_locked(lock, STORE_PATIENCE_SECONDS, busy):
         yield
 
 
@@ -54,28 +72,61 @@ def find_lenders(
     wanted: Collection[JobKey],
     profile: Profile,
     digests: RememberedDigests,
+    trusted: Trusted,
     executors: Mapping[str, Executor] = EXECUTORS,
-) -> list[Borrowed]:
-    """Return the wanted jobs that other runs beside this one have finished (verified), or have queued or running."""
+) -> Lending:
+    """Return the wanted jobs that trusted runs beside this one have finished (verified), or have queued or running."""
     fingerprints: dict[str, list[JobKey]] = {}  # stages that differ in name alone have one
     for job in plan.jobs:
         if job.key in wanted and job.kind != REPORT:
             fingerprints.setdefault(job.fingerprint, []).append(job.key)
     found: dict[JobKey, Borrowed] = {}
-    for lender in _other_runs(run):
-        offered = _offers(lender, fingerprints, found)
-        results = {key: read_result(folder) for key, folder in offered.items()}
-        alive = _alive(lender, profile, executors) if None in results.values() else {}
-        for key, folder in offered.items():
-            if result := results[key]:
-                job_id = None
-                usable = not damaged_artefacts(folder, result, digests)
-            else:
-                job_id = alive.get(folder.path)
-                usable = job_id is not None
-            if usable:
-                found[key] = Borrowed(key=key, lender=lender, folder=folder.path, job_id=job_id)
-    return list(found.values())
+    notes: list[str] = []
+    for lender in other_runs(run) if fingerprints else ():
+        try:
+            owner = owner_of_run(lender)
+            offered = _offers(lender, fingerprints, found)
+            if offered and not trusted.has(owner):
+                notes += _not_trusted(lender, owner, offered)
+                continue
+            found |= _usable(lender, owner, offered, profile, digests, executors)
+        except (RunError, OSError, ValueError) as error:
+            notes.append(f"skipped run {lender.name}: {error}")
+    return Lending(found=tuple(found.values()), notes=tuple(notes))
+
+
+def _not_trusted(lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFolder]) -> list[str]:
+    done = sum(folder.result.is_file() for folder in offered.values())
+    name = owner_words(owner).removeprefix(" of ")
+    line = f"run {lender.name} of {name} has done {done} of these jobs; --reuse-from {name} takes them over"
+    return [line] if done else []
+
+
+def _usable(
+    lender: RunFolder,
+    owner: int,
+    offered: Mapping[JobKey, StageFolder],
+    profile: Profile,
+    digests: RememberedDigests,
+    executors: Mapping[str, Executor],
+) -> dict[JobKey, Borrowed]:
+    """Return the offered jobs that are done and whole, and of this user's own runs those that wait or run."""
+    results = {key: read_result(folder) for key, folder in offered.items()}
+    ask = owner == os.geteuid() and None in results.values()
+    alive = _alive(lender, profile, executors) if ask else {}
+    found = {}
+    for key, folder in offered.items():
+        if result := results[key]:
+            require_lendable(lender, folder, owner)
+            job_id = None
+            usable = not damaged_artefacts(folder, result, digests)
+        else:
+            job_id = alive.get(folder.path)
+            usable = job_id is not None
+        if usable:
+            pin = pin_of(lender, folder)
+            found[key] = Borrowed(key=key, lender=lender, folder=folder.path, job_id=job_id, pin=pin)
+    return found
 
 
 def link(run: RunFolder, borrowed: Borrowed) -> None:
@@ -97,23 +148,20 @@ def unlink_stale(run: RunFolder, key: JobKey) -> None:
         path.unlink()
 
 
-def _other_runs(run: RunFolder) -> list[RunFolder]:
-    return [other for other in runs_in(run.path.parent) if other.path != run.path]
-
-
 def _offers(
     lender: RunFolder, fingerprints: Mapping[str, Collection[JobKey]], found: Mapping[JobKey, Borrowed]
 ) -> dict[JobKey, StageFolder]:
-    """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer."""
+    """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer.
+
+    Raises RunError when its plan cannot be read.
+    """
     offered: dict[JobKey, StageFolder] = {}
-    try:
-        planned = read_plan(lender).jobs
-    except RunError:
-        return {}  # of another version of kd, or damaged: it can still be looked at, but lends nothing
-    for job in planned:
+    for job in read_plan(lender).jobs:
         keys = [key for key in fingerprints.get(job.fingerprint, ()) if key not in found]
+        if not keys:
+            continue
         folder = lender.stage(job.key)
-        if not keys or folder.path.is_symlink():
+        if folder.path.is_symlink():
             continue
         result = read_result(folder)
         if result is None or result.fingerprint == job.fingerprint:

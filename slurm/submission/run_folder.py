@@ -20,7 +20,7 @@ import msgspec
 import yaml
 from msgspec import structs
 
-from kd.errors import RunError
+from kd.errors import RunError, shown
 from kd.files import atomic_path, write_json, write_text
 from kd.jobfile.plan import Plan
 from kd.jobfile.schema import NAME_PATTERN
@@ -29,10 +29,13 @@ from kd.rundir.folders import RunFolder
 from kd.rundir.launch import LaunchFile, write_launch
 from kd.rundir.plan_file import PlanFile, read_plan, write_plan
 from slurm.cluster.profile import Profile
+from slurm.submission.code_checks import pin_code_again
 from slurm.submission.executors import Executor
 from slurm.submission.fault_points import fault_point
 
 PACKAGES = ("kd", "slurm")
+CODE = (".py", ".jinja", ".json", ".yaml")  # what the packages hold; all else beside it is somebody's own
+LONGEST_NAME = 100
 VERSIONS_OF = ("torch", "torchvision", "timm", "submitit", "numpy", "safetensors")
 
 
@@ -47,8 +50,10 @@ class Launch:
 
 def open_run(results: Path, name: str) -> RunFolder:
     """Return the run folder of a name. Raises RunError for names and places that Slurm cannot write logs to."""
-    if not re.match(NAME_PATTERN, name):
-        raise RunError(f"--run {name!r}: a run's name is letters, digits, '_', '-' and '.'")
+    if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
+        raise RunError(f"--run {shown(name)}: a run's name is letters, digits, '_', '-' and '.'")
+    if len(name) > LONGEST_NAME:
+        raise RunError(f"--run {shown(name)}: {len(name)} characters; a run's name has {LONGEST_NAME} at most")
     path = Path(os.path.abspath(results)) / name
     for character, meaning in (("%", "Slurm's log patterns"), ("\n", "one line"), ("\\", "Slurm's log patterns")):
         if character in str(path):
@@ -61,8 +66,9 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
     run.path.mkdir(parents=True, exist_ok=True)
     write_text(run.job_file, yaml.safe_dump(pipeline.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     write_launch(run, _launch_file(launch))
-    write_json(run.provenance, provenance(command))
+    write_json(run.provenance, provenance(command), private=True)  # a diff may hold what is not for everybody
     freeze_code(run.code)
+    pin_code_again(run)
     fault_point("before-specs")
     for planned in plan.jobs:
         folder = run.stage(planned.key)
@@ -84,7 +90,7 @@ def _with_earlier_seeds(run: RunFolder, plan: Plan) -> PlanFile:
     now = plan.to_file()
     planned = {job.key for job in now.jobs}
     stages = {key.stage for key in planned}
-    before = read_plan(run).jobs if run.plan.is_file() else []
+    before = read_plan(run).jobs if run.plan.exists() else []
     earlier = [job for job in before if job.stage in stages and job.key not in planned]
     seeds = sorted({*plan.seeds, *(job.seed for job in earlier if job.seed is not None)})
     order = {stage: number for number, stage in enumerate(plan.by_stage())}
@@ -112,13 +118,22 @@ def provenance(command: Sequence[str]) -> dict[str, object]:
 
 
 def freeze_code(target: Path) -> None:
-    """Pack the packages that jobs import into one zip file, so that later edits cannot change what runs."""
+    """Pack the packages that jobs import into one zip file, so that later edits cannot change what runs.
+
+    Links, hidden files and files of other kinds stay out: others may read the zip.
+    """
     root = Path(__file__).resolve().parents[2]
     with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in PACKAGES:
             for file in sorted((root / package).rglob("*")):
-                if file.is_file() and "__pycache__" not in file.parts:
-                    archive.write(file, file.relative_to(root))
+                name = file.relative_to(root)
+                if file.suffix in CODE and file.is_file() and not _is_linked_or_hidden(root, name):
+                    archive.write(file, name)
+
+
+def _is_linked_or_hidden(root: Path, name: Path) -> bool:
+    folders = (root / part for part in (name, *name.parents[:-1]))
+    return any(part.startswith(".") for part in name.parts) or any(path.is_symlink() for path in folders)
 
 
 def _launch_file(launch: Launch) -> LaunchFile:

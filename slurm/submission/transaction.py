@@ -15,10 +15,12 @@ from kd.errors import ClusterError, RunError, UserError
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import Sent
 from kd.rundir.journal import Journal
+from kd.rundir.journal_lines import Intent
 from slurm.cluster import slurm_commands
 from slurm.cluster.job_states import mine, query
 from slurm.cluster.which_cluster import current_cluster, on_cluster
 from slurm.submission import submitit_calls
+from slurm.submission.code_checks import pin_code
 from slurm.submission.fault_points import fault_point
 from slurm.submission.job_identity import belongs_to_run, is_ours
 from slurm.submission.request import Request, job_name, run_tag
@@ -39,6 +41,7 @@ def submit(requests: Sequence[Request], run: RunFolder, live: Mapping[JobKey, st
             journal.intend(request.token, [job.key for job in request.jobs], cluster)
             fault_point("after-intent", request.name)
             _own_folder(run.submitted(request.stage))
+            pin_code(run, [run.submitted(request.stage)])
             sent = submitit_calls.send(request, run, ids)
             fault_point("after-sbatch", request.name)
             journal.submitted(request.token, SlurmExecutor.name, sent, cluster)
@@ -64,7 +67,7 @@ def cancel_orphans(run: RunFolder) -> list[str]:
     older submission that Slurm accepted late, after its sbatch had given up.
     """
     journal = Journal(run.journal)
-    if not any(line["event"] == "intent" for line in journal.lines()):
+    if not journal.attempts():
         return []
     orphans: list[str] = []
     for cluster in sorted(journal.clusters()):
@@ -83,7 +86,7 @@ def _queued(run: RunFolder, journal: Journal) -> set[str]:
 
     Raises ClusterError when Slurm does not answer: it may have jobs that nobody wrote down.
     """
-    intents = (line["token"] for line in journal.lines() if line["event"] == "intent")
+    intents = (line.token for line in journal.lines() if isinstance(line, Intent))
     names = {job_name(run, token.rpartition(":")[0].rpartition(":")[2]) for token in intents}
     records = (record for record in mine().values() if belongs_to_run(record, run.path, run_tag(run), names))
     return set(slurm_commands.whole_jobs([record.job_id for record in records]))

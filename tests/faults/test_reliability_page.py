@@ -32,8 +32,21 @@ def test_every_test_on_the_page_exists_and_every_fault_is_on_the_page() -> None:
     assert named <= suite(TESTS)
 
 
+def rows_of(head: str) -> list[str]:
+    """The rows of all tables with this first heading."""
+    tables = re.findall(
+        rf"^\| {head} .*\n\|[-|]+\n((?:\| .*\n)+)", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    return [row for table in tables for row in table.splitlines()]
+
+
 def test_every_row_names_one_test() -> None:
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    faults = [row for row in rows if not row.startswith("| fault ")]
-    assert len(faults) > 20
-    assert all(len(re.findall(r"::test_\w+` \|$", row)) == 1 for row in faults)
+    assert len(rows_of("fault")) > 20
+    assert all(len(re.findall(r"::test_\w+` \|$", row)) == 1 for row in rows_of("fault"))
+
+
+def test_every_attack_names_its_tests() -> None:
+    assert len(rows_of("attack")) > 15
+    assert all(
+        re.search(r"\| `test_\w+\.py::test_\w+`(, `test_\w+\.py::test_\w+`)* \|$", row) for row in rows_of("attack")
+    )

@@ -97,6 +97,7 @@ def make_run(folder: Path, seeds: Iterable[int] = (1, 2), *, name: str = "trial"
     plan = plan_of(seeds)
     run = RunFolder(folder / "results" / name)
     write_json(run.plan, msgspec.to_builtins(plan.to_file()))
+    run.code.write_bytes(b"the frozen code")
     return MadeRun(run, plan)
 
 

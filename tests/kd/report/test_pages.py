@@ -90,9 +90,9 @@ def full_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     measured = evidence(0.9, classes=(EVIL, "dog"))
     run.finish("teacher", {1: 0.9, 2: 0.91}, **measured).finish("baseline", {1: 0.84, 2: 0.85}, **measured)
     for number in range(17):
-        name = f"distilled.attention_transfer-temperature={number}"
+        name = f"distilled.attention_transfer-temperature-{number}"
         run.stage(name, "distilled", [1, 2], teacher="teacher").finish(name, {1: 0.86, 2: 0.87}, **measured)
-    run.write_plan(headline="distilled.attention_transfer-temperature=3", expect={"teacher": ">= 0.85"})
+    run.write_plan(headline="distilled.attention_transfer-temperature-3", expect={"teacher": ">= 0.85"})
     collect_and_write([run.run.path], run.run.report_json)
     return run.run.report
 
@@ -139,3 +139,12 @@ def test_a_browser_shows_the_numbers_and_logs_no_error(pages: Path, tmp_path: Pa
     for expected in ("91.23", "84.56", "87.21", "2 of 3 seeds", "1 of 9 planned jobs"):
         assert expected in body, expected
     assert "CONSOLE" not in log
+
+
+def test_texts_make_no_links_in_markdown(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "trial", [1]).run
+    write_json(run.path / "provenance.json", {"command": ["[k](javascript:alert(1))", "<script>", "`x`"]})
+    collect_and_write([run.path], tmp_path / "report.json")
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "](javascript" not in page
+    assert "<script" not in page

@@ -54,12 +54,12 @@ def test_the_summary_of_a_run_ends_with_where_the_report_lies(
 def test_no_number_is_cut_however_long_the_names_are(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path / "run")
     for temperature in range(20):
-        name = f"distilled.attention_transfer-temperature={temperature}"
+        name = f"distilled.attention_transfer-temperature-{temperature}"
         run.stage(name, "distilled", [1, 2], model="a_rather_long_name_of_a_model")
         run.finish(name, {1: 0.81, 2: 0.90 + temperature / 1000})
     lines = printed(run.write_plan())
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if "…" in line]
-    rows = [line for line in lines if "distilled.attention_transfer-temperature=" in line and "±" in line]
+    rows = [line for line in lines if "distilled.attention_transfer-temperature-" in line and "±" in line]
     assert len(rows) == 20
     assert rows[0].split()[1:5] == ["2/2", "85.50", "±", "6.36"]

@@ -6,7 +6,11 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
+from kd.errors import RunError
 from kd.report.write import CSV_COLUMNS, collect_and_write
+from kd.rundir.failure import Failure, write_failure
 from tests.kd.report.builder import RunBuilder, three_stages
 
 
@@ -44,3 +48,23 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     before = {file: file.read_bytes() for file in run.run.report.rglob("*.*") if file.suffix != ".png"}
     collect_and_write([run.run.path], run.run.report_json)
     assert before == {file: file.read_bytes() for file in before}
+
+
+def test_a_text_is_no_formula(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "trial", [1]).run
+    failed = next(folder for folders in run.job_folders().values() for folder in folders)
+    failed.result.unlink(missing_ok=True)
+    write_failure(failed, Failure(error="X", message='=HYPERLINK("x","click")', time=1.0))
+    collect_and_write([run.path], tmp_path / "report.json")
+    with open(tmp_path / "report" / "summary.csv", newline="") as file:
+        reasons = [row["reason"] for row in csv.DictReader(file)]
+    assert """'=HYPERLINK("x","click")""" in reasons
+
+
+def test_a_report_is_not_written_through_a_link(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "trial", [1]).run
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="a link, through which the report would be written elsewhere"):
+        collect_and_write([run.path], tmp_path / "report.json")
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -130,3 +130,19 @@ def test_waiting_ends_when_the_holder_ends(folder: Path, holder: Callable[[Claim
     begin = time.monotonic()
     with claim_stage(StageFolder(folder), NOBODY, 2, None, ignore, busy_seconds=60.0):
         assert time.monotonic() - begin < 60.0
+
+
+def test_nobody_else_may_lock_a_stage(folder: Path) -> None:
+    stage = StageFolder(folder)
+    stage.lock.touch(mode=0o644)
+    with claim_stage(stage, Claimant(), 1, None, ignore):
+        assert stage.lock.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    stage = StageFolder(folder)
+    stage.lock.unlink(missing_ok=True)
+    stage.lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"), claim_stage(stage, Claimant(), 1, None, ignore):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

@@ -165,7 +165,12 @@ def test_the_result_of_this_very_submission_is_done_whatever_else_is_said(name: 
     evidence = CASES[name].evidence
     for lender in (None, "s2"):
         state = state_of(replace(evidence, files=replace(evidence.files, result=OWN), lender=lender))
-        assert (state.phase, state.alive, state.anew, state.why) == ("done", False, False, "")
+        assert (state.phase, state.alive, state.anew, state.why) == (
+            "done",
+            False,
+            False,
+            "taken from run s2" if state.lender else "",
+        )
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -116,3 +116,39 @@ def test_every_id_that_was_ever_given_is_known(tmp_path: Path) -> None:
 def test_names_of_jobs_are_read_back() -> None:
     for key in (teacher(42), REPORT):
         assert parse_key(str(key)) == key
+
+
+@pytest.mark.parametrize("job_id", ["123_'\n#SBATCH --dependency=afterok:1\ntouch PWNED\n#", "7 8", "-1", "", "7_0\n"])
+def test_what_is_no_job_id_is_no_submission(tmp_path: Path, job_id: str) -> None:
+    written = journal(tmp_path)
+    written.submitted("token", "slurm", {teacher(): job_id})
+    assert written.submissions() == {}
+    assert written.known_ids() == set()
+
+
+def test_lines_of_another_form_are_passed_over(tmp_path: Path) -> None:
+    written = journal(tmp_path)
+    written.submitted("token", "slurm", {teacher(): "7"})
+    with open(written.path, "a") as file:
+        file.write('[1]\n{"event": "submitted"}\n{"event": "withdrawn", "ids": 7}\nnull\n' + "[" * 100_000 + "\n")
+    assert set(written.submissions()) == {teacher()}
+
+
+def test_the_lines_of_a_copied_journal_are_the_originals_alone(tmp_path: Path) -> None:
+    original, copy = (journal(tmp_path / name) for name in ("original", "copy"))
+    original.submitted("token", "slurm", {teacher(): "7"})
+    copy.path.parent.mkdir()
+    copy.path.write_bytes(original.path.read_bytes())
+    assert copy.submissions() == {}
+    (tmp_path / "link").symlink_to(original.path.parent)
+    assert set(journal(tmp_path / "link").submissions()) == {teacher()}
+
+
+def test_a_journal_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.tex"
+    thesis.write_text("mine")
+    written = journal(tmp_path)
+    written.path.symlink_to(thesis)
+    with pytest.raises(RunError, match="cannot be written"):
+        written.intend("a", [teacher()])
+    assert thesis.read_text() == "mine"

@@ -49,3 +49,13 @@ def test_reading_a_plan_or_a_result_loads_neither_torch_nor_pydantic() -> None:
     code = "import sys, kd.rundir.plan_file, kd.rundir.stage_result; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"torch", "pydantic", "numpy", "yaml"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../home", "/home/x", "a/b", "..", "a\n", "\x1b[2J", "=1+1", "<img>", "x" * 300]
+)
+def test_names_that_are_paths_make_a_damaged_plan(tmp_path: Path, name: str) -> None:
+    jobs = json.loads(changed(tmp_path).plan.read_text())["jobs"]
+    for changes in ({"pipeline": name}, {"jobs": [{**jobs[0], "stage": name}]}, {"jobs": [{**jobs[0], "role": name}]}):
+        with pytest.raises(RunError, match="damaged"):
+            read_plan(changed(tmp_path, **changes))

@@ -97,7 +97,7 @@ def test_artefacts_are_verified_by_their_bytes(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path)
     folder.checkpoint.mkdir()
     folder.best.write_bytes(b"weights")
-    result = msgspec.structs.replace(RESULT, files={BEST: sha256_file(folder.best), "gone.csv": "0"})
+    result = msgspec.structs.replace(RESULT, files={BEST: sha256_file(folder.best), "gone.csv": "0" * 64})
     assert damaged_artefacts(folder, result) == ["gone.csv"]
     folder.best.write_bytes(b"other")
     assert damaged_artefacts(folder, result) == [BEST, "gone.csv"]

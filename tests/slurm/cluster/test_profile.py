@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from kd.errors import ClusterError, SpecError
 from kd.jobfile.source import parse_value
@@ -91,3 +91,9 @@ def test_options_of_a_kind_of_job_outrank_the_profile_s_and_those_of_a_partition
 def test_an_unknown_name_is_a_cluster_error() -> None:
     with pytest.raises(ClusterError, match="did you mean 'markov'"):
         load_profile("markow")
+
+
+@pytest.mark.parametrize("option", [{"x\ntouch pwned\n#": 1}, {"x y": 1}, {"constraint": "x\ntouch pwned"}, {"": 1}])
+def test_an_sbatch_option_is_one_line(option: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Profile.model_validate({"sbatch": option})

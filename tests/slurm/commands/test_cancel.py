@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,9 +39,13 @@ def submitted(made: MadeRun, fake_slurm: FakeSlurm) -> MadeRun:
 
 
 @pytest.fixture
-def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
-    program = [sys.executable, "-c", "import time; time.sleep(60)"]
-    started = [subprocess.Popen(program) for _ in range(3)]
+def sleepers(made: MadeRun) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Stand-ins for a stage of each of two jobs, as submitit starts them, and for a stranger."""
+    program = [sys.executable, "-c", "import time; time.sleep(60)", "submitit"]
+    folders = [made.run.submitted_alone(key) for key in (teacher(1), teacher(2))]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    started = [subprocess.Popen(program, cwd=folder) for folder in (*folders, made.run.path)]
     yield started
     for process in started:
         process.kill()
@@ -186,7 +191,10 @@ def test_a_process_of_another_machine_is_named_and_left_to_it(
 def test_the_kd_submit_that_starts_local_jobs_is_stopped_with_the_whole_run_only(
     made: MadeRun, sleepers: list[subprocess.Popen[bytes]], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduler, job, _ = sleepers
+    job = sleepers[0]
+    made.run.journal.touch()
+    with open(made.run.journal) as journal:
+        scheduler = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdin=journal)
     with monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: scheduler.pid)
         made.journal.scheduling()
@@ -197,6 +205,28 @@ def test_the_kd_submit_that_starts_local_jobs_is_stopped_with_the_whole_run_only
     assert main(["trial"]) == 0
     assert f"stopped the kd-submit that ran it (process {scheduler.pid})" in capsys.readouterr().out
     assert (scheduler.wait(timeout=30), job.wait(timeout=30)) == (-15, -15)
+
+
+def test_processes_that_a_journal_names_and_that_are_not_of_its_run_are_spared(
+    made: MadeRun, sleepers: list[subprocess.Popen[bytes]], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = sleepers[2]
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: stranger.pid)
+        made.journal.scheduling()
+    made.submit({teacher(1): str(stranger.pid)}, executor="local")
+    assert main(["trial"]) == 0
+    assert "not cancelled: teacher/seed-1: its process is no stage of this run" in capsys.readouterr().out
+    assert stranger.poll() is None
+
+
+def test_a_copied_run_cancels_nothing_of_the_original(
+    submitted: MadeRun, fake_slurm: FakeSlurm, capsys: Capture
+) -> None:
+    shutil.copytree(submitted.run.path, submitted.run.path.with_name("copy"))
+    assert main(["copy"]) == 0
+    assert capsys.readouterr().out == "copy: nothing to cancel\n"
+    assert fake_slurm.calls("scancel") == []
 
 
 @pytest.mark.slurm

@@ -86,3 +86,11 @@ def test_a_run_without_jobs() -> None:
 
 def test_the_summary_counts_phases_in_a_fixed_order() -> None:
     assert summary("trial", [LONG, QUEUED, RUNNING, QUEUED]) == "trial: 1 running, 2 queued, 1 failed of 4 jobs"
+
+
+def test_texts_of_files_cannot_drive_the_terminal() -> None:
+    state = JobStatus(key=teacher(1), phase="failed", why="\x1b]0;PWNED\x07\x1b[2Jall is well", node="\x9b2J")
+    shown = render([state])
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown
+    assert r"\x1b]0;PWNED\x07\x1b[2Jall is well" in shown

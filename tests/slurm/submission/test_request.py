@@ -195,7 +195,20 @@ def test_a_profile_with_a_container_starts_python_in_it() -> None:
     assert "kd_binds=/runs" in teacher.parameters["setup"]
 
 
-HOSTILE = ["a b", "x'y", 'x"y', "$(touch pwned)", "`touch pwned`", "; touch pwned", "ü", "a\\b", "$((1+1))", "a;b&c|d"]
+HOSTILE = [
+    "a b",
+    "x'y",
+    'x"y',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned",
+    "ü",
+    "a\\b",
+    "$((1+1))",
+    "a;b&c|d",
+    "$[a[$(touch pwned)]]",
+]
+HOSTILE += ["$[a[\\$(touch pwned)]]", "${X:-$(touch pwned)}", "${PATH@P}", '\\\\"; touch pwned', "$"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

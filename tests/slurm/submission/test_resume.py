@@ -101,7 +101,7 @@ def test_what_kd_cancel_took_back_is_sent_again(made: MadeRun, slurm: MakeBeliev
 def test_changed_weights_are_trained_again_and_named(made: MadeRun, slurm: MakeBelieveSlurm) -> None:
     ids = kd_submit(made)
     complete(made, slurm, ids, *JOBS)
-    made.finish(teacher(1), job_id=ids[teacher(1)], files={"checkpoint/last.safetensors": "of other bytes"})
+    made.finish(teacher(1), job_id=ids[teacher(1)], files={"checkpoint/last.safetensors": "0" * 64})
     start = starting_point(made)
     assert start.pending == (teacher(1), REPORT)
     assert "teacher/seed-1: checkpoint/last.safetensors changed since it finished; it is trained again" in start.lines()

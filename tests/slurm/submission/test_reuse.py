@@ -11,6 +11,7 @@ from kd.jobfile.stage import Pipeline
 from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey, RunFolder
 from slurm.state.checksum_cache import RememberedDigests
+from slurm.submission.lenders import trusted
 from slurm.submission.reuse import find_lenders
 from tests.kd.conftest import damaged
 from tests.slurm.launching import SMALL, Desk, weights
@@ -108,4 +109,5 @@ def test_stages_that_differ_in_name_alone_all_take_a_finished_twin(tmp_path: Pat
     run = RunFolder(lender.run.path.parent / "borrower")
     wanted = [job.key for job in plan.jobs]
     digests = RememberedDigests(run.digests)
-    assert [found.key for found in find_lenders(run, plan, wanted, profile("gpu"), digests)] == wanted
+    lending = find_lenders(run, plan, wanted, profile("gpu"), digests, trusted())
+    assert [found.key for found in lending.found] == wanted

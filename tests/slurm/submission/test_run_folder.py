@@ -14,6 +14,7 @@ from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder
 from slurm.cluster.profile import Profile
 from slurm.state.planned_jobs import read_plan
+from slurm.submission import run_folder
 from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.run_folder import Launch, freeze_code, open_run, provenance, write_run
 from tests.slurm.made_runs import REPORT, plan_of, student, teacher
@@ -70,6 +71,30 @@ def test_the_code_of_a_run_is_frozen(run: RunFolder) -> None:
         names = set(archive.namelist())
     assert {"kd/run.py", "slurm/job/payload.py", "slurm/submission/run_folder.py"} <= names
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_the_frozen_code_holds_code_only(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = tmp_path / "checkout"
+    for name in ("kd/code.py", "kd/.env", "kd/.hidden/code.py", "kd/notes.txt", "slurm/submission/run_folder.py"):
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text("x")
+    (packages / "kd/link.py").symlink_to(packages / "kd/notes.txt")
+    (packages / "kd/linked").symlink_to(packages / "slurm")
+    monkeypatch.setattr(run_folder, "__file__", str(packages / "slurm/submission/run_folder.py"))
+    freeze_code(run.code)
+    with zipfile.ZipFile(run.code) as archive:
+        assert archive.namelist() == ["kd/code.py", "slurm/submission/run_folder.py"]
+
+
+def test_provenance_is_for_the_owner_alone(run: RunFolder) -> None:
+    write(run, 1)
+    assert run.provenance.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\n", "../a", ".", ""])
+def test_a_name_that_is_no_name_of_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="a run's name"):
+        open_run(tmp_path, name)
 
 
 def test_another_runs_stage_folder_is_not_written_to(run: RunFolder, tmp_path: Path) -> None:
