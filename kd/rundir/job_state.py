@@ -155,7 +155,7 @@ class _Decision:
         state = self._alone()
         if (same_as := self.known.same_as) is None:
             return state
-        return replace(state, same_as=same_as, why=_after(f"the same as {same_as}", state.why))
+        return structs.replace(state, same_as=same_as, why=_after(f"the same as {same_as}", state.why))
 
     def _alone(self) -> JobState:
         """How it is, whatever other job of the run it may be too."""

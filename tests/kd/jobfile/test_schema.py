@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from annotated_types import BaseMetadata
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
@@ -28,7 +29,9 @@ def default_of(field: FieldInfo, text: str) -> Any:
     """Return the value that a written default means for a key."""
     if text == "required":
         return ...
-    annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    # without the limits: 0 may mean "off" where only 4 or more can be given
+    further = [each for each in field.metadata if not isinstance(each, BaseMetadata)]
+    annotation: Any = Annotated[(field.annotation, *further)] if further else field.annotation
     return TypeAdapter(annotation).validate_python(parse_value(text.strip("`")))
 
 
