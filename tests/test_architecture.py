@@ -59,7 +59,7 @@ LONGEST = {
     "kd.trained": (147, 32),
     "slurm": (1, 0),
     "slurm.cluster": (277, 29),
-    "slurm.commands": (249, 31),
+    "slurm.commands": (252, 31),
     "slurm.job": (286, 36),
     "slurm.placement": (209, 32),
     "slurm.state": (106, 25),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -19,6 +20,7 @@ from kd.jobfile.quantities import parse_seeds
 from kd.rundir.folders import RunFolder, results_folder
 from kd.rundir.ownership import require_own
 from slurm.cluster.profile import cluster_of, load_profile
+from slurm.cluster.sbatch_options import unused_variables
 from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
@@ -162,7 +164,8 @@ def _warnings(order: Order, start: StartingPoint) -> list[str]:
     """Return what will go wrong in the jobs, as far as that can be known here."""
     on_gpus = any(job.needs.gpus for job in order.plan.jobs if job.key in start.pending)
     line = without_cuda(order.profile) if order.executor.is_cluster and on_gpus else None
-    return [*([line] if line else []), *missing_caches(order.plan, start.pending, order.profile)]
+    unused = unused_variables(os.environ) if order.executor.is_cluster and start.pending else []
+    return [*([line] if line else []), *unused, *missing_caches(order.plan, start.pending, order.profile)]
 
 
 def _order(options: argparse.Namespace) -> Order:

@@ -106,3 +106,12 @@ def test_json_without_a_dry_run_is_refused_rather_than_forgotten(
     assert main([str(SMALL), "--results", str(tmp_path), "--json"]) == 2
     assert capsys.readouterr().err == "--json: only with --dry-run; kd-status RUN --json has the states of a run\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_account_of_the_shell_is_not_dropped_without_a_word(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_ACCOUNT", "proj")
+    monkeypatch.setenv("SBATCH_CLUSTERS", "")
+    assert main([str(SMALL), "--cluster", "generic", "--results", str(tmp_path), "--dry-run"]) == 0
+    assert "not used: SBATCH_ACCOUNT=proj; the cluster profile has account" in capsys.readouterr().err
