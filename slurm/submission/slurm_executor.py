@@ -38,7 +38,7 @@ class SlurmExecutor:
         if not shutil.which("sbatch"):
             raise ClusterError("no sbatch here: log in to the cluster, or use --executor local or --dry-run")
         if start.pending:
-            _require_venv(order.profile.venv)
+            require_venv(order.profile.venv)
         requests = place_pending(order, start, report)
         fault_point("before-sending")
         for key, job_id in submit(requests, order.run, start.live).items():
@@ -61,7 +61,7 @@ class SlurmExecutor:
         return {}
 
 
-def _require_venv(venv: str | None) -> None:
+def require_venv(venv: str | None) -> None:
     """Raise ClusterError when the profile's virtual environment is not there; one that jobs alone can name may be."""
     path = os.path.expandvars(venv or "")
     if path and "$" not in path and not os.path.isfile(f"{path}/bin/activate"):
