@@ -6,13 +6,14 @@ INSTALLED := $(VENV)/.installed
 # with TORCH_INDEX=<index url>.
 PIP     := $(PYTHON) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help install quickstart test lint bench reference-cnn testbed testbed-down
+.PHONY: help install quickstart test lint bench reference reference-cnn testbed testbed-down
 
 help:
 	@echo "make quickstart     install, then train, distil and report on small images (about 3 minutes)"
 	@echo "make test           install, then run every test"
 	@echo "make lint           ruff and mypy"
 	@echo "make bench          the benchmarks, with tables"
+	@echo "make reference NAME=privileged   a job file of jobs/reference in full; its report is kept in results/reference"
 	@echo "make reference-cnn  jobs/cnn_pipeline.yaml in full on this machine's GPUs, report kept in results/reference (hours)"
 	@echo "make testbed        a real Slurm on this machine (Debian or Ubuntu, root), for tests and trials"
 	@echo "                    VARIANT=lua,short: with the ways of a site; cluster_env/testbed/README.md lists them"
@@ -41,7 +42,10 @@ lint: install
 bench: install
 	@$(PYTHON) -m benchmarks.run
 
-# KD_DATA is the folder that holds cifar10/. Stopped, it goes on where it was.
+# KD_DATA is the folder that holds cifar10/ and MNIST/. Stopped, it goes on where it was.
+reference: install
+	@$(PYTHON) -m benchmarks.reference $(NAME)
+
 reference-cnn: install
 	@$(PYTHON) -m benchmarks.reference cnn
 

@@ -23,12 +23,12 @@ from torch import nn
 
 from benchmarks.timing import interleaved, machine
 from kd.compress.cost import count_flops, count_parameters, file_bytes
-from kd.compress.export import export_onnx
 from kd.compress.fake_int8 import finish, prepare
 from kd.compress.onnx_model import OnnxModel
+from kd.compress.portable_files import export_onnx
 from kd.compress.prune import prune_channels
 from kd.compress.quantize import dynamic_int8, static_int8
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.data.store import DeviceStore
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.teacher import LiveTeacher

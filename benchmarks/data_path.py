@@ -178,7 +178,7 @@ def main() -> None:
 
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (given.images, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
-    views = epoch_views(given.images, padding=PADDING, flip=True, seed=0, view=0)
+    views = epoch_views(given.images, size=SIZE, padding=PADDING, flip=True, seed=0, view=0)
     order = epoch_order(given.images, seed=0, epoch=0)
     batches = [part for part in torch.split(order, batch_size) if len(part) == batch_size]
 

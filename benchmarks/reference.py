@@ -1,7 +1,8 @@
-"""Runs a shipped job file in full on this machine and keeps its small report under results/reference/.
+"""Runs a job file in full on this machine and keeps its small report under results/reference/.
 
-``python -m benchmarks.reference cnn`` (``make reference-cnn``). Stopped, it goes on where it was. What is kept:
-report.json and report.md with their figures, and machine.json: the commit, the devices, the seconds of all jobs.
+``python -m benchmarks.reference NAME`` (``make reference NAME=…``): a file of jobs/reference, or a shipped pipeline.
+Stopped, it goes on where it was. What is kept: report.json and report.md with their figures, job.yaml, and
+machine.json: the commit, the devices, the seconds of all jobs.
 """
 
 from __future__ import annotations
@@ -17,18 +18,32 @@ from kd.rundir.folders import RunFolder
 from slurm.commands.submit import main as submit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-JOBS = {"cnn": "jobs/cnn_pipeline.yaml", "vit": "jobs/vit_pipeline.yaml"}
+# name -> the words of kd-submit: a job file, and what is set otherwise
+JOBS: Mapping[str, tuple[str, ...]] = {
+    "cnn": ("jobs/cnn_pipeline.yaml",),
+    "vit": ("jobs/vit_pipeline.yaml",),
+    "cifar10_5000": ("jobs/reference/cifar10.yaml",),
+    "cifar10_20000": (
+        "jobs/reference/cifar10.yaml",
+        *("--set", "pipeline=reference_cifar10_20000", "--set", "data.train_subset=20500"),
+        *("--set", "stages.alone.epochs=8", "--set", "stages.with.epochs=8"),
+    ),
+    "compression": ("jobs/reference/compression.yaml",),
+    "hpmkd_mnist": ("jobs/reference/hpmkd_mnist.yaml",),
+    "privileged": ("jobs/reference/privileged.yaml",),
+}
 
 
-def keep(run: RunFolder, folder: Path) -> None:
-    """Copy the report of a finished run to ``folder``, with where it was made."""
+def keep(run: RunFolder, folder: Path, job: Path, settings: Sequence[str] = ()) -> None:
+    """Copy the report of a finished run to ``folder``, with its job file, what was set otherwise, where it was made."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     shutil.copy(run.report_json, folder)
     shutil.copy(run.report / "report.md", folder)
+    shutil.copy(job, folder / "job.yaml")  # as written: the run's own copy has this machine's paths in it
     shutil.copytree(run.report / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.svg"))
-    write_json(folder / "machine.json", machine(run))
+    write_json(folder / "machine.json", {"settings": list(settings), **machine(run)})
 
 
 def machine(run: RunFolder) -> dict[str, Any]:
@@ -53,15 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results")
     parser.add_argument("--tiny", action="store_true", help="seconds of work, to see that it runs")
     parser.add_argument("--executor", choices=("local", "debug"), default="local")
+    parser.add_argument("--jobs", metavar="N", type=int, default=0, help="local: processes at a time")
     options = parser.parse_args(argv)
     run = f"reference_{options.name}"
     words = ["--executor", options.executor, "--results", str(options.results), "--run", run]
-    if options.tiny:
-        words.append("--tiny")
-    if code := submit([str(REPOSITORY / JOBS[options.name]), *words]):
+    words += ["--tiny"] if options.tiny else []
+    words += ["--jobs", str(options.jobs)] if options.jobs else []
+    job, *settings = JOBS[options.name]
+    if code := submit([str(REPOSITORY / job), *settings, *words]):
         return code
     kept = options.results / "reference" / options.name
-    keep(RunFolder(options.results / run), kept)
+    keep(RunFolder(options.results / run), kept, REPOSITORY / job, settings)
     print(kept)
     return 0
 

@@ -21,7 +21,7 @@ import torch
 from benchmarks.timing import interleaved, machine
 from kd.catalog import load
 from kd.data.store import DeviceStore
-from kd.distill.cache import CacheCard, CachedTeacher, open_cache, write_cache
+from kd.distill.cached_teacher import CacheCard, CachedTeacher, open_cache, write_cache
 from kd.distill.ensemble import Ensemble
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.outputs import Teacher

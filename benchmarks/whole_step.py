@@ -10,9 +10,10 @@ import torch
 from kd.catalog import load
 from kd.data.mixing import Mixing
 from kd.data.modalities import Modalities
+from kd.data.recipe import OFF, Recipe
 from kd.data.store import DeviceStore
-from kd.distill.adapters import train_beside
-from kd.distill.cache import CachedTeacher
+from kd.distill.adapter_training import train_beside
+from kd.distill.cached_teacher import CachedTeacher
 from kd.distill.ensemble import Ensemble
 from kd.distill.objective import WeightedTerms, make_term
 from kd.distill.outputs import Teacher
@@ -61,6 +62,7 @@ class WholeStep:
         size: int = 32,
         classes: int = 10,
         cutout: int = 0,
+        recipe: Recipe = OFF,
     ) -> None:
         self.runtime, self._classes, self._size = runtime, classes, size
         made = [make_term(name, weight) for name, weight in terms.items()]
@@ -77,6 +79,7 @@ class WholeStep:
             padding=4,
             flip=True,
             cutout=cutout,
+            recipe=recipe,
         )
         self.batches = AugmentedBatches(
             self.store,

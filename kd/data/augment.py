@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kd.data.hashing import integers_below, permutation, stream_key
+from kd.data.recipe import OFF, Changes, Recipe, draw_changes
 
 SHARED_SEED = 2**32  # of the views that a cache holds: the seed of no run, those are smaller
 
@@ -24,13 +25,15 @@ SHARED_SEED = 2**32  # of the views that a cache holds: the seed of no run, thos
 class Views:
     """How each of N images is seen: cut at (row, column) of the padded image, then mirror where ``flips``.
 
-    ``holes`` are the centres (row, column) of the squares that cutout then blanks, where it is asked for.
+    ``holes`` are the centres (row, column) of the squares that cutout then blanks, and ``changes`` what a recipe does,
+    where they are asked for.
     """
 
     rows: Tensor  # int64 [N], 0 .. 2 * padding
     columns: Tensor  # int64 [N], 0 .. 2 * padding
     flips: Tensor  # bool [N]
     holes: Tensor | None = None  # int64 [N, 2], 0 .. image size - 1
+    changes: Changes | None = None
 
     def to(self, device: torch.device | str) -> Views:
         """Return the same views on a device: once per epoch, so that no batch waits for a copy."""
@@ -39,6 +42,7 @@ class Views:
             columns=self.columns.to(device),
             flips=self.flips.to(device),
             holes=None if self.holes is None else self.holes.to(device),
+            changes=None if self.changes is None else self.changes.to(device),
         )
 
 
@@ -47,11 +51,21 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:
     return torch.from_numpy(permutation(stream_key("order", seed, epoch), count))
 
 
-def epoch_views(count: int, *, padding: int, flip: bool, seed: int, view: int, holes_in: int | None = None) -> Views:
-    """Return how view number ``view`` shows each of ``count`` images, on the CPU.
+def epoch_views(
+    count: int,
+    *,
+    size: int,
+    padding: int,
+    flip: bool,
+    seed: int,
+    view: int,
+    holes: bool = False,
+    recipe: Recipe = OFF,
+) -> Views:
+    """Return how view number ``view`` shows each of ``count`` images of ``size`` pixels a side, on the CPU.
 
     ``padding`` is in pixels on each side (He et al. 2016 use 4 for CIFAR); with ``flip`` half the images are
-    mirrored; ``holes_in`` is the side in pixels of the images that cutout is to make holes in.
+    mirrored; with ``holes`` the centres of cutout's squares are drawn; a ``recipe`` changes more.
     """
 
     def draw(limit: int, purpose: str) -> Tensor:
@@ -61,7 +75,6 @@ def epoch_views(count: int, *, padding: int, flip: bool, seed: int, view: int, h
         rows=draw(2 * padding + 1, "crop row"),
         columns=draw(2 * padding + 1, "crop column"),
         flips=draw(2, "flip").bool() if flip else torch.zeros(count, dtype=torch.bool),
-        holes=None
-        if holes_in is None
-        else torch.stack([draw(holes_in, "hole row"), draw(holes_in, "hole column")], dim=1),
+        holes=torch.stack([draw(size, "hole row"), draw(size, "hole column")], dim=1) if holes else None,
+        changes=None if recipe == OFF else draw_changes(recipe, count, size=size, seed=seed, view=view),
     )

@@ -39,6 +39,11 @@ def integers_below(limit: int, key: int, count: int) -> NDArray[np.int64]:
     return (scaled >> np.uint64(32)).astype(np.int64)
 
 
+def uniform(key: int, count: int) -> NDArray[np.float64]:
+    """Return ``count`` numbers uniform over ``[0, 1)``, of 53 random bits each."""
+    return (hash_stream(key, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
 def permutation(key: int, count: int) -> NDArray[np.int64]:
     """Return a permutation of ``range(count)``."""
     return np.argsort(hash_stream(key, count), kind="stable").astype(np.int64)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kd.data.decoded import SUFFIX, write_decoded
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.errors import DataError, run_command
 
 

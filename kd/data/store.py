@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kd.data.augment import Views, epoch_views
 from kd.data.forecast import PREPARED_BYTES, Images
+from kd.data.recipe import OFF, Changes, Recipe, blank, change
 
 FILLED_AT_ONCE = 1024  # images: what filling takes beside the images themselves stays a few megabytes
 EVALUATION_BATCH = 512  # images; larger batches gain nothing
@@ -24,11 +25,11 @@ LARGE = 64  # pixels a side above which they would take too much memory
 class DeviceStore:
     """Images and labels of one part of a data set on one device: those of ``indices``, or all that are given.
 
-    ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels), ``flip`` and ``cutout`` (the side in
-    pixels of a blank square, arXiv:1708.04552; 0: none) say which views will be asked for. Images come out as
-    float32 [B, C, H, W], in channels-last memory. Above ``prepared_bytes`` no padded and mirrored copies are kept.
-    Images that are not ``resident`` stay on the host and come to the device batch by batch: the bits are the same, and
-    every batch waits for its copy.
+    ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels), ``flip``, ``cutout`` (the side in
+    pixels of a blank square, arXiv:1708.04552; 0: none) and ``recipe`` say which views will be asked for. Images come
+    out as float32 [B, C, H, W], in channels-last memory. Above ``prepared_bytes`` no padded and mirrored copies are
+    kept. Images that are not ``resident`` stay on the host and come to the device batch by batch: the bits are the
+    same, and every batch waits for its copy.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class DeviceStore:
         padding: int = 0,
         flip: bool = False,
         cutout: int = 0,
+        recipe: Recipe = OFF,
         prepared_bytes: int = PREPARED_BYTES,
         resident: bool = True,
     ) -> None:
@@ -50,7 +52,7 @@ class DeviceStore:
         assert images_NCHW.dtype == torch.uint8
         assert (width, len(labels)) == (self._size, len(images_NCHW))
         self.labels = (labels if indices is None else labels[indices]).to(device)
-        self.padding, self.flip, self.cutout = padding, flip, cutout
+        self.padding, self.flip, self.cutout, self.recipe = padding, flip, cutout, recipe
         # Normalised value = byte * scale + shift, both laid out over an image's [H, W * C]: no broadcasting.
         deviation = torch.tensor(std, dtype=torch.float64)
         self._scale = self._per_pixel(1 / (255 * deviation)).to(device)
@@ -72,8 +74,16 @@ class DeviceStore:
 
     def views(self, *, seed: int, view: int) -> Views:
         """Return the views (crops and flips) of all images for one epoch-like number, on the device."""
-        holes_in = self._size if self.cutout else None
-        drawn = epoch_views(self._count, padding=self.padding, flip=self.flip, seed=seed, view=view, holes_in=holes_in)
+        drawn = epoch_views(
+            self._count,
+            size=self._size,
+            padding=self.padding,
+            flip=self.flip,
+            holes=self.cutout > 0,
+            recipe=self.recipe,
+            seed=seed,
+            view=view,
+        )
         return drawn.to(self.labels.device)
 
     def free(self) -> None:
@@ -84,12 +94,25 @@ class DeviceStore:
         """Return normalised images [B, C, H, W]: as they are, or under ``views`` made by this store."""
         indices = indices_B.to(self.labels.device)
         pixels = self._plain_pixels(indices) if views is None else self._viewed_pixels(indices, views)
+        values = pixels.float()
+        if views is not None and views.changes is not None:
+            values = self._changed(values, views.changes, indices)
         # Two roundings, not a fused one: the same bits for any number of threads and any cut into batches.
-        values = pixels.float().mul_(self._scale).add_(self._shift)
-        images = values.view(len(indices), self._size, self._size, self._channels).permute(0, 3, 1, 2)
+        images = self._as_images(values.mul_(self._scale).add_(self._shift))
         if views is not None and views.holes is not None:
             images = images.masked_fill_(self._blank(views.holes.index_select(0, indices)), 0)
+        if views is not None and views.changes is not None:
+            erased = blank(views.changes, indices, self._size)
+            images = images if erased is None else images.masked_fill_(erased, 0)
         return images
+
+    def _changed(self, values: Tensor, changes: Changes, indices: Tensor) -> Tensor:
+        """Return byte values [B, H, W * C] as a recipe changes them; they need not be whole numbers then."""
+        changed = change(self._as_images(values / 255), changes, indices)
+        return changed.permute(0, 2, 3, 1).flatten(2) * 255
+
+    def _as_images(self, values: Tensor) -> Tensor:
+        return values.view(len(values), self._size, self._size, self._channels).permute(0, 3, 1, 2)
 
     @property
     def image_size(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kd.distill.outputs import Teacher
+from kd.distill.outputs import TEACHERS, Teacher
 from kd.train.step import Batch
 
 # (logits [B, M, C] of M teachers, labels [B]) -> weights [B, M], each row of sum 1
@@ -16,15 +16,21 @@ Weighting = Callable[[Tensor, Tensor], Tensor]
 
 
 class Ensemble:
-    """Runs several teachers on every batch and weighs their logits."""
+    """Runs several teachers on every batch and weighs their logits.
 
-    def __init__(self, members: Sequence[Teacher], weighting: Weighting) -> None:
+    With ``apart`` it also gives what each teacher gives by itself, for losses that ask one of them.
+    """
+
+    def __init__(self, members: Sequence[Teacher], weighting: Weighting, *, apart: bool = False) -> None:
         assert members
-        self._members, self._weighting = tuple(members), weighting
+        self._members, self._weighting, self._apart = tuple(members), weighting, apart
+        self.constants = {TEACHERS: [getattr(member, "constants", {}) for member in members]}
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
-        """Return ``teacher_logits_BMC`` and ``teacher_weights_BM``, both float32."""
-        logits_BMC = torch.stack([member(batch)["teacher_logits_BC"] for member in self._members], dim=1)
+        """Return ``teacher_logits_BMC`` and ``teacher_weights_BM``, both float32; with ``apart``, ``teachers`` too."""
+        given = [member(batch) for member in self._members]
+        logits_BMC = torch.stack([each["teacher_logits_BC"] for each in given], dim=1)
         with torch.no_grad():
             weights_BM = self._weighting(logits_BMC, batch.labels)
-        return {"teacher_logits_BMC": logits_BMC, "teacher_weights_BM": weights_BM}
+        mixed = {"teacher_logits_BMC": logits_BMC, "teacher_weights_BM": weights_BM}
+        return {**mixed, TEACHERS: given} if self._apart else mixed

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from kd.catalog import load
-from kd.distill.adapters import build_adapter
-from kd.distill.outputs import Outputs, Teacher
+from kd.distill.adapter_training import build_adapter
+from kd.distill.outputs import TEACHERS, Outputs, Teacher
 from kd.errors import SpecError
 from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
 from kd.losses.mixture import Mixture
@@ -29,37 +29,50 @@ from kd.train.step import Batch, Losses, Mixed
 class Term:
     """One named, weighted loss. ``inputs`` are the positional parameters of ``loss``, in order.
 
-    ``temperature`` is that of a loss which softens the teacher's logits, None of any other.
+    ``of`` is the loss's name in the catalogue. ``temperature`` is that of a loss which softens the teacher's logits,
+    None of any other. ``teacher`` is the number, from 0, of the one of several teachers that it asks; None: all.
     """
 
     name: str
+    of: str
     weight: float
     loss: Callable[..., Tensor]
     inputs: tuple[str, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
+    teacher: int | None = None
 
     def needs(self, *inputs: str) -> bool:
         """Return whether the loss asks for any of these."""
         return any(name in self.inputs for name in inputs)
 
 
-def make_term(name: str, weight: float, arguments: Mapping[str, Any] | None = None) -> Term:
-    """Return the term of a loss of the catalogue. ``name`` is the loss's name and the term's."""
-    function = load("loss", name)
+def make_term(
+    name: str,
+    weight: float,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    loss: str | None = None,
+    teacher: int | None = None,
+) -> Term:
+    """Return the term of a loss of the catalogue. ``name`` is the term's name, and the loss's without ``loss``."""
+    of = loss or name
+    function = load("loss", of)
     parameters = inspect.signature(function).parameters
     inputs = tuple(p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
     unknown = set(inputs).difference(INPUTS)
-    assert not unknown, f"loss {name} asks for {unknown}, which no objective can give"
+    assert not unknown, f"loss {of} asks for {unknown}, which no objective can give"
     given = dict(arguments or {})
     softens = not TEACHER_LOGITS.isdisjoint(inputs) and "temperature" in parameters
     return Term(
         name=name,
+        of=of,
         weight=weight,
         loss=partial(function, **given),
         inputs=inputs,
         arguments=given,
         temperature=given.get("temperature", parameters["temperature"].default) if softens else None,
+        teacher=teacher,
     )
 
 
@@ -99,10 +112,10 @@ class WeightedTerms:
         owners = [term for term in terms if term.needs(*ADAPTER)]
         if owners:
             assert example is not None, "losses with adapters need an example to build them by"
-            constants = getattr(teacher, "constants", {})
-            seen = {**self._outputs.dry_run(student, example), **constants, "labels_N": labels_N}
+            seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
+            seen = _with_constants(seen, getattr(teacher, "constants", {}))
             for term in owners:
-                self.adapters[term.name] = build_adapter(term.name, seen, term.arguments)
+                self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)
             self.adapters.to(example.images.device)
 
     @property
@@ -132,13 +145,27 @@ class WeightedTerms:
         return mixed.share * loss + (1 - mixed.share) * self._loss(term, {**seen, **partners})
 
     def _loss(self, term: Term, seen: Mapping[str, Any]) -> Tensor:
-        given = dict(seen)
+        given = _asked(term, seen)
         if term.needs(*ADAPTER):
             given["adapter"] = self.adapters[term.name]
         scheduled = {"temperature": seen["temperature"]} if self._temperature and term.temperature else {}
-        if "teacher_logits_BMC" in seen and term.needs(*TEACHER_LOGITS):
+        if "teacher_logits_BMC" in seen and term.teacher is None and term.needs(*TEACHER_LOGITS):
             given["teacher_logits_BC"] = Mixture(seen["teacher_logits_BMC"], seen["teacher_weights_BM"])
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
+
+
+def _asked(term: Term, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a term sees: of several teachers, where it names one, that one's outputs."""
+    return dict(seen) if term.teacher is None else {**seen, **seen[TEACHERS][term.teacher]}
+
+
+def _with_constants(seen: Mapping[str, Any], constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what builders of adapters see: what teachers are, beside what they gave."""
+    own = {name: value for name, value in constants.items() if name != TEACHERS}
+    if TEACHERS in seen:
+        each = zip(seen[TEACHERS], constants[TEACHERS], strict=True)
+        own[TEACHERS] = [_with_constants(given, fixed) for given, fixed in each]
+    return {**seen, **own}
 
 
 def _counts(labels_N: Tensor | None) -> Tensor:

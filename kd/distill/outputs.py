@@ -16,9 +16,10 @@ from kd.losses.inputs import STUDENT, TEACHER, needs_features, needs_preactivati
 from kd.train.step import Batch
 
 # a batch -> "teacher_logits_BC" and, where a loss asks for features, "teacher_features" by tap; of several teachers
-# "teacher_logits_BMC" and "teacher_weights_BM" (see kd.distill.ensemble)
+# "teacher_logits_BMC", "teacher_weights_BM" and, under TEACHERS, what each one gives (see kd.distill.ensemble)
 Teacher = Callable[[Batch], Mapping[str, Any]]
 
+TEACHERS = "teachers"
 POOLED = "pooled"  # the tap in front of the classifier; every other tap is a stage's map
 
 
@@ -49,14 +50,24 @@ class Outputs:
             seen["epoch"] = batch.view
         if self._teacher:
             given = self._teacher(batch)
-            seen |= {name: values for name, values in given.items() if name != "teacher_features"}
-            if needs_features(self._wanted.intersection(TEACHER)):
-                seen |= self._features("teacher", given.get("teacher_features", {}))
+            seen |= self._of_teacher(given)
         with self._autocast():
             logits_BC: Tensor = model(batch.images)
         seen["student_logits_BC"] = logits_BC.float()
         if self._taps:
             seen |= self._features("student", self._taps.collect())
+        return seen
+
+    def _of_teacher(self, given: Mapping[str, Any], *, several: bool = False) -> dict[str, Any]:
+        """Return what one teacher or several gave, under the names that losses ask for.
+
+        Each of ``several`` gives what the losses that name it ask for, and need not give more.
+        """
+        seen = {name: values for name, values in given.items() if name not in ("teacher_features", TEACHERS)}
+        if TEACHERS in given:
+            seen[TEACHERS] = [self._of_teacher(each, several=True) for each in given[TEACHERS]]
+        elif needs_features(self._wanted.intersection(TEACHER)) and "teacher_logits_BMC" not in given:
+            seen |= self._features("teacher", given.get("teacher_features", {}), require=not several)
         return seen
 
     def dry_run(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
@@ -69,7 +80,7 @@ class Outputs:
         finally:
             model.train(training)
 
-    def _features(self, who: str, features: Mapping[str, Tensor]) -> dict[str, Any]:
+    def _features(self, who: str, features: Mapping[str, Tensor], *, require: bool = True) -> dict[str, Any]:
         maps = {name: _as_map(feature) for name, feature in features.items() if name != POOLED}
         found: dict[str, Any] = {
             f"{who}_maps": [one for name, one in maps.items() if not name.startswith(BEFORE)] or None,
@@ -77,9 +88,10 @@ class Outputs:
             f"{who}_pooled_BD": features.get(POOLED),
         }
         asked = {name: feature for name, feature in found.items() if name in self._wanted}
-        if lacking := [name for name, feature in asked.items() if feature is None]:
+        lacking = [name for name, feature in asked.items() if feature is None]
+        if lacking and require:
             raise SpecError([f"a loss asks for {lacking[0]}, and the {who} gives none"])
-        return asked
+        return {name: feature for name, feature in asked.items() if feature is not None}
 
 
 def _as_map(feature: Tensor) -> Tensor:

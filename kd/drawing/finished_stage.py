@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.store import DeviceStore
+from kd.drawing.drawn_images import batches
 from kd.errors import RunError
 from kd.rundir.folders import StageFolder
 from kd.rundir.stage_spec import read_spec
 from kd.stages.stage_data import load_data
 from kd.train.weights import ModelCard, load_model
-
-BATCH = 64
 
 
 def some_images(text: str) -> int:
@@ -35,11 +34,8 @@ class FinishedStage:
     validation: DeviceStore
 
     def batches(self, images: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) of the first ``images`` validation images, in their order."""
-        count = min(images, len(self.validation))
-        for first in range(0, count, BATCH):
-            indices = torch.arange(first, min(first + BATCH, count))
-            yield self.validation.batch(indices), self.validation.labels[indices]
+        """Return (images, labels) of the first ``images`` validation images, in their order."""
+        return batches(self.validation, images)
 
 
 def open_finished_stage(folder: StageFolder) -> FinishedStage:

@@ -6,6 +6,7 @@ Only neighbourhoods mean something in such a map; distances between groups, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,12 +33,17 @@ def tsne(features_ND: Tensor) -> Points:
 
 def umap(features_ND: Tensor) -> Points:
     """Return UMAP of features [N, D] (arXiv:1802.03426). Raises UserError when umap-learn is not installed."""
-    try:
-        from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise UserError("umap-learn is not installed: pip install umap-learn") from error
+    require_method("umap")
+    from umap import UMAP
+
     points: Points = UMAP(random_state=SEED).fit_transform(features_ND.numpy())
     return points
+
+
+def require_method(method: str) -> None:
+    """Raise UserError when a method's library is not installed."""
+    if method == "umap" and find_spec("umap") is None:
+        raise UserError("umap-learn is not installed: pip install umap-learn")
 
 
 METHODS: Mapping[str, Callable[[Tensor], Points]] = {"tsne": tsne, "umap": umap}

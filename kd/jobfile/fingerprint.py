@@ -52,9 +52,7 @@ def counted_by_content(
     files = [*_named_files(settings), *filter(_is_absolute, data["arguments"].values())]
     counted |= {f"{CONTENT_OF}{file}": data_identity(os.path.expanduser(file)) for file in files}
     counted |= {f"the declared version of kd's {layer} code": str(n) for layer, n in versions_of(layers).items()}
-    counted |= {
-        f"the declared version of loss '{name}'": str(version_of_loss(name)) for name in settings.get("loss", ())
-    }
+    counted |= {f"the declared version of loss '{name}'": str(version_of_loss(name)) for name in _loss_names(settings)}
     counted |= {f"the declared version of data set '{data['name']}'": str(version_of_data(data["name"]))}
     return counted if data["root"] is None else {**counted, f"{CONTENT_OF}{data['root']}": identity}
 
@@ -85,7 +83,7 @@ def _deciding_term(name: str, term: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in term["arguments"].items()
         if key not in LATER_ARGUMENTS or value != LATER_ARGUMENTS[key]
     }
-    return {**term, "arguments": kept, **version_of_loss(name)}
+    return {**term, "arguments": kept, **version_of_loss(term.get("loss") or name)}
 
 
 def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,11 +125,16 @@ def _is_absolute(value: Any) -> bool:
     return isinstance(value, str) and os.path.isabs(value)
 
 
+def _loss_names(settings: Mapping[str, Any]) -> list[str]:
+    """Return the losses of a training's terms, each once."""
+    return list(dict.fromkeys(term.get("loss") or name for name, term in settings.get("loss", {}).items()))
+
+
 def _named_entries(settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> Iterator[tuple[str, Entry]]:
     """Yield kind and entry of every catalogue function that a stage names."""
     names = [("dataset", data["name"])] if data else []
     names += [(kind, settings[kind]["name"]) for kind in _COMPONENTS if isinstance(settings.get(kind), Mapping)]
-    names += [("loss", name) for name in settings.get("loss", ())]
+    names += [("loss", name) for name in _loss_names(settings)]
     for kind, name in names:
         if entry := find(kind, name):
             yield kind, entry

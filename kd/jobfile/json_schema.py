@@ -113,13 +113,21 @@ def _dataset_schema(kind: str) -> Schema:
 
 
 def _loss_schema(kind: str) -> Schema:
-    weight = {"type": "number", "minimum": 0}
+    weight: Schema = {"type": "number", "minimum": 0}
+    asks: dict[str, Schema] = {"teacher": {"type": "string", "description": "The one of several teachers that it asks"}}
     terms: dict[str, Schema] = {}
     for name, entry in catalog.entries(kind).items():
-        mapping = _mapping_schema(kind, entry, {"weight": weight}, ["weight"])
+        taught = asks if any(each.startswith("teacher") for each in entry.inputs) else {}
+        mapping = _mapping_schema(kind, entry, {"weight": weight, "loss": {"const": name}, **taught}, ["weight"])
         bare = [weight] if mapping["required"] == ["weight"] else []
         terms[name] = {"description": entry.summary, "anyOf": [*bare, mapping]}
-    return {"type": "object", "minProperties": 1, "properties": terms, "additionalProperties": False}
+    named: Schema = {  # its arguments are those of its loss, which only the loader checks
+        "type": "object",
+        "properties": {"weight": weight, "loss": {"enum": list(terms)}, **asks},
+        "required": ["weight", "loss"],
+    }
+    names = {"propertyNames": {"pattern": r"^[A-Za-z]\w*$"}}
+    return {"type": "object", "minProperties": 1, "properties": terms, "additionalProperties": named, **names}
 
 
 def _mapping_schema(kind: str, entry: catalog.Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:

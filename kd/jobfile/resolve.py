@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
 from kd.catalog import resolve_arguments
 from kd.jobfile.quantities import SHORT
-from kd.jobfile.schema import Augment, Component, Data, Resources, Strict, Term
+from kd.jobfile.schema import Augment, Component, Data, Draw, Resources, Strict, Term
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Needs
 
@@ -23,19 +24,32 @@ def resolved_component(kind: str, component: Component) -> stage_spec.Component:
     return stage_spec.Component(name=component.name, arguments=arguments)
 
 
-def resolved_term(name: str, term: Term) -> stage_spec.Term:
-    """Return a term of a loss with all arguments of the loss function."""
-    return stage_spec.Term(weight=term.weight, arguments=resolve_arguments("loss", name, term.arguments))
+def resolved_term(name: str, term: Term, teachers: Sequence[str] = ()) -> stage_spec.Term:
+    """Return a term of a loss with all arguments of the loss function; of several ``teachers`` it may ask one."""
+    return stage_spec.Term(
+        weight=term.weight,
+        arguments=resolve_arguments("loss", term.loss or name, term.arguments),
+        loss=term.loss if term.loss != name else None,
+        teacher=teachers.index(term.teacher) if term.teacher is not None and len(teachers) > 1 else None,
+    )
 
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:
-    """Return the augmentation."""
-    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, cutout=augment.cutout)
+    """Return the augmentation; what is off is left out, so that a new change leaves older fingerprints alone."""
+    further = augment.model_dump(exclude={"crop", "flip"}, exclude_defaults=True)
+    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, **further)
 
 
 def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:
     """Return an option of a stage as its settings have it; None where it is off."""
     return None if option is None else into(**option.model_dump())
+
+
+def resolved_draw(draw: Draw | None) -> stage_spec.Draw | None:
+    """Return what is drawn of a model; None where nothing is."""
+    if draw is None:
+        return None
+    return stage_spec.Draw(embeddings=draw.embeddings, method=draw.method, feature_maps=tuple(draw.feature_maps))
 
 
 def resolved_data(data: Data) -> stage_spec.DataSpec:

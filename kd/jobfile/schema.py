@@ -7,7 +7,7 @@ profile.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,7 @@ from kd.jobfile.quantities import (
     parse_minutes,
 )
 from kd.library_networks import LIBRARIES, SEPARATOR
+from kd.rundir.stage_spec import Program
 
 
 class Strict(BaseModel):
@@ -68,6 +69,20 @@ Names = Annotated[
             "anyOf": [
                 {"type": "string"},
                 {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
+
+
+Programs = Annotated[
+    list[Program],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(get_args(Program))},
+                {"type": "array", "items": {"type": "string", "enum": list(get_args(Program))}, "uniqueItems": True},
             ]
         }
     ),
@@ -167,9 +182,14 @@ Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temp
 
 
 class Term(Open):
-    """One term of a loss: its weight and the loss function's own arguments. A bare number is the weight."""
+    """One term of a loss: its weight and the loss function's own arguments. A bare number is the weight.
+
+    It is called like its loss, or has a name of its own and says which ``loss`` it is.
+    """
 
     weight: Weight
+    loss: str | None = Field(default=None, description="The loss of a term with a name of its own")
+    teacher: StageName | None = Field(default=None, description="The one of several teachers that this term asks")
 
     @model_validator(mode="before")
     @classmethod
@@ -217,6 +237,17 @@ class Augment(Strict):
     crop: int = Field(default=0, ge=0, le=64, description="Pad by so many pixels, then crop at random")
     flip: bool = Field(default=False, description="Mirror left-right with probability 1/2")
     cutout: int = Field(default=0, ge=0, le=1024, description="Blank a square of so many pixels a side; 0: none")
+    resized_crop: float = Field(
+        default=0.0, ge=0, le=1, description="RandomResizedCrop: the least share of an image that a crop keeps; 0: off"
+    )
+    color_jitter: float = Field(
+        default=0.0, ge=0, le=1, description="Change brightness, contrast and saturation by up to this share"
+    )
+    trivial_augment: bool = Field(default=False, description="One operation of any strength (arXiv:2103.10158)")
+    rand_augment: int = Field(
+        default=0, ge=0, le=30, description="The strength of two operations (arXiv:1909.13719); 0: off"
+    )
+    erase: float = Field(default=0.0, ge=0, le=1, description="How often a random box is blanked (arXiv:1708.04896)")
 
 
 class Ema(Strict):
@@ -235,6 +266,14 @@ class EarlyStopping(Strict):
     """An end before the last epoch, when validation gets no better."""
 
     patience: int = Field(gt=0, le=1_000_000, description="Epochs without a better validation accuracy (or loss)")
+
+
+class Draw(Strict):
+    """What a report draws of a model and the first validation images; it changes no result."""
+
+    embeddings: int = Field(default=0, ge=4, le=5000, description="So many images in a plane, by 'method'")
+    method: Literal["tsne", "umap"] = Field(default="tsne", description="umap needs umap-learn")
+    feature_maps: list[str] = Field(default=[], description="Layers whose maps and attention are shown: [stage3]")
 
 
 class Attack(Strict):

@@ -71,8 +71,8 @@ def searchable(training: TrainStage) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind, component in components.items():
         found |= _arguments(kind, component.name, kind)
-    for name in training.loss:
-        own = _arguments("loss", name, f"loss.{name}")
+    for name, loss, _ in training.terms():
+        own = _arguments("loss", loss, f"loss.{name}")
         if "temperature" in components:  # it replaces those of the losses
             own.pop(f"loss.{name}.temperature", None)
         found |= {f"loss.{name}.weight": _SHARED_WEIGHT if training.weights_share_one else _WEIGHT, **own}

@@ -144,15 +144,16 @@ def _paths(document: Document, stage: Keys, key: str, origin: Address) -> list[P
         raise fault(document, origin, f"{key}: '*' stands for the terms of a loss only, as in 'loss.*.temperature'")
     terms = stage.get("loss")
     named = terms if isinstance(terms, dict) else {}
-    found: list[Path] = [("loss", term, path[2]) for term in named if _takes(term, path[2])]
+    found: list[Path] = [("loss", term, path[2]) for term, entry in named.items() if _takes(term, entry, path[2])]
     if not found:
         raise fault(document, origin, f"{key}: no term of this stage's loss takes '{path[2]}'")
     return found
 
 
-def _takes(term: str, argument: str) -> bool:
-    """Whether a loss of the catalogue takes an argument."""
-    entry = catalog.find("loss", term)
+def _takes(term: str, written: Any, argument: str) -> bool:
+    """Whether the loss of a term takes an argument; a term is called like its loss, or says which one it is."""
+    loss = written.get("loss", term) if isinstance(written, dict) else term
+    entry = catalog.find("loss", loss) if isinstance(loss, str) else None
     return entry is not None and argument in entry.arguments
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kd import catalog
-from kd.losses.comparisons import COMPARISONS
+from kd.losses.authors_code import COMPARISONS
 from kd.losses.costs import MILLISECONDS
 from kd.losses.inputs import INPUTS
 from kd.losses.presets import PRESETS
@@ -21,6 +21,14 @@ A stage minimises a weighted sum of named terms. Any combination is one line of 
 loss: {ce: 1, at: 1000}                                  # name: weight
 loss: {ce: 0.1, kd: {weight: 0.9, temperature: 4}}       # with arguments of the loss
 ```
+
+A loss may stand in a stage several times, under names that the terms are given:
+
+```yaml
+loss: {ce: 0.2, kd: {weight: 0.4, temperature: 2}, kd_hot: {loss: kd, weight: 0.4, temperature: 8}}
+```
+
+Of several teachers a term may ask one, `at: {weight: 1000, teacher: big}`. Losses on features have to.
 
 Every term is logged by itself, without its weight, as `loss_<name>` in `metrics.csv`. Losses are computed in float32,
 whatever the networks run in. The teacher runs in evaluation mode, without gradients, on exactly the student's images.

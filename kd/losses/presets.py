@@ -73,6 +73,18 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         loss="dkd",
+        setting="CIFAR-100, vgg13 to mobilenet_v2_half (learning rate 0.01)",
+        terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=6, warmup=20),
+        source=MDISTILLER,
+    ),
+    Preset(
+        loss="dkd",
+        setting="CIFAR-100, resnet32x4 to shufflenet_v1 or shufflenet_v2, resnet50 to mobilenet_v2_half",
+        terms=_ce_and("dkd", 1, temperature=4, alpha=1, beta=8, warmup=20),
+        source=MDISTILLER,
+    ),
+    Preset(
+        loss="dkd",
         setting="ImageNet, resnet34 to resnet18",
         terms=_ce_and("dkd", 1, temperature=1, alpha=1, beta=0.5, warmup=1),
         source=MDISTILLER,

@@ -32,7 +32,7 @@ DIALECTS = (
     ),
     Dialect("VGG of RepDistiller and mdistiller", ((r"^classifier\.", "fc."),)),
     Dialect(
-        "ResNet-18, -34 and -50 of RepDistiller and mdistiller",
+        "ResNet-18, -34 and -50 and ShuffleNet of RepDistiller and mdistiller",
         ((r"\.shortcut\.", ".downsample."), (r"^linear\.", "fc.")),
     ),
 )

@@ -13,16 +13,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kd.errors import RunError
 from kd.report.budget import preparation
 from kd.report.cells import Cell, Run, read_run
 from kd.report.comparisons import comparisons
 from kd.report.deployment import deployments
+from kd.report.drawn_stages import undrawn
 from kd.report.expectations import judged
 from kd.report.headline import headline, mean_of
 from kd.report.job_record import ACCURACY, relative_folder
 from kd.report.merge import merge_cells
+from kd.report.remarks import remarks
 from kd.report.report_value import Family, Report, RunRecord
 from kd.report.searches import searches
+from kd.report.side_by_side import with_differences
 from kd.report.summary import summarise_stage, unique
 from kd.rundir.bounded_json import read_object
 from kd.rundir.result_sections import MissingJob
@@ -36,17 +40,31 @@ UNMEASURED = ("cache", "search")  # kinds of stages that leave no model to measu
 LONGEST_FACT = 200  # characters of a provenance entry that report.json repeats
 
 
-def collect(paths: Sequence[Path], base: Path) -> Report:
+def collect(paths: Sequence[Path], base: Path, *, side_by_side: bool = False) -> Report:
     """Read run folders into one report. Folders are written relative to ``base``, where report.json will lie.
 
-    Raises RunError when a folder is no run, or when two runs of one pipeline contradict each other.
+    The runs of one pipeline become one family; ``side_by_side`` makes each run a family of its own, under its name.
+    Raises RunError when a folder is no run, when two runs of one pipeline contradict each other, or when two runs that
+    are to stand side by side have one name.
     """
     base = base.resolve()
+    runs = [read_run(path) for path in dict.fromkeys(path.resolve() for path in paths)]
+    if side_by_side:
+        return with_differences({name: _family([run], base) for name, run in _by_name(runs).items()})
     families: dict[str, list[Run]] = {}
-    for path in dict.fromkeys(path.resolve() for path in paths):
-        run = read_run(path)
+    for run in runs:
         families.setdefault(run.plan.pipeline, []).append(run)
-    return {pipeline: _family(runs, base) for pipeline, runs in families.items()}
+    return {pipeline: _family(together, base) for pipeline, together in families.items()}
+
+
+def _by_name(runs: Sequence[Run]) -> dict[str, Run]:
+    named: dict[str, Run] = {}
+    for run in runs:
+        if other := named.get(run.folder.name):
+            both = f"{other.folder.path} and {run.folder.path}"
+            raise RunError(f"two runs are called '{run.folder.name}': {both}; rename the folder of one")
+        named[run.folder.name] = run
+    return named
 
 
 def is_complete(report: Report) -> bool:
@@ -80,6 +98,9 @@ def _family(runs: Sequence[Run], base: Path) -> Family:
         headline=chosen,
         expectations=judged(stages, {name: target for run in runs for name, target in run.plan.expect.items()}),
         deployment=deployments(stages),
+        undrawn=undrawn(cells, base),
+        remarks=remarks(stages),
+        differs=[],
     )
 
 

@@ -24,6 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE.json", help="default: report.json in the run's folder"
     )
+    parser.add_argument(
+        "--side-by-side", action="store_true", help="runs of different settings: each by itself, under its run's name"
+    )
     parser.add_argument("--results", type=Path, default=results_folder(), metavar="DIR", help="default: %(default)s")
     return parser
 
@@ -31,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 def _collect(arguments: argparse.Namespace) -> int:
     runs = [find_run(name, arguments.results).path for name in arguments.runs]
     report_json = _output(arguments.output, runs)
-    report = collect_and_write(runs, report_json)
+    report = collect_and_write(runs, report_json, side_by_side=arguments.side_by_side)
     print_report(report)
     folder = pages_folder(report_json)
     print(f"{report_json}\n{folder / 'report.html'}\n{folder / 'report.md'}\n{folder / 'summary.csv'}")

@@ -45,7 +45,8 @@ def _interval(stage: StageSummary) -> tuple[list[float] | None, str | None]:
     if stage.ci95 is not None:
         return stage.ci95, "seeds"
     if stage.mean is not None and stage.test_half_width is not None:
-        return [stage.mean - stage.test_half_width, stage.mean + stage.test_half_width], "test images"
+        ends = (stage.mean - stage.test_half_width, stage.mean + stage.test_half_width)
+        return [min(max(end, 0.0), 1.0) for end in ends], "test images"
     return None, None
 
 

@@ -43,6 +43,8 @@ def job_record(cell: Cell, result: StageResult, base: Path) -> JobRecord:
         queue_seconds=result.job.queue_seconds,
         staging=result.job.staging,
         finished=result.finished,
+        submitted=result.job.submitted,
+        started=result.job.started,
         measured_in=result.measured_in,
         file_bytes=result.file.bytes if result.file else None,
         cost=result.cost,

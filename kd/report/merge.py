@@ -54,7 +54,7 @@ def _require_same_settings(first: Cell, other: Cell) -> None:
 
 def _conflict(first: Cell, second: Cell, what: str) -> RunError:
     both = f"{first.folder} and {second.folder}"
-    return RunError(f"{second.key.words} {what}: {both}; collect the runs one by one")
+    return RunError(f"{second.key.words} {what}: {both}; collect them with --side-by-side")
 
 
 def differing_settings(

@@ -75,6 +75,8 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     queue_seconds: float | None
     staging: StagingFacts | None
     finished: float
+    submitted: float | None = None
+    started: float | None = None
     measured_in: str | None = None
     file_bytes: int | None = None
     cost: Cost | None = None

@@ -76,6 +76,13 @@ class Expectation(Struct, frozen=True, kw_only=True):
     outcome: str
 
 
+class Undrawn(Struct, frozen=True, kw_only=True):
+    """A stage that was finished before ``draw`` was asked for, and the command that makes what there is to draw."""
+
+    stage: str
+    command: str
+
+
 class RunRecord(Struct, frozen=True, kw_only=True):
     """A run that was collected; texts too long to repeat are only counted in ``provenance``."""
 
@@ -105,6 +112,9 @@ class Family(Struct, frozen=True, kw_only=True):
     headline: Headline = Headline()
     expectations: list[Expectation] = []
     deployment: list[Deployment] = []
+    undrawn: list[Undrawn] = []
+    remarks: list[str] = []
+    differs: list[str] = []  # of a run beside others: its settings that the first of them has otherwise
 
 
 Report: TypeAlias = dict[str, Family]

@@ -31,7 +31,7 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
     jobs = {cell.seed: job_record(cell, cell.result, base) for cell in cells if cell.result}
     records = list(jobs.values())
     metric = next((job.metric for job in records), ACCURACY)
-    main = _sample(jobs, lambda job: job.test.best.of(metric))
+    main = _sample(jobs, lambda job: job.test.best.of(metric), share=True)
     test_images = agreed([job.data.test for job in records])
     summary = StageSummary(
         role=cells[0].role,
@@ -40,8 +40,8 @@ def summarise_stage(cells: Sequence[Cell], base: Path, preparation: Mapping[str,
         planned=len(cells),
         metric=metric,
         **msgspec.structs.asdict(main),
-        last_epoch=_sample(jobs, lambda job: job.test.last.of(metric)),
-        validation=_sample(jobs, lambda job: job.validation.best.of(metric)),
+        last_epoch=_sample(jobs, lambda job: job.test.last.of(metric), share=True),
+        validation=_sample(jobs, lambda job: job.validation.best.of(metric), share=True),
         several_labels=label_means(results) or msgspec.UNSET,
         test_images=test_images,
         test_half_width=_half_width(main.mean, test_images) if metric == ACCURACY else None,
@@ -73,9 +73,9 @@ def _with_evidence(summary: StageSummary, cells: Sequence[Cell]) -> StageSummary
     jobs, results = summary.jobs, [cell.result for cell in cells if cell.result]
     return msgspec.structs.replace(
         summary,
-        precision=_sample(jobs, lambda job: job.test.best.precision),
-        recall=_sample(jobs, lambda job: job.test.best.recall),
-        f1_score=_sample(jobs, lambda job: job.test.best.f1_score),
+        precision=_sample(jobs, lambda job: job.test.best.precision, share=True),
+        recall=_sample(jobs, lambda job: job.test.best.recall, share=True),
+        f1_score=_sample(jobs, lambda job: job.test.best.f1_score, share=True),
         classes=class_means(results),
         calibration=calibration_means(results),
         teacher_agreement=_teacher_agreement(cells),
@@ -119,7 +119,7 @@ def _teacher_agreement(cells: Sequence[Cell]) -> dict[str, SampleSummary]:
         agreements = (cell.result.teacher_agreement if cell.result else None) or {}
         for teacher, agreement in agreements.items():
             found.setdefault(teacher, {})[cell.seed] = agreement.top1
-    return {teacher: _described(values) for teacher, values in found.items()}
+    return {teacher: _described(values, share=True) for teacher, values in found.items()}
 
 
 def unique(values: Sequence[Value | None]) -> list[Value]:
@@ -137,23 +137,33 @@ def _half_width(mean: float | None, images: int | list[int] | None) -> float | N
     return None if isinstance(images, list) else sampling_half_width(mean, images)
 
 
-def _sample(jobs: Mapping[str, JobRecord], value: Callable[[JobRecord], float | None]) -> SampleSummary:
-    """Describe one number over the finished jobs; ``n`` counts the jobs for which it is a finite number."""
+def _sample(
+    jobs: Mapping[str, JobRecord], value: Callable[[JobRecord], float | None], *, share: bool = False
+) -> SampleSummary:
+    """Describe one number over the finished jobs; ``n`` counts the jobs for which it is a finite number.
+
+    ``share``: it is a fraction of images, so its interval ends at 0 and 1.
+    """
     found = {seed: finite(value(job)) for seed, job in jobs.items()}
-    return _described({seed: number for seed, number in found.items() if number is not None})
+    return _described({seed: number for seed, number in found.items() if number is not None}, share=share)
 
 
-def _described(values: dict[str, float]) -> SampleSummary:
+def _described(values: dict[str, float], *, share: bool) -> SampleSummary:
     sample = describe(list(values.values()))
-    interval = None if sample.ci95 is None else list(sample.ci95)
+    interval = None if sample.ci95 is None else [min(max(end, 0.0), 1.0) if share else end for end in sample.ci95]
     return SampleSummary(n=sample.n, mean=sample.mean, sd=sample.sd, ci95=interval, values=values)
 
 
 def gpu_hours(cells: Sequence[Cell]) -> float:
     """Return the hours that the finished jobs of a stage held GPUs for, over all their attempts."""
     gpus = next((cell.spec.resources.gpus for cell in cells if cell.spec), 0)
-    seconds = sum(cell.result.seconds.total or 0.0 for cell in cells if cell.result and cell.result.seconds)
-    return seconds * gpus / 3600
+    results = [cell.result for cell in cells if cell.result and _held_gpus(cell.result)]
+    return sum(result.seconds.total or 0.0 for result in results if result.seconds) * gpus / 3600
+
+
+def _held_gpus(result: StageResult) -> bool:
+    """Whether a job that asked for GPUs had them: a partition gives what is asked, elsewhere the device shows it."""
+    return result.job.partition is not None or not (result.device or "").startswith("cpu")
 
 
 def _staging(jobs: Sequence[JobRecord]) -> StagingTotals | None:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kd.errors import printable
-from kd.report.formatting import METRICS, count, interval, listed, mean_sd
+from kd.report.collect import HEADLINE, headline_key
+from kd.report.formatting import METRICS, count, interval, listed, mean_sd, percent
 from kd.report.headline import ONLY
 from kd.report.report_value import Family, Report, read_report
 from kd.rundir.folders import JobKey, RunFolder
@@ -28,16 +29,34 @@ def print_summary(run: RunFolder) -> None:
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print the report's tables."""
     console = console or Console()
+    if len(report) > 1:
+        console.print(_overview(report))
     for pipeline, family in report.items():
         console.print(_table(pipeline, family, console.width))
         for line in _remarks(family):
             console.print(Text(printable(line)))
+        if family.differs:
+            differs = f"its settings differ from those of the first run: {'; '.join(family.differs)}"
+            console.print(Text(printable(differs)))
         for missing in family.missing:
             job = JobKey(missing.stage, missing.seed).words
             console.print(Text(printable(f"missing: {job}: {missing.state}: {missing.reason}"), "yellow"))
 
 
+def _overview(report: Report) -> Table:
+    """Return a row per family, or per run where they stand side by side, with the three numbers."""
+    table = Table(title="side by side: test metric in %", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    for name in ("teacher", "without kd", "with kd"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, family in report.items():
+        numbers = (getattr(family, headline_key(key, family.metric)) for key, _ in HEADLINE)
+        table.add_row(Text(printable(name)), *map(percent, numbers))
+    return table
+
+
 def _remarks(family: Family) -> Iterator[str]:
+    yield from (f"remark: {remark}" for remark in family.remarks)
     head = family.headline
     if head.distilled and head.rule != ONLY:
         best = f"best on validation: {head.best_on_validation}"

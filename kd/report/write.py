@@ -36,9 +36,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadshe
 CsvRow: TypeAlias = dict[str, str | int | float | None]
 
 
-def collect_and_write(runs: Sequence[Path], report_json: Path) -> Report:
+def collect_and_write(runs: Sequence[Path], report_json: Path, *, side_by_side: bool = False) -> Report:
     """Collect run folders, write everything and return the report. Raises RunError as ``collect`` does."""
-    report = collect(runs, report_json.parent)
+    report = collect(runs, report_json.parent, side_by_side=side_by_side)
     write_report(report, report_json)
     return report
 

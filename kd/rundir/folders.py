@@ -82,6 +82,16 @@ class StageFolder:
         return self.path / "progress.json"
 
     @property
+    def tracked(self) -> Path:
+        """How far the training's curves are in TensorBoard, W&B, MLflow."""
+        return self.path / "tracked.json"
+
+    @property
+    def drawn(self) -> Path:
+        """What the model makes of some validation images, for the report to draw."""
+        return self.path / "drawn.json"
+
+    @property
     def result(self) -> Path:
         """What came out, with the checksum of every artefact."""
         return self.path / RESULT

@@ -14,7 +14,7 @@ from kd.errors import RunError
 from kd.files import write_json
 from kd.rundir.bounded_json import read_bounded_json, read_object
 from kd.rundir.folders import JobKey, RunFolder
-from kd.rundir.names import PlainName, SeedNumber, ShownName
+from kd.rundir.names import PlainName, SeedNumber, ShownName, ShownStage
 from kd.rundir.stage_spec import JobReference, Needs
 
 FORMAT = 1
@@ -24,7 +24,7 @@ REPORT = "report"  # the kind that runs after all others, whatever became of the
 class PlannedEntry(Struct, frozen=True, kw_only=True):
     """One job. ``parents`` maps a reference (``teacher``) to the job it means."""
 
-    stage: ShownName
+    stage: ShownStage
     seed: SeedNumber | None
     kind: PlainName
     role: ShownName | None = None
@@ -50,9 +50,9 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     pipeline: ShownName
     about: str = ""
     seeds: list[SeedNumber]
-    comparisons: dict[ShownName, list[ShownName]] = field(default_factory=dict)
-    headline: ShownName | None = None
-    expect: dict[ShownName, str] = field(default_factory=dict)
+    comparisons: dict[ShownStage, list[ShownStage]] = field(default_factory=dict)
+    headline: ShownStage | None = None
+    expect: dict[ShownStage, str] = field(default_factory=dict)
     jobs: list[PlannedEntry]
     run: str = ""
     created: float = 0.0  # a Unix time

@@ -21,13 +21,14 @@ from kd.rundir.folders import JobKey, StageFolder
 from kd.rundir.names import PlainName, SeedNumber
 
 FORMAT = 1
-# Settings that change how a stage runs but not what comes out of it, and the name of the stage a search is for.
-NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for")
+# Settings that change how a stage runs and is shown but not what comes out of it, and what a search is for.
+NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for", "track", "draw")
 
 Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 Sampling: TypeAlias = Literal["balanced", "square_root"]
+Program: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -37,11 +38,21 @@ class Component(Struct, frozen=True, kw_only=True):
     arguments: Arguments
 
 
-class Term(Struct, frozen=True, kw_only=True):
-    """One term of a loss: its weight, and the arguments of the loss function."""
+class Term(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One term of a loss: its weight, and the arguments of the loss function.
+
+    ``loss`` is the loss's name where the term has another one; ``teacher`` the number, from 0, of the only teacher that
+    the term asks.
+    """
 
     weight: float
     arguments: Arguments
+    loss: str | None = None
+    teacher: int | None = None
+
+    def loss_name(self, name: str) -> str:
+        """Return the name of the loss, given that of the term."""
+        return self.loss or name
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +61,11 @@ class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     crop: int
     flip: bool
     cutout: int = 0
+    resized_crop: float = 0.0
+    color_jitter: float = 0.0
+    trivial_augment: bool = False
+    rand_augment: int = 0
+    erase: float = 0.0
 
 
 class Mixing(Struct, frozen=True, kw_only=True):
@@ -77,6 +93,14 @@ class Attack(Struct, frozen=True, kw_only=True):
     steps: int
 
 
+class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a report draws of a model: so many validation images in a plane, the maps of layers for a few of them."""
+
+    embeddings: int = 0
+    method: Literal["tsne", "umap"] = "tsne"
+    feature_maps: tuple[str, ...] = ()
+
+
 class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage of kind ``train`` or ``distill`` does."""
 
@@ -101,6 +125,8 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     no_decay: bool = False
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
+    track: tuple[Program, ...] = ()
+    draw: Draw | None = None
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool
@@ -116,6 +142,7 @@ class WeightsSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     classifier: Literal["kept", "new"]
     mean: list[float] | None = None
     std: list[float] | None = None
+    draw: Draw | None = None
     precision: Precision
 
 

@@ -1,7 +1,7 @@
 """Stage kind "cache": run a trained teacher once over fixed views of all training images, for all students and seeds.
 
-The file it leaves is described in ``kd.distill.cache``. It depends on the teacher, the data and the augmentation, and
-on the seed of nobody but the teacher.
+``kd.distill.cached_teacher`` describes the file it leaves. The file depends on the teacher, the data and the
+augmentation, and on the seed of nobody but the teacher.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kd.compress.cost import count_parameters
 from kd.data.augment import SHARED_SEED
-from kd.distill.cache import LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
+from kd.distill.cached_teacher import LOGITS, VALIDATION_LOGITS, CacheCard, write_cache
 from kd.distill.outputs import POOLED
 from kd.distill.teacher import LiveTeacher, load_trained_model
 from kd.rundir.folders import CACHE, CHECKPOINT

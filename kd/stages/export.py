@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from kd.compress.cost import count_flops, count_parameters, file_bytes
-from kd.compress.export import export_onnx, export_torch, load_torch
 from kd.compress.onnx_model import OnnxModel
+from kd.compress.portable_files import export_onnx, export_torch, load_torch
 from kd.compress.quantize import dynamic_int8, static_int8
 from kd.data.store import DeviceStore
 from kd.distill.teacher import load_trained_model

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from kd.data.arrays import ImageArrays
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.data.modalities import channels_of
+from kd.data.recipe import Recipe
 from kd.data.split import Split, split
 from kd.data.store import DeviceStore
 from kd.errors import SpecError
@@ -172,4 +173,11 @@ def _store(
         padding=views.crop,
         flip=views.flip,
         cutout=views.cutout,
+        recipe=Recipe(
+            resized_crop=views.resized_crop,
+            color_jitter=views.color_jitter,
+            trivial_augment=views.trivial_augment,
+            rand_augment=views.rand_augment,
+            erase=views.erase,
+        ),
     )

@@ -48,7 +48,7 @@ class _Data:
     test_subset: int | None
 
     def load(self) -> ImageArrays:
-        from kd.data.load import load_arrays
+        from kd.data.load_arrays import load_arrays
 
         return load_arrays(self.name, self.root, self.arguments, self.train_subset, self.test_subset)
 

@@ -9,6 +9,7 @@ import msgspec
 from pydantic import Field
 
 from kd import catalog
+from kd.jobfile.declared_taps import DECLARATION, PREACTIVATIONS, declares_taps
 from kd.jobfile.faults import component_faults, declared_shape, repeated_stage_faults, teacher_faults
 from kd.jobfile.kinds.cache import behind_a_cache, cache_at
 from kd.jobfile.kinds.train import TrainStage, takes_from_teacher
@@ -16,7 +17,6 @@ from kd.jobfile.resolve import TRAINING_NEEDS, resolved_component
 from kd.jobfile.schema import Augment, Component, Data, Loss, Names, Temperature, Weighting
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline, Traits, numbered
-from kd.jobfile.taps import DECLARATION, PREACTIVATIONS, declares_taps
 from kd.losses.inputs import FEATURES, STUDENT, TEACHER, TEACHER_LOGITS, needs_features, needs_preactivations
 from kd.losses.label_kinds import weighting_misfit
 from kd.rundir.stage_spec import TrainSettings
@@ -79,8 +79,8 @@ class DistillStage(TrainStage):
         """Yield what is wrong with the training, with the teachers, and with what the loss takes from them."""
         address: Address = ("stages", name)
         yield from super().faults(pipeline, name)
-        weights = {loss: term.weight for loss, term in self.loss.items()}
-        if any(weights.values()) and not any(_teaches(loss, weight) for loss, weight in weights.items()):
+        weights = [(loss, term.weight) for _, loss, term in self.terms()]
+        if any(weight for _, weight in weights) and not any(_teaches(loss, weight) for loss, weight in weights):
             message = "no term with a weight above 0 uses the teacher; add 'kd', or use 'kind: train'"
             yield (*address, "loss"), message
         for index, teacher in enumerate(self.teacher):
@@ -94,17 +94,18 @@ class DistillStage(TrainStage):
 
     def _feature_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
         """Yield the losses that compare features where the student or its teacher gives none."""
-        for loss in self.loss:
+        for name, loss, term in self.terms():
             entry = catalog.find("loss", loss)
             if entry is not None and needs_features(entry.inputs):
-                for message in self._no_features(pipeline, entry.inputs):
-                    yield (*address, loss), f"loss '{loss}' compares {message}"
+                asked = self.teacher if term.teacher is None else [term.teacher]
+                for message in self._no_features(pipeline, entry.inputs, asked):
+                    yield (*address, name), f"loss '{loss}' compares {message}"
 
-    def _no_features(self, pipeline: Pipeline, inputs: tuple[str, ...]) -> Iterator[str]:
-        if len(self.teacher) > 1:
-            yield "features, which only one teacher at a time can give; name one"
+    def _no_features(self, pipeline: Pipeline, inputs: tuple[str, ...], asked: Sequence[str]) -> Iterator[str]:
+        if len(asked) > 1:
+            yield f"features, which only one teacher at a time can give; name one, as in 'teacher: {asked[0]}'"
             return
-        (teacher,) = self.teacher
+        (teacher,) = asked
         if cache := cache_at(pipeline, teacher):
             wanted = {name for name in FEATURES.intersection(inputs) if name.startswith("teacher")}
             if not wanted <= {"teacher_pooled_BD"}:
@@ -113,8 +114,7 @@ class DistillStage(TrainStage):
                 yield f"pooled features; set 'pooled: true' in stage '{teacher}'"
         behind = pipeline.stages.get(behind_a_cache(pipeline, teacher))
         taught = [pipeline.stages.get(name) for name in behind.candidates(teacher)] if behind else []
-        asked = [(self, STUDENT), *((stage, TEACHER) for stage in (behind, *taught))]
-        for stage, part in asked:
+        for stage, part in [(self, STUDENT), *((stage, TEACHER) for stage in (behind, *taught))]:
             model = stage.given_model() if stage else None
             declaration = PREACTIVATIONS if needs_preactivations(set(inputs).intersection(part)) else DECLARATION
             if model and not declares_taps(model, declaration):
@@ -142,12 +142,12 @@ class DistillStage(TrainStage):
         if self.temperature is None:
             return
         yield from component_faults("temperature", self.temperature, address)
-        softened = [loss for loss in self.loss if _softens(loss)]
+        softened = [(name, loss) for name, loss, _ in self.terms() if _softens(loss)]
         if not softened:
             yield (*address, "temperature"), "no term of the loss softens the teacher's logits; add 'kd', say"
-        for loss in softened:
-            if "temperature" in self.loss[loss].arguments:
-                where = (*address, "loss", loss, "temperature")
+        for name, loss in softened:
+            if "temperature" in self.loss[name].arguments:
+                where = (*address, "loss", name, "temperature")
                 yield where, f"loss '{loss}' has a temperature of its own beside the stage's; remove one"
 
     def _cache_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:

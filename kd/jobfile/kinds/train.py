@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
@@ -25,6 +26,7 @@ from kd.jobfile.resolve import (
     TRAINING_NEEDS,
     resolved_augment,
     resolved_component,
+    resolved_draw,
     resolved_option,
     resolved_term,
 )
@@ -34,6 +36,7 @@ from kd.jobfile.schema import (
     Augment,
     Component,
     DataSet,
+    Draw,
     EarlyStopping,
     Ema,
     Loss,
@@ -43,6 +46,7 @@ from kd.jobfile.schema import (
     Name,
     Optimizer,
     Precision,
+    Programs,
     Schedule,
     Seeds,
     Term,
@@ -54,6 +58,7 @@ from kd.losses.label_kinds import loss_misfit, sampling_misfit
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Sampling, TrainSettings
 
+TERM_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)  # it names a column of metrics.csv
 HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
 # of mixed images, these losses are the mean of what each label alone would cost
 LINEAR_IN_LABELS = ("ce", "bce", "balanced_ce", "balanced_bce")
@@ -98,6 +103,8 @@ class TrainStage(Stage):
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
     compile: bool = Field(default=False, description="Use torch.compile")
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
+    draw: Draw | None = Field(default=None, description="What the report draws of the model: embeddings, feature maps")
+    track: Programs = Field(default=[], description="Programs that show the training's curves")
 
     traits: ClassVar[Traits] = Traits(
         gives="model",
@@ -119,6 +126,10 @@ class TrainStage(Stage):
     def weights_share_one(self) -> bool:
         """Whether the loss is ``ce`` and ``kd`` with weights that are to sum to 1."""
         return set(self.loss) == set(HINTON) and not self.free_weights
+
+    def terms(self) -> list[tuple[str, str, Term]]:
+        """Return the terms of the loss: each one's name, its loss, and itself."""
+        return [(name, term.loss or name, term) for name, term in self.loss.items()]
 
     @property
     def mixing(self) -> str | None:
@@ -162,7 +173,7 @@ class TrainStage(Stage):
             batch_size=self.batch_size,
             optimizer=resolved_component("optimizer", self.optimizer),
             schedule=resolved_component("schedule", self.schedule),
-            loss={name: resolved_term(name, term) for name, term in self.loss.items()},
+            loss={name: resolved_term(name, term, self.teachers()) for name, term in self.loss.items()},
             augment=resolved_augment(self.augment),
             sampling=self.sampling,
             mixup=resolved_option(self.mixup, stage_spec.Mixing),
@@ -180,6 +191,8 @@ class TrainStage(Stage):
             deterministic=self.deterministic,
             compile=self.compile,
             checkpoint_every=self.checkpoint_every,
+            track=tuple(self.track),
+            draw=resolved_draw(self.draw),
         )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
@@ -230,22 +243,38 @@ class TrainStage(Stage):
             yield (*address, "epochs"), "epochs: 0 measures a trained model as it is; name one: 'pretrained' or 'start'"
 
     def _loss_faults(self, address: Address) -> Iterator[Fault]:
-        for name, term in self.loss.items():
-            yield from named_faults("loss", name, term.arguments, (*address, name), ["weight"])
-            if takes_from_teacher(name) and not self.teachers():
-                yield (*address, name), f"loss '{name}' needs a teacher: use 'kind: distill' and name one"
+        for name, loss, term in self.terms():
+            where = (*address, name)
+            yield from named_faults("loss", loss, term.arguments, where, ["weight", "loss", "teacher"])
+            yield from self._naming_faults(name, term, where)
+            if takes_from_teacher(loss) and not self.teachers():
+                yield where, f"loss '{loss}' needs a teacher: use 'kind: distill' and name one"
         total = sum(term.weight for term in self.loss.values())
         if total == 0:
             yield address, "the weights of the loss sum to 0: nothing would be learned"
         elif self.weights_share_one and abs(total - 1) > 1e-6:
             yield address, f"the weights of ce and kd sum to {total:g}, not 1 (set 'free_weights: true' to mean it)"
 
+    def _naming_faults(self, name: str, term: Term, address: Address) -> Iterator[Fault]:
+        """Yield why a term cannot be called so, or cannot ask the teacher that it names."""
+        if term.loss is not None and TERM_NAME.fullmatch(name) is None:
+            yield address, f"'{name}' is no name of a term: expected letters, digits and _"
+        elif term.loss not in (None, name) and catalog.find("loss", name):
+            yield address, f"a term called '{name}' is that loss, not '{term.loss}'; give it another name"
+        if term.teacher is None:
+            return
+        if term.teacher not in self.teachers():
+            near = did_you_mean(term.teacher, list(self.teachers()))
+            yield (*address, "teacher"), f"'{term.teacher}' is no teacher of this stage{near}"
+        elif not takes_from_teacher(term.loss or name):
+            yield (*address, "teacher"), f"loss '{term.loss or name}' asks no teacher"
+
     def _mixing_faults(self, address: Address) -> Iterator[Fault]:
         """Yield the losses that know an image by one label or by its number, where images are mixed."""
-        for name in self.loss if self.mixing else ():
-            entry = catalog.find("loss", name)
-            if entry and name not in LINEAR_IN_LABELS and not {*LABELS, "indices_B"}.isdisjoint(entry.inputs):
-                message = f"loss '{name}' needs one true class per image, which {self.mixing} takes away"
+        for name, loss, _ in self.terms() if self.mixing else ():
+            entry = catalog.find("loss", loss)
+            if entry and loss not in LINEAR_IN_LABELS and not {*LABELS, "indices_B"}.isdisjoint(entry.inputs):
+                message = f"loss '{loss}' needs one true class per image, which {self.mixing} takes away"
                 yield (*address, name), message
 
     def _size_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
@@ -259,6 +288,9 @@ class TrainStage(Stage):
         if left is not None and 0 < left < self.batch_size:
             message = f"the batch of {self.batch_size} exceeds the {left} images left to train on"
             yield (*address, "batch_size"), message
+        if self.augment.crop and self.augment.resized_crop:
+            message = "'crop' and 'resized_crop' both say which part of an image is seen; leave one out"
+            yield (*address, "augment", "resized_crop"), message
         shape = declared_shape(data)
         if shape and self.augment.crop >= shape.size:
             yield (
@@ -280,11 +312,12 @@ class TrainStage(Stage):
             if name not in shape.modalities:
                 has = did_you_mean(name, shape.modalities) or ": they have only one"
                 yield (*address, "modalities", index), f"the images have no modality '{name}'{has}"
-        for name in self.loss:
-            entry = catalog.find("loss", name)
-            if entry and (fault := loss_misfit(name, entry.inputs, multi_label=shape.multi_label)):
+        for name, loss, _ in self.terms():
+            entry = catalog.find("loss", loss)
+            if entry and (fault := loss_misfit(loss, entry.inputs, multi_label=shape.multi_label)):
                 yield (*address, "loss", name), fault
-        if fault := sampling_misfit(self.sampling, self.loss, multi_label=shape.multi_label):
+        losses = [loss for _, loss, _ in self.terms()]
+        if fault := sampling_misfit(self.sampling, losses, multi_label=shape.multi_label):
             yield (*address, "sampling"), fault
 
     def _start_faults(self, pipeline: Pipeline, start: str, address: Address) -> Iterator[Fault]:

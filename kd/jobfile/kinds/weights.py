@@ -10,8 +10,8 @@ from typing_extensions import Self
 
 from kd.jobfile import tiny
 from kd.jobfile.faults import component_faults, data_faults, declared_shape, repeated_seed_faults
-from kd.jobfile.resolve import MEASURING_NEEDS, resolved_component
-from kd.jobfile.schema import Component, DataSet, File, Model, Name, Precision, Seeds
+from kd.jobfile.resolve import MEASURING_NEEDS, resolved_component, resolved_draw
+from kd.jobfile.schema import Component, DataSet, Draw, File, Model, Name, Precision, Seeds
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Own, Pipeline, Stage, Traits
 from kd.rundir.stage_spec import WeightsSettings
@@ -33,6 +33,7 @@ class WeightsStage(Stage):
     mean: Statistic | None = Field(default=None, description="Of pixels / 255 per channel, as in its training")
     std: Statistic | None = Field(default=None, description="The deviation beside 'mean'")
     data: DataSet | None = Field(default=None, description="Instead of the pipeline's data")
+    draw: Draw | None = Field(default=None, description="What the report draws of the model: embeddings, feature maps")
     precision: Precision = Field(
         default="auto", description="What the network multiplies in; auto: bfloat16 where it is fast"
     )
@@ -72,6 +73,7 @@ class WeightsStage(Stage):
             classifier=self.classifier,
             mean=self.mean,
             std=self.std,
+            draw=resolved_draw(self.draw),
             precision=self.precision,
         )
 

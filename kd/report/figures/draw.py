@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kd.report.figures.confusion import confusion
-from kd.report.figures.curves import losses, metrics
 from kd.report.figures.dots import differences, measured
+from kd.report.figures.embeddings import embeddings
+from kd.report.figures.feature_maps import attention, feature_maps
+from kd.report.figures.learning_curves import losses, metrics
 from kd.report.figures.reliability import reliability
 from kd.report.figures.style import save
+from kd.report.figures.timeline import timeline
 from kd.report.figures.trade_off import trade_off
 from kd.report.formatting import METRICS
 from kd.report.report_value import Family
@@ -34,6 +37,18 @@ FIGURES: Mapping[str, tuple[str, Draw]] = {
     "reliability": (
         "Accuracy by confidence of all seeds' predictions; on the diagonal, confidence is right.",
         reliability,
+    ),
+    "embeddings": (
+        "What each network takes for alike: its features of the same validation images in a plane. "
+        "Only neighbourhoods mean something.",
+        embeddings,
+    ),
+    "attention": ("Validation images, and where each network looks in them.", attention),
+    "feature_maps": ("A validation image, and the first maps of it in each network.", feature_maps),
+    "timeline": (
+        "When each job waited, copied its files and ran (its last attempt, of finished jobs; the time before it holds "
+        "earlier attempts too).",
+        timeline,
     ),
 }
 

@@ -48,7 +48,9 @@ def one_axes(height: float) -> tuple[Figure, Axes]:
         return figure, figure.add_subplot()
 
 
-def panels(titles: Sequence[str], *, height: float, same_x: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(
+    titles: Sequence[str], *, height: float, same_x: bool = True, same_y: bool = True
+) -> tuple[Figure, list[Axes]]:
     """Return a figure with a panel for each title, in rows of three; ``height`` is that of a row, in inches.
 
     Small panels that share their axes stay legible with 20 stages, where curves laid over each other do not.
@@ -62,7 +64,7 @@ def panels(titles: Sequence[str], *, height: float, same_x: bool = True) -> tupl
     height += 0.14 * any("\n" in title for title in wrapped)
     with rc_context({**STYLE, "font.size": 8}):
         figure = Figure(figsize=(WIDTH_INCHES, height * rows + 0.4), layout="constrained")
-        grid = figure.subplots(rows, columns, sharex=same_x, sharey=True, squeeze=False)
+        grid = figure.subplots(rows, columns, sharex=same_x, sharey=same_y, squeeze=False)
     axes = [each for row in grid for each in row]
     for panel, title in zip(axes, wrapped, strict=False):
         panel.set_title(title, loc="left", fontsize=7.5, color=INK)

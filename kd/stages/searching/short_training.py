@@ -45,7 +45,7 @@ def run_trial(
     trial: StageSpec[TrainSettings] = msgspec.structs.replace(
         spec,  # type: ignore[arg-type]
         fingerprint=f"{spec.fingerprint}/{number}/{epochs}",
-        settings=msgspec.structs.replace(settings, epochs=epochs, schedule_epochs=settings.epochs),
+        settings=msgspec.structs.replace(settings, epochs=epochs, schedule_epochs=settings.epochs, track=(), draw=None),
     )
     surroundings = _surroundings(context)
     score = loss = None

@@ -8,11 +8,12 @@ from torch import nn
 
 from kd.compress.cost import count_parameters, file_bytes
 from kd.compress.fake_int8 import ordinary_weights
+from kd.drawing.drawn_images import require_drawable, write_what_is_drawn
 from kd.evaluate.metrics import selecting_metric
 from kd.rundir.folders import BEST
 from kd.rundir.result_sections import BestAndLast, ModelFile, ModelOrigin, Pruning, Seconds
 from kd.rundir.stage_result import StageResult
-from kd.rundir.stage_spec import StageSpec, TrainSettings, WeightsSettings
+from kd.rundir.stage_spec import Draw, StageSpec, TrainSettings, WeightsSettings
 from kd.stages.context import Interrupted, StageContext
 from kd.stages.measurement import measure_store, measure_test, recorded
 from kd.stages.result_file import circumstances, identity
@@ -47,13 +48,13 @@ def publish_as_it_is(
 
     ``best`` and ``last`` are the same model. Raises Interrupted when asked to stop; nothing is lost, it takes seconds.
     """
-    if context.stop_requested():
-        raise Interrupted("stopped before the model was measured")
     model, card = runtime.place(made.model), made.card
+    _check(context, model, data, spec.settings.draw)
     save_weights(context.work / BEST, ordinary_weights(model, model.state_dict()), card)
     validation = recorded(measure_store(model, store=data.validation, card=card, runtime=runtime))
     with exact_float32(runtime) as exact:
         test = measure_test(model, data.test_store(), card, exact)
+        write_what_is_drawn(context.folder, spec.fingerprint, model, card, data.validation, spec.settings.draw)
     return StageResult(
         **identity(context, spec, context.publish([BEST])),
         **circumstances(runtime, data),
@@ -74,3 +75,10 @@ def publish_as_it_is(
         cost=cost_of(context.work / BEST, card, data, runtime),
         seconds=Seconds(total=watch.seconds, train=0.0),
     )
+
+
+def _check(context: StageContext, model: nn.Module, data: StageData, draw: Draw | None) -> None:
+    """Raise Interrupted when asked to stop, UserError when what is to be drawn cannot be."""
+    if context.stop_requested():
+        raise Interrupted("stopped before the model was measured")
+    require_drawable(model, data.validation, draw)

@@ -12,7 +12,7 @@ from kd.rundir.metrics_file import MetricsFile
 from kd.rundir.progress import Heartbeat, Progress, ProgressMetric, read_progress
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.context import Interrupted, StageContext
-from kd.stages.training.epoch_line import epoch_line
+from kd.stages.training.watching import Watching
 from kd.train.checkpoint import PREVIOUS, RESUME, load_resume, save_resume
 from kd.train.distributed import Processes
 from kd.train.state import Training
@@ -72,6 +72,9 @@ class CheckpointReader:
     def after_epoch(self, training: Training) -> None:
         """Do nothing."""
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class CheckpointKeeper(CheckpointReader):
     """Saves a training every so many epochs, every few minutes, at the end and when asked to stop."""
@@ -86,10 +89,11 @@ class CheckpointKeeper(CheckpointReader):
     ) -> None:
         super().__init__(context, spec, stop_requested=stop_requested)
         self._context, self._steps, self._patience = context, steps, patience_of(spec.settings)
-        self._job, self._epochs = str(spec.key), spec.settings.epochs
+        self._epochs = spec.settings.epochs
         self._checkpoint_every = spec.settings.checkpoint_every
         self._metrics = MetricsFile(context.work / METRICS)
         self._heartbeat = Heartbeat(context.folder.progress)
+        self._watching, self._finished = Watching(context, spec, steps=steps), False
         self._saved_at = time.monotonic()
 
     def resume(self, training: Training) -> None:
@@ -98,10 +102,13 @@ class CheckpointKeeper(CheckpointReader):
         super().resume(training)
         training.attempt = max(training.attempt, (earlier.attempt if earlier else 0) + 1)
         self._metrics.rewrite(training.rows)
+        self._watching.resume(training)
+        self._finished = training.is_over(self._epochs, self._patience)
         self._beat(training)
 
     def after_step(self, training: Training) -> None:
         """Stop if asked to, save if it is time to. Raises Interrupted once everything is saved."""
+        self._watching.step(training)
         if self._stop_requested():
             self.save(training)
             raise Interrupted(f"stopped in epoch {training.epoch + 1} after step {training.step}")
@@ -112,14 +119,18 @@ class CheckpointKeeper(CheckpointReader):
             self.save(training)
 
     def after_epoch(self, training: Training) -> None:
-        """Write the epoch's row and its line in the log; save if it is time to."""
+        """Write the epoch's row and show it; save if it is time to."""
         self._metrics.append(training.rows[-1])
-        print(epoch_line(training, job=self._job, epochs=self._epochs), flush=True)
-        finished = training.is_over(self._epochs, self._patience)
-        if finished or training.epoch % self._checkpoint_every == 0:
+        self._watching.epoch(training)
+        self._finished = training.is_over(self._epochs, self._patience)
+        if self._finished or training.epoch % self._checkpoint_every == 0:
             self.save(training)
-        if finished or self._heartbeat.due():
+        if self._finished or self._heartbeat.due():
             self._beat(training)
+
+    def close(self) -> None:
+        """End what shows the training."""
+        self._watching.close(finished=self._finished)
 
     def save(self, training: Training) -> None:
         """Make the state durable. A state that has diverged is never saved over a good one."""

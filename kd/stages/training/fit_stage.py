@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import nn
 
 from kd.catalog import load
 from kd.data.mixing import Mixing
-from kd.distill.adapters import train_beside
+from kd.distill.adapter_training import train_beside
 from kd.distill.objective import WeightedTerms
+from kd.drawing.drawn_images import require_drawable
 from kd.errors import SpecError
 from kd.evaluate.metrics import selecting_metric
 from kd.rundir.result_sections import FoundSettings
@@ -85,6 +87,7 @@ def train_model(
     require_fitting(settings, data.arrays)
     start = starting_model(context, settings, data)
     model = _initial_model(start, seed, runtime, processes)
+    require_drawable(model, data.validation, settings.draw)
     batches = _batches(spec, data, teachers, processes)
     setup = TrainingSetup(card=start.card, data=data, runtime=runtime, processes=processes)
     objective = stage_objective(spec, model, batches, teachers, setup, history=lambda: training.rows)
@@ -117,7 +120,8 @@ def _train_to_the_end(
     seed_generators("training", seed_of(spec))
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
-    with memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate"):
+    memory = memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate")
+    with closing(keeper), memory:
         fit(
             training,
             epochs=settings.epochs,

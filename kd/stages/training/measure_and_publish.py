@@ -14,6 +14,7 @@ from kd.compress.cost import count_parameters, file_bytes
 from kd.compress.fake_int8 import ordinary_weights
 from kd.data.arrays import channel_statistics
 from kd.data.store import DeviceStore
+from kd.drawing.drawn_images import write_what_is_drawn
 from kd.evaluate.agreement import agreement
 from kd.evaluate.damage import damages
 from kd.evaluate.robustness import PixelScale, attacked_accuracy, fgsm, pgd
@@ -75,6 +76,8 @@ def measure_and_publish(
     watch = Stopwatch()
     with exact_float32(trained.runtime) as exact:
         measured = _measure(replace(trained, runtime=exact), teachers, spec.settings.attack)
+        drawn = (training.model, trained.card, data.validation, spec.settings.draw)
+        write_what_is_drawn(context.folder, spec.fingerprint, *drawn)
     return StageResult(
         **identity(context, spec, files),
         **circumstances(trained.runtime, data),
@@ -87,13 +90,14 @@ def measure_and_publish(
         pruning=trained.pruning,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
         cost=cost_of(context.work / BEST, trained.card, data, trained.runtime),
-        seconds=Seconds(
-            total=training.total_watch.seconds,
-            train=sum(row["epoch_time_sec"] for row in training.rows),
-            measure=watch.seconds,
-        ),
+        seconds=_seconds(training, watch),
         processes=processes,
     )
+
+
+def _seconds(training: Training, measuring: Stopwatch) -> Seconds:
+    train = sum(row["epoch_time_sec"] for row in training.rows)
+    return Seconds(total=training.total_watch.seconds, train=train, measure=measuring.seconds)
 
 
 class _TrainingFacts(TypedDict):

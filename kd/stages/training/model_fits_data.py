@@ -11,13 +11,14 @@ from kd.rundir.stage_spec import TrainSettings
 
 def require_fitting(settings: TrainSettings, arrays: ImageArrays) -> None:
     """Raise SpecError when a loss or a weighting is for one label per image and these have several, or vice versa."""
+    losses = [term.loss_name(name) for name, term in settings.loss.items()]
     found = [
         loss_misfit(name, entry.inputs, multi_label=arrays.multi_label)
-        for name in settings.loss
+        for name in losses
         if (entry := catalog.find("loss", name))
     ]
     if settings.weighting is not None:
         found.append(weighting_misfit(settings.weighting.name, multi_label=arrays.multi_label))
-    found.append(sampling_misfit(settings.sampling, settings.loss, multi_label=arrays.multi_label))
+    found.append(sampling_misfit(settings.sampling, losses, multi_label=arrays.multi_label))
     if faults := [fault for fault in found if fault]:
         raise SpecError(faults)

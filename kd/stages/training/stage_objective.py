@@ -28,11 +28,18 @@ def stage_objective(
 
     ``history`` gives the rows of the finished epochs, which temperatures may follow.
     """
-    terms = [make_term(name, term.weight, term.arguments) for name, term in spec.settings.loss.items()]
+    terms = [
+        make_term(name, term.weight, term.arguments, loss=term.loss, teacher=term.teacher)
+        for name, term in spec.settings.loss.items()
+    ]
     owned = any(term.needs(*ADAPTER) for term in terms)
     example = next(batches.epoch(0)) if owned else None
     wanted = {name for term in terms for name in term.inputs}
-    teacher = teachers.build(setup, wanted=wanted) if teachers else None
+    apart: dict[int, set[str]] = {}
+    for term in terms:
+        if term.teacher is not None:
+            apart.setdefault(term.teacher, set()).update(term.inputs)
+    teacher = teachers.build(setup, wanted=wanted, apart=apart) if teachers else None
     seed_generators("adapters", seed_of(spec))
     return WeightedTerms(
         terms,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,7 @@ import msgspec
 from torch import Tensor
 
 from kd.catalog import load
-from kd.distill.cache import VALIDATION_LOGITS, CachedTeacher, open_cache
+from kd.distill.cached_teacher import VALIDATION_LOGITS, CachedTeacher, open_cache
 from kd.distill.ensemble import Ensemble, Weighting
 from kd.distill.gate import Gate
 from kd.distill.outputs import Teacher
@@ -28,6 +28,7 @@ from kd.train.distributed import ALONE, Processes
 from kd.train.weights import ModelCard
 
 # a teacher, and the function that returns its logits [validation images, C] of the validation images
+Apart = Mapping[int, Collection[str]]
 _Member = tuple[Teacher, Callable[[], Tensor]]
 
 
@@ -55,12 +56,17 @@ class StageTeachers:
         """Whether one of them is run beside the student, so that it must be shown images."""
         return not all(found.cached for found in self.found)
 
-    def build(self, setup: TrainingSetup, *, wanted: Collection[str]) -> Teacher:
+    def build(self, setup: TrainingSetup, *, wanted: Collection[str], apart: Apart | None = None) -> Teacher:
         """Return one teacher for a student to ask, for the inputs of losses that are ``wanted``.
 
+        ``apart`` holds what losses want of single ones of several, by their number: these answer by themselves too.
         Raises CheckpointError when a file cannot be used, SpecError when a teacher does not fit the student.
         """
-        members = [self._member(found, setup, wanted) for found in self.found]
+        alone, each = len(self.found) == 1, apart or {}
+        members = [
+            self._member(found, setup, wanted if alone else each.get(number, ()))
+            for number, found in enumerate(self.found)
+        ]
         if len(members) == 1:
             return members[0][0]
         entry = self.spec.settings.weighting
@@ -78,7 +84,7 @@ class StageTeachers:
                 seed=seed_of(self.spec),
             )
             weighting.to(setup.runtime.device)
-        return Ensemble([teacher for teacher, _ in members], weighting)
+        return Ensemble([teacher for teacher, _ in members], weighting, apart=bool(apart))
 
     def validation_logits(self, setup: TrainingSetup) -> Iterator[tuple[str, Tensor]]:
         """Yield the stage of each teacher, and its logits [N, C] of the validation images."""

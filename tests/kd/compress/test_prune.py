@@ -23,6 +23,12 @@ FAMILIES = {
 }
 
 
+@pytest.mark.parametrize("name", ["shufflenet_v1", "shufflenet_v2"])
+def test_a_network_that_shuffles_its_channels_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(SpecError, match="ShuffleNet cannot be pruned: torch-pruning does not follow its channels"):
+        prune_channels(load("model", name)(7, 3, 16), torch.randn(3, 16, 16), ratio=0.4)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_layer_loses_its_share_and_the_network_still_runs(name: str) -> None:
     model = load("model", name)(7, 3, 16, **FAMILIES[name])

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kd.compress.export import export_onnx
 from kd.compress.int8_check import NotInt8, check_int8
 from kd.compress.onnx_model import OnnxModel
+from kd.compress.portable_files import export_onnx
 from kd.compress.quantize import dynamic_int8, static_int8
 from kd.errors import DataError
 from kd.evaluate.measure import measure

@@ -8,7 +8,7 @@ from kd.data.augment import Views, epoch_order, epoch_views
 
 
 def views(count: int = 500, *, seed: int = 1, view: int = 2) -> Views:
-    return epoch_views(count, padding=4, flip=True, seed=seed, view=view)
+    return epoch_views(count, size=9, padding=4, flip=True, seed=seed, view=view)
 
 
 def same(one: Views, other: Views) -> bool:
@@ -60,7 +60,7 @@ def test_all_offsets_and_both_sides_occur_evenly() -> None:
 
 def test_holes_are_asked_for_and_lie_anywhere_in_the_image() -> None:
     assert views().holes is None
-    holed = epoch_views(9000, padding=4, flip=True, seed=1, view=2, holes_in=9)
+    holed = epoch_views(9000, size=9, padding=4, flip=True, seed=1, view=2, holes=True)
     assert same(holed, views(9000))  # the other streams stay as they are
     assert holed.holes.shape == (9000, 2)
     for centres in holed.holes.T:
@@ -70,7 +70,7 @@ def test_holes_are_asked_for_and_lie_anywhere_in_the_image() -> None:
 
 
 def test_nothing_moves_without_padding_and_flip() -> None:
-    drawn = epoch_views(20, padding=0, flip=False, seed=1, view=1)
+    drawn = epoch_views(20, size=9, padding=0, flip=False, seed=1, view=1)
     assert not drawn.rows.any()
     assert not drawn.columns.any()
     assert not drawn.flips.any()

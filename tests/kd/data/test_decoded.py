@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from kd.data.arrays import ImageArrays
 from kd.data.decoded import read_decoded, write_decoded
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.errors import DataError
 
 

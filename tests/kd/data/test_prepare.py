@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.data.prepare import main
 from kd.errors import DataError
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kd.distill.ensemble import Ensemble
 from kd.distill.objective import Term, WeightedTerms, make_term
 from kd.distill.teacher import LiveTeacher
+from kd.distill.weighting import uniform
 from kd.errors import SpecError
 from kd.losses.logit import ce, kd
 from kd.models.resnet import resnet8
@@ -29,13 +31,13 @@ def network() -> nn.Module:
 
 def tapped(student: nn.Module, teacher: nn.Module, terms: list[Term]) -> WeightedTerms:
     """An objective with a live teacher whose features are there to be asked for."""
-    card = ModelCard(
-        name="resnet8", arguments={}, classes=tuple("abcde"), in_channels=3, image_size=8, mean=(0.5,) * 3, std=(1,) * 3
-    )
-    live = LiveTeacher(teacher, own=card, student=card, features=True)
+    live = LiveTeacher(teacher, own=CARD, student=CARD, features=True)
     return WeightedTerms(terms, student=student, teacher=live, example=batch(), labels_N=torch.arange(8) % 5)
 
 
+CARD = ModelCard(
+    name="resnet8", arguments={}, classes=tuple("abcde"), in_channels=3, image_size=8, mean=(0.5,) * 3, std=(1,) * 3
+)
 TEACHER_LOGITS = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
 
 
@@ -75,7 +77,7 @@ def test_features_reach_a_term_that_asks_for_them() -> None:
         return student_pooled_BD.square().mean()
 
     model = resnet8(5, 3, 8, width=4)
-    term = Term(name="squares", weight=1.0, loss=squares, inputs=("student_maps", "student_pooled_BD"))
+    term = Term(name="squares", of="squares", weight=1.0, loss=squares, inputs=("student_maps", "student_pooled_BD"))
     objective = WeightedTerms([term], student=model)
     objective(model, batch()).total.backward()
     assert model.conv1.weight.grad.abs().sum() > 0
@@ -98,6 +100,31 @@ def test_adapters_are_built_by_a_dry_run_that_leaves_no_trace() -> None:
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
+def test_terms_of_one_loss_that_each_ask_one_of_several_teachers_equal_terms_of_that_teacher_alone() -> None:
+    student, first, second = (resnet8(5, 3, 8, width=width) for width in (4, 6, 8))
+    alone = [
+        tapped(student, teacher, [make_term("at", 1.0), make_term("kd", 1.0, {"temperature": temperature})])
+        for teacher, temperature in ((first, 2.0), (second, 8.0))
+    ]
+    members = [LiveTeacher(teacher, own=CARD, student=CARD, features=True) for teacher in (first, second)]
+    terms = [
+        make_term("at", 1.0, teacher=0),
+        make_term("kd_warm", 1.0, {"temperature": 2.0}, loss="kd", teacher=0),
+        make_term("at_2", 1.0, loss="at", teacher=1),
+        make_term("kd_hot", 1.0, {"temperature": 8.0}, loss="kd", teacher=1),
+        make_term("kd", 1.0),
+        make_term("hint", 1.0, loss="fitnet", teacher=1),
+    ]
+    both = WeightedTerms(terms, student=student, teacher=Ensemble(members, uniform(2, 5), apart=True), example=batch())
+    ((hint, _),) = both.adapters["hint"]
+    assert (hint.in_channels, hint.out_channels) == (8, 16)  # of the second teacher
+    student.eval()  # the same statistics in each of the three passes
+    parts = both(student, batch()).parts
+    torch.testing.assert_close(parts[:4], torch.cat([objective(student, batch()).parts for objective in alone]))
+    assert both.names == ("at", "kd_warm", "at_2", "kd_hot", "kd", "hint")
+    assert parts[4] != parts[1]  # of the mixture of both
+
+
 def test_losses_without_adapters_have_none() -> None:
     student, teacher = resnet8(5, 3, 8, width=4), resnet8(5, 3, 8, width=6)
     assert len(tapped(student, teacher, [make_term("at", 1.0), make_term("pkt", 1.0)]).adapters) == 0
@@ -108,7 +135,9 @@ def test_the_epoch_and_the_indices_reach_a_loss() -> None:
         return 100 * indices_B.float().sum() + epoch
 
     model = network()
-    objective = WeightedTerms([Term(name="tell", weight=1.0, loss=tell, inputs=("indices_B", "epoch"))], student=model)
+    objective = WeightedTerms(
+        [Term(name="tell", of="tell", weight=1.0, loss=tell, inputs=("indices_B", "epoch"))], student=model
+    )
     assert objective(model, replace(batch(), view=7)).parts.tolist() == [607]
 
 

@@ -14,14 +14,14 @@ from kd.errors import UserError
 def test_attention_is_highest_where_the_maps_are_strongest_of_either_sign() -> None:
     maps = torch.zeros(3, 4, 4)
     maps[:, 3, 0] = torch.tensor([5.0, -5.0, 0.0])
-    shown = attention(maps, 8)
+    shown = attention(maps, (8, 8))
     assert shown.shape == (8, 8)
     assert divmod(int(shown.argmax()), 8) in {(7, 0), (6, 0), (7, 1)}
     assert 0 <= float(shown.min()) <= float(shown.max()) <= 1
 
 
 def test_maps_that_are_equal_everywhere_have_no_attention() -> None:
-    assert not attention(torch.ones(2, 3, 3), 6).any()
+    assert not attention(torch.ones(2, 3, 3), (6, 6)).any()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -88,3 +88,10 @@ def test_a_later_argument_of_a_loss_counts_only_where_it_changes_something() -> 
 def test_a_loss_that_has_changed_retrains_only_the_stages_that_use_it() -> None:
     review = {"loss": {"review": {"weight": 1.0, "arguments": {}}}}
     assert deciding(review) == {"loss": {"review": {"weight": 1.0, "arguments": {}, "version": 2}}}
+
+
+def test_what_only_shows_a_training_does_not_count() -> None:
+    plain = settings("linear", "model")
+    shown = {**plain, "track": ["wandb"], "draw": {"embeddings": 500}, "checkpoint_every": 3}
+    for whole, more in ((plain, shown), ({"training": plain}, {"training": shown})):
+        assert stage_content(more, DATA, "none") == stage_content(whole, DATA, "none")

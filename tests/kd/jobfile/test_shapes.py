@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.jobfile.schema import Data
 from kd.jobfile.shapes import Shape, image_shape
 

@@ -13,6 +13,8 @@ PINNED: dict[str, float] = {
     "dkd: CIFAR-100, resnet56 to resnet20, resnet110 to resnet32": 10.29971386794782,
     "dkd: CIFAR-100, wrn40_2 to wrn16_2 or wrn40_1, vgg13 to vgg8": 15.909432129191313,
     "dkd: CIFAR-100, resnet32x4 to resnet8x4": 18.71429125981306,
+    "dkd: CIFAR-100, vgg13 to mobilenet_v2_half (learning rate 0.01)": 15.909432129191313,
+    "dkd: CIFAR-100, resnet32x4 to shufflenet_v1 or shufflenet_v2, resnet50 to mobilenet_v2_half": 18.71429125981306,
     "dkd: ImageNet, resnet34 to resnet18": 9.55920780739274,
     "dist: CIFAR-100": 71.32738683709223,
     "dist: ImageNet": 10.954161802894802,

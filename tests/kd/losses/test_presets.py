@@ -11,7 +11,7 @@ import yaml
 
 from kd import catalog
 from kd.jobfile.schema import Term
-from kd.losses.comparisons import COMPARISONS
+from kd.losses.authors_code import COMPARISONS
 from kd.losses.costs import MILLISECONDS
 from kd.losses.page import page
 from kd.losses.presets import PRESETS, Preset

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kd.catalog import load
 from kd.compress.cost import count_flops, count_parameters
-from kd.compress.export import export_onnx, export_torch
+from kd.compress.portable_files import export_onnx, export_torch
 from kd.compress.prune import prune_channels
 from kd.distill.features import FeatureTaps
 from kd.errors import CheckpointError, SpecError

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from kd.catalog import entries, load
 from kd.distill.features import BEFORE, FeatureTaps, norms_before_activation
+from kd.jobfile.declared_taps import PREACTIVATIONS, declares_taps
 from kd.jobfile.schema import Component
-from kd.jobfile.taps import PREACTIVATIONS, declares_taps
 
 # what makes a stage's map of the one before the activation
 BECOMES = {
@@ -20,6 +20,9 @@ BECOMES = {
     "vgg8": F.relu,
     "depthwise_mnist": F.relu,
     "mobilenet_v2": lambda maps: maps,
+    "mobilenet_v2_half": lambda maps: maps,
+    "shufflenet_v1": F.relu,
+    "shufflenet_v2": lambda maps: F.channel_shuffle(F.relu(maps), 2),
     "vit6": lambda maps: maps,
     "convnet": lambda maps: F.max_pool2d(F.relu(maps), 2),
     "simplecnn_mnist": lambda maps: F.max_pool2d(F.relu(maps), 2),
@@ -56,7 +59,7 @@ def test_of_a_wide_resnet_it_is_the_sum_after_the_next_batch_norm() -> None:
         torch.testing.assert_close(features[f"{BEFORE}{stage}"], norm(features[stage]))
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet50", "wrn16_2", "vgg13", "mobilenet_v2", "convnet"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet50", "wrn16_2", "vgg13", "mobilenet_v2_half", "convnet"])
 def test_the_norm_before_it_has_a_scale_and_an_offset_per_channel(name: str) -> None:
     model, features = tapped(name)
     for maps, norm in zip(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kd.errors import CheckpointError
 from kd.models.cifar_resnet import resnet20
 from kd.models.resnet import resnet18, resnet34
+from kd.models.shufflenet import shufflenet_v1, shufflenet_v2
 from kd.models.trained_weights import Loaded, find_parts, load_trained
 from kd.models.vgg import vgg8
 from kd.models.vit import vit6
@@ -96,6 +97,8 @@ def test_a_transformer_takes_its_own_file_and_timms_with_a_prefix(tmp_path: Path
         (wrn16_2, lambda name: _in_blocks(name).replace(".shortcut.", ".convShortcut.")),
         (vgg8, lambda name: name.replace("fc.", "classifier.")),
         (resnet18, lambda name: name.replace(".downsample.", ".shortcut.").replace("fc.", "linear.")),
+        (shufflenet_v1, lambda name: name.replace("fc.", "linear.")),
+        (shufflenet_v2, lambda name: name.replace("fc.", "linear.")),
     ],
 )
 def test_the_names_of_repdistiller_and_mdistiller_fit(build: Callable, theirs: Names, tmp_path: Path) -> None:

@@ -181,12 +181,15 @@ def write_metrics(path: Path, accuracies: Sequence[float]) -> None:
         writer.writerows([epoch, value] for epoch, value in enumerate(accuracies, start=1))
 
 
-def three_stages(path: Path, seeds: Seeds, *, pipeline: str = "cnn") -> RunBuilder:
-    """Return a planned run of teacher, baseline, distilled and report, of which nothing has run yet."""
+def three_stages(path: Path, seeds: Seeds, *, pipeline: str = "cnn", **settings: Any) -> RunBuilder:
+    """Return a planned run of teacher, baseline, distilled and report, of which nothing has run yet.
+
+    ``settings`` are more of what every training says.
+    """
     run = RunBuilder(path, pipeline=pipeline)
-    run.stage("teacher", "teacher", seeds, model="resnet18")
-    run.stage("baseline", "baseline", seeds)
-    run.stage("distilled", "distilled", seeds, teacher="teacher")
+    run.stage("teacher", "teacher", seeds, model="resnet18", settings=settings)
+    run.stage("baseline", "baseline", seeds, settings=settings)
+    run.stage("distilled", "distilled", seeds, teacher="teacher", settings=settings)
     return run.report_job()
 
 

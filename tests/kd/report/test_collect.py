@@ -179,3 +179,27 @@ def test_a_stage_that_takes_another_s_model_is_told_by_its_results(tmp_path: Pat
     )
     stage = collected([run.run.path], tmp_path)["cnn"]["stages"]["chosen"]
     assert stage["model"] == "resnet18, vgg8"
+
+
+def test_runs_of_different_settings_stand_side_by_side_under_their_names(tmp_path: Path) -> None:
+    one = three_stages(tmp_path / "scratch", [1]).finish("teacher", {1: 0.8}).finish("distilled", {1: 0.7})
+    two = three_stages(tmp_path / "pretrained", [1], epochs=9).finish("teacher", {1: 0.9}).finish("distilled", {1: 0.8})
+    two.stage("more", "other", [1])
+    paths = [one.run.path, two.run.path]
+    with pytest.raises(RunError, match=r"settings\.epochs.*collect them with --side-by-side$"):
+        collect(paths, tmp_path)
+    report = collect(paths, tmp_path, side_by_side=True)
+    assert [(name, family.student_accuracy_with_kd) for name, family in report.items()] == [
+        ("scratch", 0.7),
+        ("pretrained", 0.8),
+    ]
+    assert report["scratch"].differs == []
+    assert report["pretrained"].differs == [
+        "teacher.epochs: 9, was 3", "baseline.epochs: 9, was 3", "distilled.epochs: 9, was 3", "has more",
+    ]  # fmt: skip
+
+
+def test_two_runs_of_one_name_cannot_stand_side_by_side(tmp_path: Path) -> None:
+    runs = [three_stages(tmp_path / place / "run", [1]).run.path for place in ("a", "b")]
+    with pytest.raises(RunError, match=r"^two runs are called 'run': .*; rename the folder of one$"):
+        collect(runs, tmp_path, side_by_side=True)

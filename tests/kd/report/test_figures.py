@@ -8,6 +8,9 @@ from xml.etree import ElementTree
 from kd.report.collect import collect
 from kd.report.figures.draw import draw_figures
 from kd.report.figures.style import COLOURS, colour
+from kd.report.figures.timeline import timeline
+from kd.rundir.drawn_file import Drawn, Embedding, LayerMaps, Picture, write_drawn
+from kd.rundir.folders import JobKey
 from tests.kd.report.builder import RunBuilder, three_stages
 
 
@@ -65,3 +68,37 @@ def test_many_curves_leave_room_for_themselves(tmp_path: Path) -> None:
     curves = drawn(run, tmp_path / "figures")["cnn_curves"]
     lines = ElementTree.parse(curves).iter("{http://www.w3.org/2000/svg}g")
     assert sum(group.get("id", "").startswith("line2d") for group in lines) > 2 * 20  # of curves and of their names
+
+
+def test_what_stages_left_to_be_drawn_is_drawn_and_what_they_did_not_is_named(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1, 2], draw={"embeddings": 5, "feature_maps": ["stage1"]})
+    run.finish("teacher", {1: 0.9, 2: 0.9}).finish("baseline", {1: 0.8}).finish("distilled", {1: 0.8})
+    grey = Picture(height=2, width=2, channels=1, pixels=bytes(4))
+    for stage in ("teacher", "distilled"):
+        fingerprint = run.jobs[JobKey(stage, 1)]["fingerprint"]
+        embedding = Embedding(method="tsne", points=[(0.0, 1.0)] * 5, labels=list("aabbb"))
+        maps = LayerMaps(layer="stage1", attention=[grey, grey], maps=[[grey], [grey]])
+        found = Drawn(fingerprint=fingerprint, embedding=embedding, images=[grey] * 2, labels=["a", "a"], layers=[maps])
+        write_drawn(run.folder(stage, 1), found)
+    figures = drawn(run, tmp_path / "figures")
+    assert {"cnn_embeddings", "cnn_attention", "cnn_feature_maps"} <= set(figures)
+    assert dots(figures["cnn_embeddings"]) == 2 * 5
+    (missing,) = collect([run.run.path], run.run.path)["cnn"].undrawn
+    assert missing.stage == "baseline"
+    assert missing.command == (
+        "python -m kd.drawing.drawn_images stages/baseline/seed-1 --embeddings 5 --method tsne --feature-maps stage1"
+    )
+
+
+def test_the_timeline_shows_how_long_each_job_waited_and_ran(tmp_path: Path) -> None:
+    run = three_stages(tmp_path / "run", [1])
+    for place, stage in enumerate(("teacher", "baseline")):
+        job = {"submitted": 1000.0, "started": 1500.0 + place, "staging": {"seconds_in": 60.0}}
+        run.finish(stage, {1: 0.9}, job=job, finished=9000.0)
+    family = collect([run.run.path], run.run.path)["cnn"]
+    figure = timeline(family, run.run.path)
+    assert figure is not None
+    bars = [(bar.get_x() * 60, bar.get_width() * 60) for bar in figure.axes[0].patches]
+    expected = [(0, 500), (500, 60), (560, 7440), (0, 501), (501, 60), (561, 7439)]
+    assert [tuple(map(round, bar)) for bar in bars] == expected
+    assert figure.axes[0].get_xlabel().startswith("minutes")

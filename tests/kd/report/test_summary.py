@@ -26,7 +26,21 @@ def stage_with(folder: Path, *, gpus: int = 1, **facts: object) -> StageSummary:
 
 @pytest.mark.parametrize(("gpus", "hours"), [(0, 0.0), (1, 1.0), (4, 4.0)])
 def test_every_gpu_that_a_job_held_is_counted(tmp_path: Path, gpus: int, hours: float) -> None:
-    assert stage_with(tmp_path, gpus=gpus).gpu_hours == pytest.approx(hours)
+    assert stage_with(tmp_path, gpus=gpus, executor="slurm", partition="gpu").gpu_hours == pytest.approx(hours)
+
+
+def test_a_run_on_the_cpu_of_this_machine_held_no_gpu(tmp_path: Path) -> None:
+    assert stage_with(tmp_path, gpus=1, executor="local").gpu_hours == 0.0
+
+
+def test_an_interval_of_accuracies_ends_at_0_and_1(tmp_path: Path) -> None:
+    run = (
+        three_stages(tmp_path / "run", [1, 2]).finish("teacher", {1: 0.99, 2: 0.7}).finish("baseline", {1: 0.0, 2: 0.2})
+    )
+    stages = collect([run.run.path], tmp_path)["cnn"].stages
+    teacher, baseline = stages["teacher"].ci95, stages["baseline"].ci95
+    assert (teacher and teacher[1], baseline and baseline[0]) == (1.0, 0.0)
+    assert stages["teacher"].seconds.ci95 == [60.0, 60.0]
 
 
 def test_the_time_in_the_queue_is_from_submission_to_start(tmp_path: Path) -> None:

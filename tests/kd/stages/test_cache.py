@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kd.distill.cache import CachedTeacher, open_cache
+from kd.distill.cached_teacher import CachedTeacher, open_cache
 from kd.distill.teacher import LiveTeacher
 from kd.errors import CheckpointError, SpecError
 from kd.files import sha256_file

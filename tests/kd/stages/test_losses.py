@@ -13,12 +13,17 @@ import pytest
 import torch
 
 from kd import catalog
+from kd.files import write_json
+from kd.jobfile.load import load_pipeline
+from kd.jobfile.plan import plan_pipeline
 from kd.losses.builders import BUILDERS
 from kd.losses.label_kinds import label_kind
-from kd.rundir.folders import StageFolder
-from kd.stages.context import Interrupted
+from kd.run import run_stage
+from kd.rundir.folders import RunFolder, StageFolder
+from kd.stages.context import Interrupted, in_place
 from kd.train.checkpoint import load_resume
 from kd.train.weights import load_weights
+from tests.conftest import REPOSITORY
 
 # those of several labels: tests/kd/stages/test_modalities.py
 LOSSES = sorted(name for name, loss in catalog.entries("loss").items() if label_kind(loss.inputs) != "multi")
@@ -139,3 +144,17 @@ def test_two_processes_come_to_the_result_of_one_by_all_losses_together(
     for row, expected in zip(rows(together), rows(alone), strict=True):
         for name in LOSSES:
             assert float(row[f"loss_{name}"]) == pytest.approx(float(expected[f"loss_{name}"]), rel=1e-3, abs=1e-5)
+
+
+def test_a_loss_stands_in_a_stage_several_times_and_each_teacher_gives_features(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KD_THREADS", "1")
+    plan = plan_pipeline(load_pipeline(str(REPOSITORY / "tests/specs/good/terms.yaml"), tiny=True))
+    whole = RunFolder(tmp_path)
+    for job in plan.jobs[:3]:  # two teachers and the first student
+        folder = whole.stage(job.key)
+        write_json(folder.spec, job.spec.to_json())
+        run_stage(in_place(folder, parents={name: whole.stage(key).path for name, key in job.parents.items()}))
+    first = {term: float(value) for term, value in rows(folder)[0].items() if term.startswith("loss_")}
+    assert list(first) == ["loss_ce", "loss_kd", "loss_kd_hot", "loss_at", "loss_at_of_assistant"]
+    assert all(math.isfinite(value) and value > 0 for value in first.values())
+    assert len(set(first.values())) == 5

@@ -20,6 +20,7 @@ from benchmarks.whole_step import WholeStep
 from kd.catalog import entries
 from kd.compress.fake_int8 import prepare, round_weights
 from kd.data.mixing import Mixing
+from kd.data.recipe import Recipe
 from kd.losses import adapters, draws
 from kd.train.device import Runtime
 
@@ -124,6 +125,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mixup": {"mixing": Mixing(mixup=0.2)},
     "cutmix": {"mixing": Mixing(cutmix=1.0)},
     "cutout": {"cutout": 4},
+    "every change of a recipe": {
+        "recipe": Recipe(resized_crop=0.08, color_jitter=0.4, trivial_augment=True, rand_augment=9, erase=0.25)
+    },
     "ema": {"ema": True},
     "clip": {"clip": 1.0},
     "adamw": {"optimizer": "adamw"},

@@ -37,7 +37,7 @@ def test_class_scores_and_confusion_are_those_of_scikit_learn(run: RunFolder, tm
     folder = run.stage(JobKey("teacher", 1)).path
     assert main([str(folder), "-o", str(tmp_path / "found.json")]) == 0
     found = json.loads((tmp_path / "found.json").read_text())["detail"]
-    from kd.data.load import load_arrays
+    from kd.data.load_arrays import load_arrays
 
     arrays = load_arrays("digits", None, {}, 300, None)
     model = open_model(folder)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kd.compress import export
-from kd.compress.export import FORMATS, TOLERANCE, UnequalExport, export_onnx, load_torch
+from kd.compress import portable_files
 from kd.compress.onnx_model import OnnxModel
+from kd.compress.portable_files import FORMATS, TOLERANCE, UnequalExport, export_onnx, load_torch
 from kd.errors import CheckpointError
 
 
@@ -47,8 +47,8 @@ def test_an_export_that_computes_something_else_is_refused(
     other = copy.deepcopy(network)
     with torch.no_grad():
         other.fc.bias += 0.1
-    write = export.write_onnx
-    monkeypatch.setattr(export, "write_onnx", lambda model, *rest, **more: write(other, *rest, **more))
+    write = portable_files.write_onnx
+    monkeypatch.setattr(portable_files, "write_onnx", lambda model, *rest, **more: write(other, *rest, **more))
     with pytest.raises(UnequalExport, match=r"student.onnx: its outputs differ") as error:
         export_onnx(network, images, tmp_path / "student.onnx")
     assert "\n" not in str(error.value)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kd import catalog
-from kd.distill.adapters import build_adapter, train_beside
+from kd.distill.adapter_training import build_adapter, train_beside
 from kd.losses.builders import BUILDERS
 from kd.losses.inputs import DATA
 from kd.train.optimizers import adam, adamw, sgd

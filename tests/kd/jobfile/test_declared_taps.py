@@ -9,10 +9,10 @@ import pytest
 from torch import nn
 
 from kd import catalog
+from kd.jobfile.declared_taps import declares_taps, sets_taps
 from kd.jobfile.kinds import distill
 from kd.jobfile.schema import Component
 from kd.jobfile.stage import Pipeline
-from kd.jobfile.taps import declares_taps, sets_taps
 
 FEATURES = ("loss: {ce: 0.5, kd: {weight: 0.5, temperature: 4}}", "loss: {ce: 1, at: {weight: 1000, stages: [1]}}")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kd.distill.cache import CacheCard, CachedTeacher, open_cache, write_cache
+from kd.distill.cached_teacher import CacheCard, CachedTeacher, open_cache, write_cache
 from kd.errors import CheckpointError
 from kd.train.step import Batch
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kd.catalog import entries
-from kd.data.load import load_arrays
+from kd.data.load_arrays import load_arrays
 from kd.errors import DataError
 
 SMALL = {"classes": 4, "size": 8, "train": 40, "test": 20}

@@ -1,0 +1,1 @@
+"""Trainings as curves in other programs: TensorBoard, W&B, MLflow."""
