@@ -32,6 +32,10 @@ _OF_THE_FILE_SYSTEM = {
     errno.EDQUOT: _FULL,
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
+    errno.ENAMETOOLONG: "the name is longer than the file system allows",
+    errno.ELOOP: "links that lead in a circle, or a link where kd follows none",
+    errno.EISDIR: "a folder lies where a file should",
+    errno.ENOTDIR: "a file lies where a folder should",
     errno.EROFS: "the file system is read-only: choose another place",
 }
 MOST_SHOWN_CHARACTERS = 60

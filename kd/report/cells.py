@@ -179,4 +179,7 @@ def _heartbeat(progress: Progress) -> str:
 
 def utc(seconds: float) -> str:
     """Return a Unix time as ``2026-11-20 13:24 UTC``."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):  # of no calendar: somebody wrote it by hand
+        return f"{seconds:g} s"
