@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from kd.catalog import load
+from kd.catalog import find, load
 from kd.distill.adapter_training import build_adapter
 from kd.distill.outputs import TEACHERS, Outputs, Teacher
 from kd.errors import SpecError
@@ -31,6 +32,7 @@ class Term:
 
     ``of`` is the loss's name in the catalogue. ``temperature`` is that of a loss which softens the teacher's logits,
     None of any other. ``teacher`` is the number, from 0, of the one of several teachers that it asks; None: all.
+    ``module`` is the loss itself where it is the user's own, which may have parameters to train.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Term:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     teacher: int | None = None
+    module: nn.Module | None = None
 
     def needs(self, *inputs: str) -> bool:
         """Return whether the loss asks for any of these."""
@@ -57,7 +60,10 @@ def make_term(
 ) -> Term:
     """Return the term of a loss of the catalogue. ``name`` is the term's name, and the loss's without ``loss``."""
     of = loss or name
-    function = load("loss", of)
+    entry, function = find("loss", of), load("loss", of)
+    if entry is not None and entry.identity is not None:
+        own = function(**(arguments or {}))
+        return Term(name=name, of=of, weight=weight, loss=own, inputs=entry.inputs, teacher=teacher, module=own)
     parameters = inspect.signature(function).parameters
     inputs = tuple(p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
     unknown = set(inputs).difference(INPUTS)
@@ -113,12 +119,20 @@ class WeightedTerms:
         self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
         self.adapters = nn.ModuleDict()
         owners = [term for term in terms if term.needs(*ADAPTER)]
-        if owners:
+        own = {term.name.replace(".", "/"): term for term in terms if term.module is not None}
+        if owners or any(map(_is_unfinished, own.values())):
             assert example is not None, "losses with adapters need an example to build them by"
             seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
             seen = _with_constants(seen, getattr(teacher, "constants", {}))
             for term in owners:
                 self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)
+            if self._counts is not None:
+                seen |= _named_counts(self._counts, seen["student_logits_BC"])
+            with torch.no_grad():
+                for term in filter(_is_unfinished, own.values()):
+                    self._loss(term, seen)
+        self.adapters.update({name: term.module for name, term in own.items() if term.module is not None})
+        if example is not None:
             self.adapters.to(example.images.device)
 
     @property
@@ -172,6 +186,11 @@ class WeightedTerms:
         if "teacher_logits_BMC" in seen and term.teacher is None and term.needs(*TEACHER_LOGITS):
             given["teacher_logits_BC"] = Mixture(seen["teacher_logits_BMC"], seen["teacher_weights_BM"])
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
+
+
+def _is_unfinished(term: Term) -> bool:
+    """Whether a loss has layers whose sizes only its first inputs tell (``nn.LazyLinear``)."""
+    return term.module is not None and any(map(is_lazy, term.module.parameters()))
 
 
 def _asked(term: Term, seen: Mapping[str, Any]) -> dict[str, Any]:

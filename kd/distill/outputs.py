@@ -52,7 +52,7 @@ class Outputs:
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
         """Return the wanted inputs of one batch; ``model`` is the student or its compiled form."""
         labels = "labels_BK" if batch.labels.ndim == 2 else "labels_B"
-        seen: dict[str, Any] = {labels: batch.labels, "indices_B": batch.indices}
+        seen: dict[str, Any] = {labels: batch.labels, "labels": batch.labels, "indices_B": batch.indices}
         if self.asks_epoch:
             seen["epoch"] = batch.view
         if self._teacher:

@@ -178,6 +178,7 @@ Schedule = Annotated[
     Component, Field(json_schema_extra={"x-catalogue": "schedule"}), BeforeValidator(_schedule_by_alias)
 ]
 Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
+Augmentation = Annotated[Component, Field(json_schema_extra={"x-catalogue": "augmentation"})]
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
 
@@ -264,6 +265,7 @@ class Augment(Strict):
         default=0, ge=0, le=30, description="The strength of two operations (arXiv:1909.13719); 0: off"
     )
     erase: float = Field(default=0.0, ge=0, le=1, description="How often a random box is blanked (arXiv:1708.04896)")
+    own: Augmentation | None = Field(default=None, description="Then a function or class of your own")
 
 
 class Ema(Strict):

@@ -6,6 +6,7 @@ results/<run>/
     capabilities.json                                  what the cluster could do at the last submission
     counted.json                                       what counts by its content, and its digests
     code.zip                                           the code that runs, frozen at submission
+    own_code.zip                                       the user's modules, frozen at submission, if there are any
     borrowed.json                                      jobs taken over from other runs, and whose those are
     digests.json                                       checksums of finished artefacts, remembered
     compiled/                                          what torch's compiler made, for all jobs of the run
@@ -230,6 +231,11 @@ class RunFolder:
     def code(self) -> Path:
         """The frozen code, importable as it is."""
         return self.path / "code.zip"
+
+    @property
+    def own_code(self) -> Path:
+        """The modules of the user's own that the job file lists, frozen."""
+        return self.path / "own_code.zip"
 
     @property
     def lock(self) -> Path:

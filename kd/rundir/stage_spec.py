@@ -57,7 +57,7 @@ class Term(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Random changes of the training images; lengths are pixels."""
+    """Random changes of the training images; lengths are pixels. ``own`` is code of the user's."""
 
     crop: int
     flip: bool | Literal["alternating"]
@@ -68,6 +68,7 @@ class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trivial_augment: bool = False
     rand_augment: int = 0
     erase: float = 0.0
+    own: Component | None = None
 
 
 class Mixing(Struct, frozen=True, kw_only=True):
@@ -170,6 +171,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     format: str
     calibration_batches: int | None = None
+    float32: tuple[str, ...] = ()
 
 
 class AxisSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -227,6 +227,8 @@ class TrainStage(Stage):
         yield from component_faults("model", self.model, address)
         yield from component_faults("optimizer", self.optimizer, address)
         yield from component_faults("schedule", self.schedule, address)
+        if (own := self.augment.own) is not None:
+            yield from named_faults("augmentation", own.name, own.arguments, (*address, "augment", "own"), ["name"])
         yield from self._epoch_faults(address)
         if self.epochs:
             yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
@@ -267,7 +269,7 @@ class TrainStage(Stage):
         """Yield why a term cannot be called so, or cannot ask the teacher that it names."""
         if term.loss is not None and TERM_NAME.fullmatch(name) is None:
             yield address, f"'{name}' is no name of a term: expected letters, digits and _"
-        elif term.loss not in (None, name) and catalog.find("loss", name):
+        elif term.loss not in (None, name) and (known := catalog.find("loss", name)) and known.name != term.loss:
             yield address, f"a term called '{name}' is that loss, not '{term.loss}'; give it another name"
         if term.teacher is None:
             return

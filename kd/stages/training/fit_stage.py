@@ -42,6 +42,7 @@ from kd.train.meter import Meter
 from kd.train.optimizers import decay_groups, speed_up_norm_offsets
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Stopwatch, Training
+from kd.train.user_augmentation import NormalisedAugmentation
 
 
 def fit_stage(
@@ -193,8 +194,18 @@ def _batches(
         cached_views=teachers.views if teachers else None,
         channels=data.channels,
         sampling=spec.settings.sampling,
+        further=_own_augmentation(spec, data),
         processes=processes,
     )
+
+
+def _own_augmentation(spec: StageSpec[TrainSettings], data: StageData) -> NormalisedAugmentation | None:
+    """Return the augmentation of the user's own, or None."""
+    if (own := spec.settings.augment.own) is None:
+        return None
+    shown = data.arrays if data.channels is None else data.whole
+    function = _from_catalogue("augmentation", own)
+    return NormalisedAugmentation(function, mean=shown.mean, std=shown.std, device=data.device, seed=seed_of(spec))
 
 
 def _new_training(

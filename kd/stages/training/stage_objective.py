@@ -29,11 +29,12 @@ def stage_objective(
 
     ``history`` gives the rows of the finished epochs, which temperatures may follow.
     """
+    seed_generators("adapters", seed_of(spec))  # losses of the user's own may draw weights when they are made
     terms = [
         make_term(name, term.weight, term.arguments, loss=term.loss, teacher=term.teacher)
         for name, term in spec.settings.loss.items()
     ]
-    owned = any(term.needs(*ADAPTER) for term in terms)
+    owned = any(term.needs(*ADAPTER) or term.module is not None for term in terms)
     example = next(batches.epoch(0)) if owned else None
     wanted = {name for term in terms for name in term.inputs}
     apart: dict[int, set[str]] = {}
