@@ -54,7 +54,7 @@ LONGEST = {
     "kd.search": (124, 26),
     "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
-    "kd.stages.training": (258, 40),
+    "kd.stages.training": (259, 40),
     "kd.tracking": (84, 15),
     "kd.train": (202, 35),
     "kd.trained": (150, 32),

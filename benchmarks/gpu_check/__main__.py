@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.gpu_check.graphs import check_graphs
 from benchmarks.gpu_check.machine_and_stores import check_machine, check_stores
 from benchmarks.gpu_check.memory import check_memory
+from benchmarks.gpu_check.pipelines import check_pipelines
 from benchmarks.gpu_check.rates import check_packing, check_rates
 from benchmarks.gpu_check.record import Record
 from benchmarks.gpu_check.resumes import check_resumed_graphs, check_resumes
@@ -37,6 +38,7 @@ def sections(precisions: tuple[Precision, ...]) -> dict[str, Callable[[Record], 
         "H": check_graphs,
         "F": check_rates,
         "P": check_packing,
+        "J": check_pipelines,
         "G": check_memory,
     }
 

@@ -34,6 +34,7 @@ from kd.stages.training.step_forms import called, compiled_code_of, form_of, rep
 from kd.train.average import WeightAverage
 from kd.train.batch_norm import share_batch_norm
 from kd.train.batches import AugmentedBatches
+from kd.train.determinism import deterministic_operations
 from kd.train.device import Runtime, free_memory, prepare_runtime
 from kd.train.distributed import Processes
 from kd.train.loop import fit
@@ -132,7 +133,7 @@ def _train_to_the_end(
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
     memory = memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate")
-    with closing(keeper), memory, compiled_code_of(context):
+    with closing(keeper), memory, deterministic_operations(), compiled_code_of(context):
         fit(
             training,
             epochs=settings.epochs,
