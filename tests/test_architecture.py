@@ -48,7 +48,7 @@ LONGEST = {
     "kd.losses": (266, 26),
     "kd.models": (264, 40),
     "kd.report": (225, 41),
-    "kd.report.figures": (98, 25),
+    "kd.report.figures": (121, 25),
     "kd.rundir": (337, 39),
     "kd.search": (124, 26),
     "kd.stages": (193, 40),
