@@ -12,11 +12,11 @@ from pydantic.fields import FieldInfo
 
 from kd.jobfile.kinds.distill import DistillStage
 from kd.jobfile.kinds.train import TrainStage
-from kd.jobfile.schema import Attack, Augment, EarlyStopping, Ema, Mixing, Resources
+from kd.jobfile.schema import Attack, Augment, Draw, EarlyStopping, Ema, MixingOptions, Resources
 from kd.jobfile.source import parse_value
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/training.md"
-PARTS: tuple[type[BaseModel], ...] = (Augment, Resources, Ema, Mixing, EarlyStopping, Attack)
+PARTS: tuple[type[BaseModel], ...] = (Augment, Resources, Ema, MixingOptions, EarlyStopping, Attack, Draw)
 
 
 def explained() -> list[tuple[str, str]]:
