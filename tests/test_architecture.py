@@ -22,7 +22,6 @@ SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "k
 # Imports of the library inside functions, allowed because they run in a job or after one.
 LATE = {
     ("slurm.job.payload", "kd.run"),
-    ("slurm.job.fork_server", "kd.run"),
     ("slurm.job.payload", "kd.stages.context"),
     ("slurm.commands.submit", "kd.report.table"),
 }
@@ -49,7 +48,7 @@ LONGEST = {
     "kd.losses": (266, 26),
     "kd.models": (264, 40),
     "kd.report": (226, 41),
-    "kd.report.figures": (98, 25),
+    "kd.report.figures": (121, 25),
     "kd.rundir": (337, 39),
     "kd.search": (124, 26),
     "kd.stages": (193, 40),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from kd.report.figures.style import STYLE, WIDTH_INCHES, in_two_lines
 from kd.report.report_stages import JobRecord
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PHASES = {"in the queue": "#98a2b3", "staging": "#E69F00", "running": "#0072B2"}
 SHORTEST_STAGING = 0.5  # seconds worth showing
 BETWEEN_STAGES = 0.6  # of a lane
+LEFT_OF_IDLE = 0.05  # of the busy time: a longer time in which nothing happens is cut to this
 UNITS = ((86400.0 * 3, 86400.0, "days"), (3600.0 * 3, 3600.0, "hours"), (180.0, 60.0, "minutes"))
 
 
@@ -27,6 +29,9 @@ class Bar(NamedTuple):
     phase: str
     begin: float
     end: float
+
+
+Lanes: TypeAlias = dict[str, list[list[Bar]]]  # stage -> its jobs -> their phases
 
 
 def timeline(family: Family, base: Path) -> Figure | None:
@@ -62,7 +67,30 @@ def _bars(job: JobRecord) -> Iterator[Bar]:
     yield Bar("running", start + seconds_in, max(job.finished, start + seconds_in))
 
 
-def _draw(axes: Axes, lanes: dict[str, list[list[Bar]]]) -> None:
+def _without_idle_time(lanes: Lanes) -> tuple[Lanes, list[float]]:
+    """Cut long times in which nothing happened, as after a teacher of an earlier run; return where they were."""
+    busy: list[list[float]] = []
+    for bar in sorted((bar for jobs in lanes.values() for job in jobs for bar in job), key=lambda bar: bar.begin):
+        if busy and bar.begin <= busy[-1][1]:
+            busy[-1][1] = max(busy[-1][1], bar.end)
+        else:
+            busy.append([bar.begin, bar.end])
+    kept = LEFT_OF_IDLE * sum(end - begin for begin, end in busy)
+    gaps = [(before[1], after[0]) for before, after in pairwise(busy) if after[0] - before[1] > kept]
+
+    def moved(moment: float) -> float:
+        return moment - sum(end - begin - kept for begin, end in gaps if end <= moment)
+
+    def cut(bar: Bar) -> Bar:
+        begin = moved(bar.begin)
+        return Bar(bar.phase, begin, begin + bar.end - bar.begin)
+
+    shortened = {name: [list(map(cut, job)) for job in jobs] for name, jobs in lanes.items()}
+    return shortened, [moved(begin) + kept / 2 for begin, _ in gaps]
+
+
+def _draw(axes: Axes, whole: Lanes) -> None:
+    lanes, cuts = _without_idle_time(whole)
     bars = [bar for jobs in lanes.values() for job in jobs for bar in job]
     zero, last = min(bar.begin for bar in bars), max(bar.end for bar in bars)
     unit, word = next(((unit, word) for most, unit, word in UNITS if last - zero > most), (1.0, "seconds"))
@@ -79,7 +107,10 @@ def _draw(axes: Axes, lanes: dict[str, list[list[Bar]]]) -> None:
     axes.set_yticks(middles, [in_two_lines(name) for name in lanes], fontsize=7)
     axes.set_ylim(place - BETWEEN_STAGES, -0.8)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"{word} since the first of these jobs was submitted or started")
+    for moment in cuts:
+        axes.axvline((moment - zero) / unit, color="#98a2b3", linestyle=":", linewidth=1)
+    idle = "; dotted: idle time that is cut" if cuts else ""
+    axes.set_xlabel(f"{word} since the first of these jobs was submitted or started{idle}")
     _legend(axes, {bar.phase for bar in bars})
 
 

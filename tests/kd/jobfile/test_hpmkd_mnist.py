@@ -44,8 +44,8 @@ def plan(job: Pipeline) -> Plan:
 
 
 def written(job: Pipeline, name: str) -> dict[str, Any]:
-    """Return what a stage says, its place in the report aside."""
-    return job.stages[name].model_dump(exclude={"role", "about"})
+    """Return what a stage says, its place in the report and what is drawn of it aside."""
+    return job.stages[name].model_dump(exclude={"role", "about", "draw"})
 
 
 @pytest.mark.parametrize("arm", TAKEN_AWAY)

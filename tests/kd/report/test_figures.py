@@ -102,3 +102,15 @@ def test_the_timeline_shows_how_long_each_job_waited_and_ran(tmp_path: Path) -> 
     expected = [(0, 500), (500, 60), (560, 7440), (0, 501), (501, 60), (561, 7439)]
     assert [tuple(map(round, bar)) for bar in bars] == expected
     assert figure.axes[0].get_xlabel().startswith("minutes")
+
+
+def test_a_teacher_of_an_earlier_run_does_not_squeeze_the_timeline(tmp_path: Path) -> None:
+    run, month = three_stages(tmp_path / "run", [1]), 30 * 86400.0
+    run.finish("teacher", {1: 0.9}, job={"submitted": 1000.0, "started": 1000.0}, finished=2000.0)
+    later = {"submitted": 2000.0 + month, "started": 2000.0 + month}
+    run.finish("baseline", {1: 0.9}, job=later, finished=3000.0 + month)
+    figure = timeline(collect([run.run.path], run.run.path)["cnn"], run.run.path)
+    assert figure is not None
+    bars = [(round(bar.get_x() * 60), round(bar.get_width() * 60)) for bar in figure.axes[0].patches]
+    assert bars == [(0, 1000), (1100, 1000)]  # a twentieth of the busy 2,000 s is left of the month
+    assert figure.axes[0].get_xlabel().endswith("dotted: idle time that is cut")
