@@ -27,6 +27,7 @@ from slurm.submission.dropped_seeds import drop_seeds
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
 from slurm.submission.lenders import trusted
+from slurm.submission.memory_limits import images_beyond_memory
 from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
@@ -93,8 +94,8 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> int:
     deny_others_to_write()
-    if missing := missing_inputs(order.plan, order.chosen):
-        raise SpecError(missing)
+    if faults := _impossible(order):
+        raise SpecError(faults)
     from slurm.submission.resume import find_starting_point, locked
 
     with locked(order.run), _store(order):
@@ -129,7 +130,7 @@ def _show(order: Order, options: argparse.Namespace) -> int:
     start = preview_starting_point(order)
     now = cluster_now_if_here(order, start.pending) if order.executor.is_cluster and start.pending else None
     requests = placed_requests(order, now, start)
-    for line in (*missing_inputs(order.plan, order.chosen), *_warnings(order, start), *start.lines()):
+    for line in (*_impossible(order), *_warnings(order, start), *start.lines()):
         print(line, file=sys.stderr)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
@@ -143,6 +144,16 @@ def _refuse_what_cannot_be(order: Order, *, again: bool) -> None:
         refuse_alive(order)
     else:
         refuse_other_plan(order.run, order.plan)
+
+
+def _impossible(order: Order) -> list[str]:
+    """Return why chosen jobs cannot run: what they read is not there, or cannot fit in the memory they ask for.
+
+    This machine gives a process what it has, whatever its stage asks for: the job itself looks at that.
+    """
+    limited = order.executor.is_cluster
+    beyond = images_beyond_memory(order.plan, order.chosen) if limited else []
+    return [*missing_inputs(order.plan, order.chosen), *beyond]
 
 
 def _warnings(order: Order, start: StartingPoint) -> list[str]:
