@@ -60,7 +60,7 @@ def images_forecast(spec: AnySpec) -> ImagesForecast | None:
         part(data.test_subset or counts.test),
         Network(parameters=0),
         padding=settings.augment.crop,
-        flip=settings.augment.flip,
+        flip=bool(settings.augment.flip),
         gpu=spec.resources.gpus > 0,
     )
     read = part(counts.train + counts.test).bytes
