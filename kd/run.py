@@ -12,9 +12,11 @@ from types import ModuleType
 
 import msgspec
 
-from kd.errors import DataError, RunError
+from kd.errors import DataError, MemoryFull, RunError
 from kd.jobfile.data_content import ABSENT, file_changes, read_content
 from kd.jobfile.fingerprint import users_code
+from kd.jobfile.machine_memory import usable_memory
+from kd.jobfile.memory_forecast import FEWER, images_forecast
 from kd.rundir.counted_file import read_counted
 from kd.rundir.folders import RunFolder, StageFolder
 from kd.rundir.stage_result import StageResult, read_result, write_result
@@ -23,6 +25,8 @@ from kd.stages.context import StageContext
 from kd.user_code.frozen import read_frozen
 from kd.user_code.names import allow
 from kd.user_code.sources import NotReadable, bind
+
+REMEDY = f"give it more (resources.memory), or {FEWER}"
 
 
 def stage_module(kind: str) -> ModuleType:
@@ -38,6 +42,7 @@ def run_stage(context: StageContext) -> StageResult:
     """
     spec = read_spec(context.folder)
     _require_planned_data(context.folder.run, spec)
+    _require_memory(spec)
     result = run_kind(context, spec)
     assert result is not None, "the first process of a stage has a result"
     write_result(context.folder, result)
@@ -75,6 +80,13 @@ def _require_planned_code(run: RunFolder, spec: AnySpec) -> None:
     for words, digest in users_code(settings, data).items():
         if planned.get(words, digest) != digest:
             raise RunError(f"{words} has changed since kd-submit planned this run; submit it anew (--again)")
+
+
+def _require_memory(spec: AnySpec) -> None:
+    """Raise MemoryFull when the images cannot fit: the kernel would end the process without a word."""
+    found = images_forecast(spec)
+    if found and (line := found.beyond(usable_memory(), "this job's machine or control group", REMEDY)):
+        raise MemoryFull(line)
 
 
 def _require_planned_data(run: RunFolder, spec: AnySpec) -> None:

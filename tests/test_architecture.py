@@ -60,7 +60,7 @@ LONGEST = {
     "kd.user_code": (212, 28),
     "slurm": (1, 0),
     "slurm.cluster": (277, 29),
-    "slurm.commands": (253, 31),
+    "slurm.commands": (264, 31),
     "slurm.job": (286, 36),
     "slurm.placement": (209, 32),
     "slurm.state": (106, 25),

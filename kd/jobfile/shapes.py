@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from kd import catalog
 from kd.data.medmnist_flags import FLAGS
-from kd.jobfile.schema import Data
 from kd.user_code.names import split_name, whole_name
+
+
+class Named(Protocol):
+    """A data set by its name and arguments, as the job file and a stage's spec have it."""
+
+    @property
+    def name(self) -> str:
+        """The data set's name in the catalogue."""
+
+    @property
+    def arguments(self) -> Mapping[str, object]:
+        """Its arguments."""
 
 
 class Shape(NamedTuple):
@@ -36,7 +48,7 @@ SHAPES = {
 FRAMES = ("paired_frames", "synthetic_rgb_ir")  # RGB and infrared, several labels per image
 
 
-def image_shape(data: Data) -> Shape | None:
+def image_shape(data: Named) -> Shape | None:
     """Return the shape that a data set's name and arguments declare, or None when only its files tell."""
     if data.name in SHAPES:
         return SHAPES[data.name]

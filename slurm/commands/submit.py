@@ -27,6 +27,7 @@ from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
 from slurm.submission.lenders import trusted
+from slurm.submission.memory_limits import images_beyond_memory
 from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
@@ -96,8 +97,8 @@ def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> int:
     deny_others_to_write()
-    if missing := missing_inputs(order.plan, order.chosen):
-        raise SpecError(missing)
+    if faults := _impossible(order):
+        raise SpecError(faults)
     from slurm.submission.dropped_seeds import drop_seeds
     from slurm.submission.resume import find_starting_point, locked
     from slurm.submission.reuse import link_taken
@@ -135,7 +136,7 @@ def _show(order: Order, options: argparse.Namespace) -> int:
     start = preview_starting_point(order)
     dropped = preview_drop(order, options.drop_seeds)
     requests = _requests_now(order, start) if order.executor.is_cluster else []
-    for line in (*missing_inputs(order.plan, order.chosen), *dropped, *_warnings(order, start), *start.lines()):
+    for line in (*_impossible(order), *dropped, *_warnings(order, start), *start.lines()):
         print(line, file=sys.stderr)
     if not order.executor.is_cluster:
         print("\n".join(f"{key}: would run on this machine" for key in start.pending), file=sys.stderr)
@@ -159,6 +160,16 @@ def _refuse_what_cannot_be(order: Order, *, again: bool) -> None:
         refuse_alive(order)
     else:
         refuse_other_plan(order.run, order.plan)
+
+
+def _impossible(order: Order) -> list[str]:
+    """Return why chosen jobs cannot run: what they read is not there, or cannot fit in the memory they ask for.
+
+    This machine gives a process what it has, whatever its stage asks for: the job itself looks at that.
+    """
+    limited = order.executor.is_cluster
+    beyond = images_beyond_memory(order.plan, order.chosen) if limited else []
+    return [*missing_inputs(order.plan, order.chosen), *beyond]
 
 
 def _warnings(order: Order, start: StartingPoint) -> list[str]:

@@ -56,6 +56,19 @@ def test_json_lists_the_graph_and_the_scripts(capsys: pytest.CaptureFixture[str]
     assert "#SBATCH --dependency='aftercorr:<teacher>'" in shown["requests"][2]["script"]
 
 
+def test_images_that_cannot_fit_are_named_by_the_dry_run_and_refused_by_the_submission(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = "data={name: synthetic, size: 224, train: 300000, test: 1000, validation: 1000}"
+    order = ["quickstart", "--cluster", "testbed", "--set", data, "--set", "stages.teacher.augment={}"]
+    assert main([*order, "--dry-run"]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stages.teacher: ")]
+    assert "has 2.0 GiB: set resources.memory: " in line
+    assert main([*order, "--results", str(tmp_path)]) == 2
+    assert line in capsys.readouterr().err.splitlines()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_plans_a_stage_and_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     shown = json.loads(dry_run(capsys, "cnn_pipeline", "--cluster", "markov", "--json", "--only", "distilled"))
     assert [request["request"] for request in shown["requests"]] == ["teacher", "distilled"]
