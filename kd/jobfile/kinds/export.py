@@ -26,6 +26,9 @@ class ExportStage(Stage):
     calibration_batches: int = Field(
         default=100, gt=0, le=100_000, description="For static_int8, of 64 training images each"
     )
+    preprocess: bool = Field(
+        default=False, description="onnx: the file takes bytes of pixels and normalises them itself"
+    )
 
     traits: ClassVar[Traits] = Traits(
         gives="nothing",  # no stage reads an exported file
@@ -53,7 +56,11 @@ class ExportStage(Stage):
     def settings(self, pipeline: Pipeline) -> ExportSettings:
         """The format, and how it is calibrated where it is."""
         calibrated = self.format == "static_int8"
-        return ExportSettings(format=self.format, calibration_batches=self.calibration_batches if calibrated else None)
+        return ExportSettings(
+            format=self.format,
+            calibration_batches=self.calibration_batches if calibrated else None,
+            preprocess=self.preprocess,
+        )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """One batch to calibrate with."""
@@ -61,5 +68,7 @@ class ExportStage(Stage):
         return self.model_copy(update={"calibration_batches": 1, "resources": resources})
 
     def faults(self, pipeline: Pipeline, name: str) -> Iterator[Fault]:
-        """Yield what is wrong with the stage whose model is written."""
+        """Yield what is wrong with the stage whose model is written, and with the format."""
+        if self.preprocess and self.format != "onnx":
+            yield ("stages", name, "preprocess"), f"only 'format: onnx' takes it, not '{self.format}'"
         yield from model_faults(pipeline, name, self.of, ("stages", name, "of"))
