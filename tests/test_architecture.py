@@ -51,7 +51,7 @@ LONGEST = {
     "kd.report.figures": (98, 25),
     "kd.rundir": (328, 39),
     "kd.search": (124, 26),
-    "kd.stages": (193, 41),
+    "kd.stages": (193, 40),
     "kd.stages.searching": (85, 36),
     "kd.stages.training": (251, 40),
     "kd.tracking": (84, 15),

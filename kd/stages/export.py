@@ -69,10 +69,6 @@ def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
     model.eval()
     name = exported_model(EXTENSIONS[spec.settings.format])
     file = _write(model, card, spec.settings, data, context.work / name)
-    names = [name]
-    if name.endswith(".onnx") and card.in_channels in PICTURES:
-        write_usage((context.work / name).parent)
-        names.append(f"{CHECKPOINT}/{USAGE}")
     deployed = _open(context.work / name)
     validation = measure_store(deployed, store=data.validation, card=card, runtime=runtime.on_cpu())
     test = measure_test(deployed, data.test_store(), card, runtime.on_cpu())
@@ -80,7 +76,7 @@ def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
     int8 = "int8" in spec.settings.format
     cost = _cost(model, deployed, context.work / name, data.validation, runtime, int8=int8)
     return StageResult(
-        **identity(context, spec, context.publish(names)),
+        **identity(context, spec, context.publish([name, *_usage(context.work / name, card)])),
         **circumstances(runtime, data, precision="int8" if int8 else "float32"),
         model=found.component,
         start=found.origin,
@@ -114,6 +110,14 @@ def _write(model: nn.Module, card: ModelCard, settings: ExportSettings, data: St
     assert batches is not None, "the spec of a static_int8 export gives a number"
     share = static_int8(model, _plain_images(data.train), path, batches=batches, metadata=metadata)
     return ModelFile(int8=asdict(share), calibration_batches=batches)
+
+
+def _usage(file: Path, card: ModelCard) -> list[str]:
+    """Write the lines that use an ONNX file beside it, where it sees pictures; return their name in the stage folder."""
+    if file.suffix != ".onnx" or card.in_channels not in PICTURES:
+        return []
+    write_usage(file.parent)
+    return [f"{CHECKPOINT}/{USAGE}"]
 
 
 def _plain_images(store: DeviceStore) -> Iterator[Tensor]:
