@@ -113,7 +113,7 @@ def _write(model: nn.Module, card: ModelCard, settings: ExportSettings, data: St
 
 
 def _usage(file: Path, card: ModelCard) -> list[str]:
-    """Write the lines that use an ONNX file beside it, where it sees pictures; return their name in the stage folder."""
+    """Write the lines that use an ONNX file beside it, where it sees pictures; return their name for the stage."""
     if file.suffix != ".onnx" or card.in_channels not in PICTURES:
         return []
     write_usage(file.parent)
