@@ -1,8 +1,8 @@
 """Runs a job file in full on this machine and keeps its small report under results/reference/.
 
 ``python -m benchmarks.reference NAME`` (``make reference NAME=…``): a file of jobs/reference, or a shipped pipeline.
-Stopped, it goes on where it was. What is kept: report.json and report.md with their figures, job.yaml, and
-machine.json: the commit, the devices, the seconds of all jobs.
+Stopped, it goes on where it was. What is kept: report.json and report.md with their figures, job.yaml, machine.json
+(the commit, the devices, the seconds of all jobs), and further.json (benchmarks.power).
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.power import further_comparisons
 from kd.files import read_json, write_json
 from kd.rundir.folders import RunFolder
 from slurm.commands.submit import main as submit
 
+# of where a run comes from, what says nothing outside the machine
+OF_THIS_MACHINE = ("command", "executable", "user", "host", "uncommitted")
 REPOSITORY = Path(__file__).resolve().parents[1]
 # name -> the words of kd-submit: a job file, and what is set otherwise
 JOBS: Mapping[str, tuple[str, ...]] = {
@@ -39,8 +42,15 @@ def keep(run: RunFolder, folder: Path, job: Path, settings: Sequence[str] = ()) 
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    shutil.copy(run.report_json, folder)
-    shutil.copy(run.report / "report.md", folder)
+    report = read_json(run.report_json)
+    for family in report.values():
+        for each in family["runs"]:
+            each["provenance"] = {key: value for key, value in each["provenance"].items() if key not in OF_THIS_MACHINE}
+    write_json(folder / "report.json", report)
+    lines = (run.report / "report.md").read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = (line for line in lines if not line.startswith(tuple(f"- {key}: " for key in OF_THIS_MACHINE)))
+    (folder / "report.md").write_text("".join(kept), encoding="utf-8")
+    write_json(folder / "further.json", {name: further_comparisons(family) for name, family in report.items()})
     shutil.copy(job, folder / "job.yaml")  # as written: the run's own copy has this machine's paths in it
     shutil.copytree(run.report / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.svg"))
     write_json(folder / "machine.json", {"settings": list(settings), **machine(run)})

@@ -88,9 +88,9 @@ class WeightedTerms:
     ``example`` and ``labels_N`` (a batch, and the classes of all training images) are needed where a loss has an
     adapter: it is built by a dry run of the batch. Losses for uneven classes need ``labels_N`` too. ``gather`` makes
     the whole batch of what each of several processes has a share of (``Processes.gather``). ``temperature`` gives, for
-    an epoch, the temperature of all losses that soften the teacher's logits, in place of their own. Raises SpecError
-    when there is no term, a term needs a teacher
-    and there is none, or a network lacks the features a term needs.
+    an epoch, the temperature of all losses that soften the teacher's logits, in place of their own; with ``numbers_on``
+    it is a tensor on that device, for steps that are captured. Raises SpecError when there is no term, a term needs a
+    teacher and there is none, or a network lacks the features a term needs.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class WeightedTerms:
         labels_N: Tensor | None = None,
         gather: Callable[[Any], Any] = lambda share: share,
         temperature: Callable[[int], float] | None = None,
+        numbers_on: torch.device | None = None,
     ) -> None:
         if not terms:
             raise SpecError(["loss: at least one term is needed, for instance ce: 1"])
@@ -111,6 +112,8 @@ class WeightedTerms:
         if lonely:
             raise SpecError([f"loss: {', '.join(lonely)} needs a teacher, and this stage has none"])
         self._terms, self._gather, self._temperature = tuple(terms), gather, temperature
+        self._softness: float | Tensor = 0.0 if numbers_on is None else torch.zeros((), device=numbers_on)
+        self._view: int | None = None  # whose temperature that is
         wanted = {name for term in terms for name in term.inputs}
         self._counts = _counts(labels_N) if not wanted.isdisjoint(COUNTS) else None
         self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
@@ -137,14 +140,31 @@ class WeightedTerms:
         """The terms' names, in the order of ``Losses.parts``."""
         return tuple(term.name for term in self._terms)
 
+    @property
+    def asks_epoch(self) -> bool:
+        """Whether a loss asks for the number of the epoch."""
+        return self._outputs.asks_epoch
+
+    def follow(self, view: int) -> None:
+        """Take up what an epoch brings: the temperature, a cached teacher's view."""
+        self._outputs.follow(view)
+        if self._temperature is None or view == self._view:
+            return
+        value, self._view = self._temperature(view), view
+        if isinstance(self._softness, Tensor):
+            self._softness.fill_(value)
+        else:
+            self._softness = value
+
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """Return the losses of one batch; ``model`` is the student or its compiled form."""
+        self.follow(batch.view)
         seen = {name: self._gather(value) for name, value in self._outputs(model, batch).items()}
         if self._counts is not None:
             self._counts = self._counts.to(seen["student_logits_BC"].device)  # once: a copy in each step would wait
             seen |= _named_counts(self._counts, seen["student_logits_BC"])
         if self._temperature:
-            seen["temperature"] = self._temperature(batch.view)
+            seen["temperature"] = self._softness
         mixed = batch.mixed and replace(batch.mixed, labels=self._gather(batch.mixed.labels))
         parts = torch.stack([self._part(term, seen, mixed) for term in self._terms])
         total = torch.stack([term.weight * part for term, part in zip(self._terms, parts, strict=True)]).sum()

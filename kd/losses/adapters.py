@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from kd.losses.draws import Draws
 from kd.losses.maps import enlarge
+from kd.losses.numerics import unit
 
 
 class Regressors(nn.ModuleList):
@@ -131,6 +133,49 @@ class MaskedGeneration(nn.Module):
         self._draws = Draws(state)
 
 
+class Factors(nn.Module):
+    """A paraphraser of the teacher's map and a translator of the student's, to factors of half the teacher's channels.
+
+    The paraphraser's second half makes the map again: what it cannot make again is not in the factors (FT).
+    """
+
+    def __init__(self, student: int, teacher: int) -> None:
+        super().__init__()
+        factors = max(1, teacher // 2)
+        self.paraphrase = _leaky_convolutions([teacher, teacher, factors, factors], norm=False)
+        self.restore = _leaky_convolutions([factors, factors, teacher, teacher], norm=False)
+        self.translate = _leaky_convolutions([student, student, factors, factors], norm=True)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the student's factors, the teacher's, and the teacher's map made again."""
+        factors = self.paraphrase(teacher)
+        return self.translate(student), factors, self.restore(factors)
+
+
+class CrossLayer(nn.Module):
+    """Which of the teacher's stages each of the student's learns, and a regressor for every pair of them (SemCKD).
+
+    The choice is read off the similarities of a batch's images, so the number of images is fixed.
+    """
+
+    def __init__(self, students: Sequence[int], teachers: Sequence[int], images: int) -> None:
+        super().__init__()
+        self.images = images
+        self.queries = nn.ModuleList(_embedding(images) for _ in students)
+        self.keys = nn.ModuleList(_embedding(images) for _ in teachers)
+        self.regressors = nn.ModuleList(
+            nn.ModuleList(_three_normed(student, teacher) for teacher in teachers) for student in students
+        )
+
+    def shares(self, student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], softness: float) -> Tensor:
+        """Return [B, student's stages, teacher's stages], each row of sum 1."""
+        queries, keys = (
+            torch.stack([unit(embed(_gram(maps)), dim=1) for embed, maps in zip(embeds, every, strict=True)], 1)
+            for embeds, every in ((self.queries, student_maps), (self.keys, teacher_maps))
+        )
+        return (queries @ keys.transpose(1, 2) / softness).softmax(-1)
+
+
 class LearnedTemperature(nn.Module):
     """One number, the same for all images, that is trained to make the loss larger (CTKD)."""
 
@@ -152,6 +197,40 @@ def _mean_below_zero(scales: Tensor, offsets: Tensor) -> Tensor:
     density = (-ratio.square() / 2).exp() / math.sqrt(2 * math.pi)
     mean = offsets.double() - deviations * density / below.clamp_min(1e-3)
     return torch.where(below > 1e-3, mean, -3 * deviations).to(scales.dtype)
+
+
+def _leaky_convolutions(channels: Sequence[int], *, norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(channels):
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1),
+            *([nn.BatchNorm2d(after)] if norm else []),
+            nn.LeakyReLU(0.1),
+        ]
+    return nn.Sequential(*layers)
+
+
+def _embedding(images: int) -> nn.Sequential:
+    width = max(1, images // 4)
+    return nn.Sequential(nn.Linear(images, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+
+def _gram(maps: Tensor) -> Tensor:
+    flat = maps.flatten(1)
+    return flat @ flat.T
+
+
+def _three_normed(student: int, teacher: int) -> nn.Sequential:
+    wide = 2 * teacher
+    return nn.Sequential(
+        nn.Conv2d(student, wide, 1, bias=False),
+        nn.BatchNorm2d(wide),
+        nn.ReLU(),
+        nn.Conv2d(wide, wide, 3, padding=1, bias=False),
+        nn.BatchNorm2d(wide),
+        nn.ReLU(),
+        nn.Conv2d(wide, teacher, 1, bias=False),
+    )
 
 
 def _three_convolutions(student: int, teacher: int) -> nn.Sequential:

@@ -130,6 +130,27 @@ COMPARISONS: tuple[Comparison, ...] = (
         kept="of the stages, without the stem",
     ),
     Comparison(
+        loss="ft",
+        code="HobbitLong/RepDistiller: FactorTransfer, Paraphraser, Translator",
+        value=0.0,
+        gradient=0.0,
+        kept="the paraphraser is trained beside the student, not 30 epochs before; factors shorter than 1e-3 are 0",
+    ),
+    Comparison(
+        loss="semckd",
+        code="DefangChen/SimKD: SelfA, SemCKDLoss",
+        value=0.0,
+        gradient=5e-16,
+        kept="none",
+    ),
+    Comparison(
+        loss="tfkd",
+        code="yuanli2333/Teacher-free-Knowledge-Distillation: 0.9 ce + 0.1 tfkd",
+        value=0.0,
+        gradient=6e-17,
+        kept="summed over the classes (theirs a mean, times 100)",
+    ),
+    Comparison(
         loss="cc",
         code="HobbitLong/RepDistiller",
         value=0.0,

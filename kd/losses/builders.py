@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from kd.errors import SpecError
 from kd.losses.adapters import (
     Connectors,
+    CrossLayer,
+    Factors,
     GaussianRegressors,
     LearnedTemperature,
     MaskedGeneration,
@@ -111,13 +113,24 @@ def crd(student_pooled_BD: Tensor, teacher_pooled_BD: Tensor, labels_N: Tensor) 
     return ContrastiveMemory(student_pooled_BD.shape[1], teacher_pooled_BD.shape[1], labels_N.cpu())
 
 
+def ft(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> Factors:
+    """Return the paraphraser and the translator of the loss of this name."""
+    return Factors(student_maps[-1].shape[1], teacher_maps[-1].shape[1])
+
+
+def semckd(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> CrossLayer:
+    """Return the regressors and embeddings of the loss of this name, for batches of this size."""
+    students, teachers = ([one.shape[1] for one in maps] for maps in (student_maps, teacher_maps))
+    return CrossLayer(students, teachers, len(student_maps[0]))
+
+
 def ctkd() -> LearnedTemperature:
     """Return the temperature of the loss of this name."""
     return LearnedTemperature()
 
 
 BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
-    builder.__name__: builder for builder in (ab, cc, crd, ctkd, fitnet, ickd, mgd, ofd, review, srd, vid)
+    builder.__name__: builder for builder in (ab, cc, crd, ctkd, fitnet, ft, ickd, mgd, ofd, review, semckd, srd, vid)
 }
 
 

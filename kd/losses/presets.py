@@ -156,6 +156,12 @@ PRESETS: tuple[Preset, ...] = (
         source="Hao840/OFAKD, train.py",
     ),
     Preset(
+        loss="tfkd",
+        setting="CIFAR-100, resnet18 without a teacher",
+        terms={"ce": 0.9, "tfkd": {"weight": 0.1, "temperature": 20, "correct": 0.99}},
+        source="yuanli2333/Teacher-free-Knowledge-Distillation, base_resnet18 (multiplier 100 over 100 classes)",
+    ),
+    Preset(
         loss="hard_kd",
         setting="ImageNet, a transformer of a convolutional teacher",
         terms={"ce": 0.5, "hard_kd": 0.5},
@@ -218,6 +224,18 @@ PRESETS: tuple[Preset, ...] = (
         setting="ImageNet, resnet34 to resnet18",
         terms={"ce": 1, "kd": {"weight": 1, "temperature": 1}, "srd": 2},
         source="roymiles/Simple-Recipe-Distillation, single.py",
+    ),
+    Preset(
+        loss="ft",
+        setting="CIFAR-100",
+        terms=_ce_and("ft", 200, reconstruction=0.005),
+        source=f"{CRD_BENCHMARK} (the paraphraser there beforehand, for 30 epochs)",
+    ),
+    Preset(
+        loss="semckd",
+        setting="CIFAR-100",
+        terms={"ce": 1, "kd": {"weight": 1, "temperature": 4}, "semckd": 400},
+        source="DefangChen/SemCKD, README",
     ),
     Preset(loss="nst", setting="CIFAR-100", terms=_ce_and("nst", 50), source=CRD_BENCHMARK),
     Preset(loss="cc", setting="CIFAR-100", terms=_ce_and("cc", 0.02), source=CRD_BENCHMARK),

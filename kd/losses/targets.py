@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.arguments import NonNegativeFloat, PositiveFloat
+from kd.arguments import Fraction, NonNegativeFloat, PositiveFloat
 from kd.losses.mixture import Teaching, taught
 from kd.losses.numerics import full
 from kd.losses.softening import divergence, softening
 
-__all__ = ["hard_kd", "mlkd", "ofa", "wsld"]
+__all__ = ["hard_kd", "mlkd", "ofa", "tfkd", "wsld"]
 
 
 def hard_kd(student_logits_BC: Tensor, teacher_logits_BC: Teaching) -> Tensor:
@@ -61,6 +61,22 @@ def wsld(
     weights = 1 - (-ours / (theirs + 1e-7)).exp()  # the authors' 1e-7
     soft = -(taught(teacher_logits_BC, soften).softmax(1) * soften(student).log_softmax(1)).sum(1)
     return temperature**2 * (weights * soft).mean()
+
+
+def tfkd(
+    student_logits_BC: Tensor, labels_B: Tensor, *, temperature: PositiveFloat = 20.0, correct: Fraction = 0.99
+) -> Tensor:
+    """Teacher-free distillation of Yuan et al. 2020 (arXiv:1909.11723): a made-up teacher that is nearly always right.
+
+    KL(u || q) with q the student's probabilities, not softened, and u the softmax of v / T, where v is ``correct`` at
+    the true class and (1 - correct) / (C - 1) elsewhere: the authors soften probabilities as if they were logits. They
+    average over the classes too and multiply by 100, or 50. Needs hard labels, and no teacher.
+    """
+    student = full(student_logits_BC)
+    classes = student.shape[1]
+    likely = torch.full_like(student, (1 - correct) / max(1, classes - 1))
+    likely.scatter_(1, labels_B[:, None], correct)
+    return divergence(student, likely.detach() / temperature)
 
 
 def mlkd(

@@ -47,7 +47,15 @@ def test_the_report_is_kept_with_the_machine_and_replaces_an_older_one(
     kept.mkdir(parents=True)
     (kept / "old").touch()
     assert reference.main(["cnn", "--tiny", "--executor", "debug", "--results", str(tmp_path)]) == 0
-    assert {path.name for path in kept.iterdir()} == {"report.json", "report.md", "figures", "job.yaml", "machine.json"}
+    assert {path.name for path in kept.iterdir()} == {
+        "report.json",
+        "report.md",
+        "figures",
+        "job.yaml",
+        "machine.json",
+        "further.json",
+    }
+    assert str(tmp_path) not in (kept / "report.json").read_text() + (kept / "report.md").read_text()
     machine = read_json(kept / "machine.json")
     assert machine["missing"] == 0
     assert machine["jobs"] == len(list((tmp_path / "reference_cnn" / "stages").glob("*/seed-*")))

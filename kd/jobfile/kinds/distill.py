@@ -198,5 +198,5 @@ def _training_images(data: Data) -> dict[str, object]:
 
 def _as_written(augment: Augment) -> str:
     """Return an augmentation as a job file has it."""
-    given = {key: value for key, value in augment.model_dump().items() if value}
+    given = augment.model_dump(exclude_defaults=True)
     return "{" + ", ".join(f"{key}: {str(value).lower()}" for key, value in given.items()) + "}"

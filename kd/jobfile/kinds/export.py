@@ -29,6 +29,9 @@ class ExportStage(Stage):
     preprocess: bool = Field(
         default=False, description="onnx: the file takes bytes of pixels and normalises them itself"
     )
+    float32: list[str] = Field(
+        default=[], description="Of static_int8: modules that stay in float32, by their paths: [conv1, fc]"
+    )
 
     traits: ClassVar[Traits] = Traits(
         gives="nothing",  # no stage reads an exported file
@@ -60,6 +63,7 @@ class ExportStage(Stage):
             format=self.format,
             calibration_batches=self.calibration_batches if calibrated else None,
             preprocess=self.preprocess,
+            float32=tuple(self.float32),
         )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
@@ -68,7 +72,9 @@ class ExportStage(Stage):
         return self.model_copy(update={"calibration_batches": 1, "resources": resources})
 
     def faults(self, pipeline: Pipeline, name: str) -> Iterator[Fault]:
-        """Yield what is wrong with the stage whose model is written, and with the format."""
+        """Yield what is wrong with the stage whose model is written, and options that are for other formats."""
         if self.preprocess and self.format != "onnx":
             yield ("stages", name, "preprocess"), f"only 'format: onnx' takes it, not '{self.format}'"
         yield from model_faults(pipeline, name, self.of, ("stages", name, "of"))
+        if self.float32 and self.format != "static_int8":
+            yield ("stages", name, "float32"), f"'float32' is for static_int8 files; this one is {self.format}"

@@ -12,6 +12,7 @@ from kd.losses.inputs import ADAPTER
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.training.seeds import seed_generators, seed_of
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
+from kd.stages.training.step_forms import step_form
 from kd.train.batches import AugmentedBatches
 from kd.train.state import Row
 
@@ -51,6 +52,7 @@ def stage_objective(
         labels_N=setup.data.train.labels,
         gather=setup.processes.gather,
         temperature=_temperature(spec.settings, history),
+        numbers_on=setup.runtime.device if step_form(spec.settings, setup) == "graph" else None,
     )
 
 

@@ -154,6 +154,15 @@ def hard_kd(given: Given, weights: Given) -> float:
     return float(np.mean([-math.log(softmax(s)[t.argmax()]) for s, t in logit_rows(given)]))
 
 
+def tfkd(given: Given, weights: Given, temperature: float = 20.0, correct: float = 0.99) -> float:
+    total = 0.0
+    for (student, _), label in zip(logit_rows(given), given["labels_B"], strict=True):
+        made_up = np.full(len(student), (1 - correct) / (len(student) - 1))
+        made_up[label] = correct
+        total += divergence(softmax(made_up, temperature), softmax(student))
+    return total / len(given["labels_B"])
+
+
 def ofa(given: Given, weights: Given, temperature: float = 1.0, epsilon: float = 1.0) -> float:
     total = 0.0
     for (s, t), label in zip(logit_rows(given), given["labels_B"], strict=True):
@@ -391,6 +400,59 @@ def mgd(given: Given, weights: Given, blanked: float = 0.15, stages: Sequence[in
             out = convolve(active, weights[f"{name}.weight"], weights[f"{name}.bias"])
         total += float(((out - teacher) ** 2).sum()) / len(out)
     return total
+
+
+def rectified(maps: Array, slope: float = 0.0) -> Array:
+    return np.where(maps > 0, maps, slope * maps)
+
+
+def standard(maps: Array, weights: Given, name: str) -> Array:
+    mean, variance = maps.mean((0, 2, 3), keepdims=True), maps.var((0, 2, 3), keepdims=True)
+    scale, shift = (weights[f"{name}.{part}"][:, None, None] for part in ("weight", "bias"))
+    return (maps - mean) / np.sqrt(variance + 1e-5) * scale + shift
+
+
+def ft(given: Given, weights: Given, reconstruction: float = 1.0) -> float:
+    def through(maps: Array, part: str, layers: Sequence[int], norms: bool = False) -> Array:
+        for layer in layers:
+            maps = convolve(maps, weights[f"{part}.{layer}.weight"], weights[f"{part}.{layer}.bias"])
+            maps = rectified(standard(maps, weights, f"{part}.{layer + 1}") if norms else maps, 0.1)
+        return maps
+
+    teacher = given["teacher_maps"][-1]
+    factors = through(teacher, "paraphrase", (0, 2, 4))
+    again = through(factors, "restore", (0, 2, 4))
+    ours, theirs = resized(through(given["student_maps"][-1], "translate", (0, 3, 6), norms=True), factors)
+    total = []
+    for s, t in zip(ours, theirs, strict=True):
+        one, two = ((each**2).mean(0) for each in (s, t))
+        total.append(np.abs(one / math.sqrt((one**2).sum()) - two / math.sqrt((two**2).sum())).mean())
+    return float(np.mean(total) + reconstruction * ((again - teacher) ** 2).mean())
+
+
+def semckd(given: Given, weights: Given, softness: float = 1.0) -> float:
+    def embedded(maps: Array, part: str, stage: int) -> Array:
+        flat = maps.reshape(len(maps), -1)
+        first, second = ([weights[f"{part}.{stage}.{n}.{each}"] for each in ("weight", "bias")] for n in (0, 2))
+        rows = rectified(flat @ flat.T @ first[0].T + first[1]) @ second[0].T + second[1]
+        return np.array([row / math.sqrt((row**2).sum()) for row in rows])
+
+    students, teachers = given["student_maps"], given["teacher_maps"]
+    queries = [embedded(maps, "queries", stage) for stage, maps in enumerate(students)]
+    keys = [embedded(maps, "keys", stage) for stage, maps in enumerate(teachers)]
+    total = 0.0
+    for s, maps in enumerate(students):
+        for t, wanted in enumerate(teachers):
+            name = f"regressors.{s}.{t}"
+            ours, theirs = resized(maps, wanted)
+            for layer in (0, 3):
+                ours = convolve(ours, weights[f"{name}.{layer}.weight"])
+                ours = rectified(standard(ours, weights, f"{name}.{layer + 1}"))
+            ours = convolve(ours, weights[f"{name}.6.weight"])
+            for image in range(len(ours)):
+                scores = np.array([queries[s][image] @ key[image] for key in keys])
+                total += softmax(scores, softness)[t] * ((ours[image] - theirs[image]) ** 2).mean()
+    return float(total / (len(students[0]) * len(students)))
 
 
 def channel_gram(one: Array) -> Array:

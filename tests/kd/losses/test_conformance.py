@@ -46,6 +46,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "fsp": [{}, {"stages": [1, 3]}],
     "srd": [{}],
     "cc": [{}, {"width": 5}],
+    "ft": [{}, {"reconstruction": 0.1}],
+    "semckd": [{}, {"softness": 0.2}],
+    "tfkd": [{}, {"temperature": 1.0, "correct": 0.8}],
     "bce": [{}],
     "balanced_ce": [{}, {"beta": 0.9, "label_smoothing": 0.1}, {"beta": 0.0}],
     "balanced_bce": [{}, {"beta": 0.9}],
@@ -58,11 +61,11 @@ GAPS = ["at", "binary_kd", "ctkd", "dkd", "kd", "kd_standardised", "fsp", "mlkd"
 # losses that are a mean over samples, each by itself
 PER_SAMPLE = [
     "at", "balanced_bce", "balanced_ce", "bce", "binary_kd", "ce", "ctkd", "dkd", "hard_kd", "kd", "kd_standardised",
-    "nkd", "normkd", "ofa", "vid", "wsld", "wttm",
+    "nkd", "normkd", "ofa", "tfkd", "vid", "wsld", "wttm",
 ]  # fmt: skip
 ON_LOGITS = [
     "balanced_bce", "balanced_ce", "bce", "binary_kd", "ce", "ctkd", "dist", "dkd", "hard_kd", "kd", "kd_standardised",
-    "mlkd", "nkd", "normkd", "ofa", "wsld", "wttm",
+    "mlkd", "nkd", "normkd", "ofa", "tfkd", "wsld", "wttm",
 ]  # fmt: skip
 
 
@@ -159,7 +162,7 @@ def test_a_loss_is_zero_where_student_and_teacher_agree_and_positive_elsewhere(m
         assert loss(given(seed)).item() > 1e-6
 
 
-@pytest.mark.parametrize(("name", "arguments"), [case for case in CASES if case.values[0] != "cc"])
+@pytest.mark.parametrize(("name", "arguments"), [case for case in CASES if case.values[0] not in ("cc", "semckd")])
 def test_the_order_of_the_batch_does_not_matter(make_loss, given, name: str, arguments: dict) -> None:
     it = given()
     loss = make_loss(name, it, **arguments)
@@ -253,7 +256,7 @@ def test_the_student_learns_and_the_teacher_does_not(make_loss, given, name: str
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_all_parameters_of_an_adapter_learn(make_loss, given, name: str) -> None:
-    it = given()
+    it = given(batch=8)  # of fewer images the embeddings of semckd have one number, whose length is always 1
     loss = make_loss(name, it)
     loss(it, loss.adapter).backward()
     for key, parameter in loss.adapter.named_parameters():
