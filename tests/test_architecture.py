@@ -22,6 +22,7 @@ SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "k
 # Imports of the library inside functions, allowed because they run in a job or after one.
 LATE = {
     ("slurm.job.payload", "kd.run"),
+    ("slurm.job.fork_server", "kd.run"),
     ("slurm.job.payload", "kd.stages.context"),
     ("slurm.commands.submit", "kd.report.table"),
 }
