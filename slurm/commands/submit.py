@@ -22,7 +22,6 @@ from slurm.cluster.profile import cluster_of, load_profile
 from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
-from slurm.submission.dropped_seeds import drop_seeds
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
 from slurm.submission.lenders import trusted
@@ -94,6 +93,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
     deny_others_to_write()
     if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
+    from slurm.submission.dropped_seeds import drop_seeds
     from slurm.submission.resume import find_starting_point, locked
     from slurm.submission.reuse import link_taken
 
