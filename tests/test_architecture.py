@@ -37,7 +37,7 @@ ROOMS = {
 # The longest file and the longest function of each package. Numbers go down; one that must go up is a decision record.
 LONGEST = {
     "kd": (235, 28),
-    "kd.compress": (147, 34),
+    "kd.compress": (150, 34),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 45),
     "kd.distill": (225, 41),

@@ -26,14 +26,20 @@ class UnequalExport(UserError):
 
 
 def export_onnx(
-    model: nn.Module, images_BCHW: Tensor, path: Path, *, metadata: Mapping[str, str] | None = None
+    model: nn.Module,
+    images_BCHW: Tensor,
+    path: Path,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    prepare: bool = False,
 ) -> float:
     """Write an ONNX file and return by how much its logits differ at most, as a fraction of the largest logit.
 
-    ``images_BCHW`` are compared. Raises UnequalExport, and leaves no file, when that is more than TOLERANCE.
+    ``images_BCHW`` are compared; ``prepare`` is that of ``write_onnx``. Raises UnequalExport, and leaves no file, when
+    that is more than TOLERANCE.
     """
     with atomic_path(path) as temporary:
-        write_onnx(model, images_BCHW[0], temporary, metadata=metadata)
+        write_onnx(model, images_BCHW[0], temporary, metadata=metadata, prepare=prepare)
         return _compare(model, OnnxModel(temporary), images_BCHW, path)
 
 

@@ -171,6 +171,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     format: str
     calibration_batches: int | None = None
+    preprocess: bool = False
     float32: tuple[str, ...] = ()
 
 

@@ -17,15 +17,16 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from kd.compress.cost import count_flops, count_parameters, file_bytes
-from kd.compress.onnx_model import OnnxModel
+from kd.compress.onnx_model import CARD, OnnxModel
 from kd.compress.portable_files import export_onnx, export_torch, load_torch
 from kd.compress.quantize import dynamic_int8, static_int8
+from kd.compress.usage import USAGE, write_usage
 from kd.data.store import DeviceStore
 from kd.distill.teacher import load_trained_model
 from kd.evaluate.agreement import agreement
 from kd.evaluate.metrics import selecting_metric
 from kd.files import make_folder
-from kd.rundir.folders import exported_model
+from kd.rundir.folders import CHECKPOINT, exported_model
 from kd.rundir.result_sections import (
     Agreement,
     BestAndLast,
@@ -50,6 +51,7 @@ EXTENSIONS: Mapping[str, str] = {"onnx": "onnx", "pt2": "pt2", "static_int8": "o
 CALIBRATION_BATCH = 64  # images
 COMPARED = 64  # images on which a float32 file must equal the model
 AGREEMENT_BATCH = 128
+PICTURES = (1, 3)  # channels of what an image file holds
 CPU = torch.device("cpu")
 
 
@@ -75,7 +77,7 @@ def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
     precision = ("int8 and float32" if spec.settings.float32 else "int8") if int8 else "float32"
     cost = _cost(model, deployed, context.work / name, data.validation, runtime, int8=int8)
     return StageResult(
-        **identity(context, spec, context.publish([name])),
+        **identity(context, spec, context.publish([name, *_usage(context.work / name, card)])),
         **circumstances(runtime, data, precision=precision),
         model=found.component,
         start=found.origin,
@@ -95,11 +97,12 @@ def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
 
 def _write(model: nn.Module, card: ModelCard, settings: ExportSettings, data: StageData, path: Path) -> ModelFile:
     """Write the file in its format and return what was checked of it."""
-    metadata = {"kd": json.dumps(asdict(card), sort_keys=True)}
+    metadata = {CARD: json.dumps(asdict(card), sort_keys=True)}
     images = data.train.batch(torch.arange(min(COMPARED, len(data.train))))
     make_folder(path.parent)
     if settings.format == "onnx":
-        return ModelFile(difference=export_onnx(model, images, path, metadata=metadata))
+        difference = export_onnx(model, images, path, metadata=metadata, prepare=settings.preprocess)
+        return ModelFile(difference=difference)
     if settings.format == "pt2":
         return ModelFile(difference=export_torch(model, images, path))
     if settings.format == "dynamic_int8":
@@ -110,6 +113,14 @@ def _write(model: nn.Module, card: ModelCard, settings: ExportSettings, data: St
         model, _plain_images(data.train), path, batches=batches, float32=settings.float32, metadata=metadata
     )
     return ModelFile(int8=asdict(share), calibration_batches=batches)
+
+
+def _usage(file: Path, card: ModelCard) -> list[str]:
+    """Write the lines that use an ONNX file beside it, where it sees pictures; return their name for the stage."""
+    if file.suffix != ".onnx" or card.in_channels not in PICTURES:
+        return []
+    write_usage(file.parent)
+    return [f"{CHECKPOINT}/{USAGE}"]
 
 
 def _plain_images(store: DeviceStore) -> Iterator[Tensor]:

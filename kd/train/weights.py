@@ -133,7 +133,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
-    return card_from_json(path, _fields(path, metadata))
+    card = card_from_json(path, _fields(path, metadata))
+    if not is_allowed(card.name):
+        raise CheckpointError(f"{path}: its model is {card.name}, code that is imported only where a job file names it")
+    return card
 
 
 def _fields(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -150,9 +153,6 @@ def card_from_json(path: Path, fields: Any) -> ModelCard:
         lists = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
         widths = {name: tuple(sizes) for name, sizes in fields.get("widths", {}).items()}
         modalities = tuple((name, channels) for name, channels in fields.get("modalities", ()))
-        card = ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
+        return ModelCard(**{**fields, **lists, "widths": widths, "modalities": modalities})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its model card is damaged; only weights saved by kd fit") from error
-    if not is_allowed(card.name):
-        raise CheckpointError(f"{path}: its model is {card.name}, code that is imported only where a job file names it")
-    return card

@@ -26,6 +26,9 @@ class ExportStage(Stage):
     calibration_batches: int = Field(
         default=100, gt=0, le=100_000, description="For static_int8, of 64 training images each"
     )
+    preprocess: bool = Field(
+        default=False, description="onnx: the file takes bytes of pixels and normalises them itself"
+    )
     float32: list[str] = Field(
         default=[], description="Of static_int8: modules that stay in float32, by their paths: [conv1, fc]"
     )
@@ -56,8 +59,12 @@ class ExportStage(Stage):
     def settings(self, pipeline: Pipeline) -> ExportSettings:
         """The format, and how it is calibrated where it is."""
         calibrated = self.format == "static_int8"
-        batches = self.calibration_batches if calibrated else None
-        return ExportSettings(format=self.format, calibration_batches=batches, float32=tuple(self.float32))
+        return ExportSettings(
+            format=self.format,
+            calibration_batches=self.calibration_batches if calibrated else None,
+            preprocess=self.preprocess,
+            float32=tuple(self.float32),
+        )
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """One batch to calibrate with."""
@@ -65,7 +72,9 @@ class ExportStage(Stage):
         return self.model_copy(update={"calibration_batches": 1, "resources": resources})
 
     def faults(self, pipeline: Pipeline, name: str) -> Iterator[Fault]:
-        """Yield what is wrong with the stage whose model is written, and float32 layers of what is no int8 file."""
+        """Yield what is wrong with the stage whose model is written, and options that are for other formats."""
+        if self.preprocess and self.format != "onnx":
+            yield ("stages", name, "preprocess"), f"only 'format: onnx' takes it, not '{self.format}'"
         yield from model_faults(pipeline, name, self.of, ("stages", name, "of"))
         if self.float32 and self.format != "static_int8":
             yield ("stages", name, "float32"), f"'float32' is for static_int8 files; this one is {self.format}"
