@@ -45,7 +45,7 @@ LONGEST = {
     "kd.evaluate": (103, 31),
     "kd.jobfile": (283, 36),
     "kd.jobfile.kinds": (356, 29),
-    "kd.losses": (248, 26),
+    "kd.losses": (266, 26),
     "kd.models": (264, 40),
     "kd.report": (225, 41),
     "kd.report.figures": (98, 25),
