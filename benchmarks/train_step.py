@@ -30,9 +30,10 @@ from kd.distill.weighting import uniform
 from kd.evaluate.metrics import Metrics
 from kd.train.batches import AugmentedBatches
 from kd.train.device import Runtime, prepare_runtime
-from kd.train.loop import fit, train_step
+from kd.train.loop import fit
 from kd.train.meter import Meter
 from kd.train.optimizers import sgd
+from kd.train.plain_step import train_step
 from kd.train.schedules import constant
 from kd.train.state import Training
 from kd.train.step import Batch

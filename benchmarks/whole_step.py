@@ -22,9 +22,12 @@ from kd.losses.inputs import needs_features, needs_preactivations
 from kd.losses.label_kinds import label_kind
 from kd.train.average import WeightAverage
 from kd.train.batches import AugmentedBatches
+from kd.train.captured_step import CapturedStep
 from kd.train.device import Runtime
 from kd.train.meter import Meter
-from kd.train.step import Batch, Losses
+from kd.train.plain_step import PlainStep
+from kd.train.state import Training
+from kd.train.step import Batch, Losses, Step
 from kd.train.update import Update
 from kd.train.weights import ModelCard
 
@@ -37,7 +40,7 @@ class WholeStep:
 
     ``terms`` are losses of the catalogue and their weights. With ``privileged`` images have an infrared channel that
     the student does not see; ``teacher_sees`` names what the teacher does. Several ``teachers`` are weighed by
-    ``weighting``.
+    ``weighting``. ``captured``: the step is recorded as a CUDA graph (``kd.train.captured_step``).
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class WholeStep:
         size: int = 32,
         classes: int = 10,
         cutout: int = 0,
+        captured: bool = False,
         recipe: Recipe = OFF,
     ) -> None:
         self.runtime, self._classes, self._size = runtime, classes, size
@@ -108,11 +112,10 @@ class WholeStep:
             autocast=runtime.autocast,
             example=next(self.batches.epoch(0)),
             labels_N=labels,
+            numbers_on=runtime.device if captured else None,
         )
-        self.optimizer = load("optimizer", optimizer)(self.model.parameters(), lr=0.01)
-        train_beside(self.optimizer, self.objective.adapters)
-        self._update = Update(self.optimizer, clip=clip, scaler=runtime.scaler())
-        self._average = WeightAverage(self.model, 0.999) if ema else None
+        optimizing = load("optimizer", optimizer)(self.model.parameters(), lr=0.01)
+        train_beside(optimizing, self.objective.adapters)
         self.meter = Meter(
             terms=self.objective.names,
             steps=self.batches.steps,
@@ -120,22 +123,32 @@ class WholeStep:
             device=runtime.device,
             multi_label=multi,
         )
+        self.training = Training(
+            model=self.model,
+            optimizer=optimizing,
+            meter=self.meter,
+            adapters=self.objective.adapters,
+            average=WeightAverage(self.model, 0.999) if ema else None,
+            scaler=runtime.scaler(),
+        )
+        self._step = self._made(clip, captured)
         self._stream = self._forever()
         self._done = 0
 
+    def _made(self, clip: float | None, captured: bool) -> Step:
+        update = Update(self.training.optimizer, clip=clip, scaler=self.training.scaler)
+        plain = PlainStep(model=self.model, update=update, objective=self.objective, average=self.training.average)
+        return CapturedStep(plain, training=self.training, objective=self.objective) if captured else plain
+
     def update_on(self, batch: Batch) -> Losses:
-        """Do the part of a step that a GPU computes alone: forward, backward, new weights."""
-        losses = self.objective(self.model, batch)
-        self._update(losses.total)
-        return losses
+        """Do the part of a step that changes the weights: forward, backward, update, average."""
+        return self._step(batch, self._done)
 
     def step(self, batch: Batch | None = None) -> None:
         """Do a step on a batch, or on the next one."""
         batch = next(self._stream) if batch is None else batch
         losses = self.update_on(batch)
-        if self._average is not None:
-            self._average.update(self._done)
-        costs = torch.cat([losses.total.detach()[None], losses.parts])
+        costs = torch.cat([losses.total[None], losses.parts])
         self.meter.add(self._done % self.batches.steps, costs, losses.logits, batch.labels)
         self._done += 1
 

@@ -5,21 +5,20 @@ public function in a module's ``__all__`` *is* an entry: its keyword-only parame
 its docstring's first line the summary. Adding one means writing one function.
 
 Models of timm and torchvision are entries too, under names such as ``timm/resnet18`` (see ``kd.library_networks``), and
-so are the user's own, ``mypackage.nets:MyNet`` (see ``kd.user_code``).
+so are models, losses, data sets and augmentations of the user's own, ``mypackage.nets:MyNet`` (``kd.user_entries``).
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from kd import user_code
 from kd.arguments import argument_fault, normalised
+from kd.entry import Entry
 from kd.errors import did_you_mean
 from kd.library_networks import (
     LIBRARIES,
@@ -32,6 +31,8 @@ from kd.library_networks import (
     split_name,
 )
 from kd.signatures import REQUIRED, UNSET, Argument
+from kd.user_code.names import listed_names
+from kd.user_entries import CALLERS, find_user_entry, why_unreadable
 
 # kind -> the package that holds its entries and the one module of it that does, or None for all of them
 PLACES: Mapping[str, tuple[str, str | None]] = {
@@ -56,26 +57,6 @@ _LIBRARY_MODULE = "kd.models.library"
 ArgumentFault: TypeAlias = tuple[tuple[str | int, ...], str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """One named thing of the catalogue. ``inputs`` are the parameters that the code supplies.
-
-    With ``open_ended`` further arguments may be given, which only the code behind it can judge. ``identity`` is what
-    the code *is*, for fingerprints, where it is none of this project's. ``function`` is called with what is ``bound``.
-    """
-
-    name: str
-    module: str
-    summary: str
-    inputs: tuple[str, ...]
-    arguments: Mapping[str, Argument]
-    open_ended: bool = False
-    identity: str | None = None
-    function: str
-    text: str = ""  # the whole docstring
-    bound: Mapping[str, object] = field(default_factory=dict)
-
-
 @cache
 def entries(kind: str) -> Mapping[str, Entry]:
     """Return the entries of one kind by name. Raises KeyError on an unknown kind."""
@@ -89,9 +70,7 @@ def entries(kind: str) -> Mapping[str, Entry]:
 
 def find(kind: str, name: str) -> Entry | None:
     """Return one entry, or None. Parses only the module that defines it: a fraction of what ``entries`` costs."""
-    if kind == "model" and (parts := user_code.split_name(name)):
-        return _user_entry(*parts)  # read each time: a user's file may change while this process lives
-    return _find(kind, name)
+    return _find(kind, name) or find_user_entry(kind, name)
 
 
 @cache
@@ -117,11 +96,12 @@ def unknown(kind: str, name: str) -> str:
     """Return why there is no entry of this name, with the nearest one, to end an error line."""
     if kind == "model" and (parts := split_name(name)):
         return _unknown_network(*parts)
-    if kind == "model" and (parts := user_code.split_name(name)):
-        return _unreadable(*parts)
+    if reason := why_unreadable(kind, name):
+        return reason
     if kind == "model" and (library := library_of(name)):
         return f"unknown model '{name}' (did you mean '{library}{SEPARATOR}{name}'?)"
-    return f"unknown {kind} '{name}'{did_you_mean(name, list(entries(kind)))}"
+    own = listed_names() if kind in CALLERS else []
+    return f"unknown {kind} '{name}'{did_you_mean(name, [*entries(kind), *own])}"
 
 
 def check_arguments(
@@ -130,9 +110,11 @@ def check_arguments(
     """Yield the faults of the arguments given to an entry. ``own`` keys stand beside them, for did-you-mean."""
     known = {**entry.arguments, **SHARED.get(kind, {})}
     for key, value in given.items():
-        if key not in known and entry.open_ended:
+        if key not in known and entry.identity and key in entry.inputs:
+            yield (key,), f"'{key}' of {kind} '{entry.name}' is given by the job; remove it"
+        elif key not in known and entry.open_ended:
             continue
-        if key not in known:
+        elif key not in known:
             yield (key,), f"{kind} '{entry.name}' takes no '{key}'{did_you_mean(key, [*known, *own])}"
         elif fault := argument_fault(known[key].annotation, value):
             inside, message = fault
@@ -179,33 +161,6 @@ def _library_entry(library: str, network: str) -> Entry | None:
     )
 
 
-def _user_entry(module: str, attribute: str) -> Entry | None:
-    """Return the entry of a model of the user's, or None where it cannot be read."""
-    try:
-        found = user_code.read_model(module, attribute)
-        return Entry(
-            name=f"{module}{user_code.SEPARATOR}{attribute}",
-            module="kd.models.user_model",
-            summary=found.summary,
-            inputs=found.signature.supplied,
-            arguments=found.signature.arguments,
-            open_ended=found.signature.open_ended,
-            identity=user_code.source_identity(found),
-            function="user_model",
-            bound={"module": module, "attribute": attribute},
-        )
-    except user_code.NotReadable:
-        return None
-
-
-def _unreadable(module: str, attribute: str) -> str:
-    try:
-        user_code.source_identity(user_code.read_model(module, attribute))
-    except user_code.NotReadable as reason:
-        return f"model '{module}{user_code.SEPARATOR}{attribute}': {reason}"
-    raise AssertionError(f"{module}:{attribute} can be read")
-
-
 @cache
 def _library_functions() -> Mapping[str, Entry]:
     """Return what the functions take that build networks of libraries; they are no entries themselves."""
@@ -226,7 +181,9 @@ def _unknown_network(library: str, network: str) -> str:
 
 @cache
 def _sources(kind: str) -> tuple[tuple[str, str], ...]:
-    """Return (module, source text) of the modules that may hold entries of a kind."""
+    """Return (module, source text) of the modules that may hold entries of a kind; kd has no augmentation by name."""
+    if kind == "augmentation":
+        return ()
     package, only = PLACES[kind]
     names = (
         [only]

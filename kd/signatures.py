@@ -24,6 +24,7 @@ class UNSET:
 
 _ANYTHING = "Any"
 _SCALARS = {"int": "int", "float": "float", "bool": "bool", "str": "str", "Any": _ANYTHING, "object": _ANYTHING}
+_SCALARS |= dict.fromkeys(("dict", "Dict", "Mapping"), _ANYTHING)
 _SEQUENCES = ("list", "tuple", "List", "Tuple", "Sequence", "Iterable")
 
 
@@ -94,8 +95,10 @@ def _words_of_default(default: ast.expr | None) -> str:
         return _ANYTHING
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, (int, float)):
-        return "float"  # written 1, meant 0.5: an integer is a float too
+    if isinstance(value, int):
+        return "int | float"  # written 1, 0.5 may be meant; what is given as 2 stays 2
+    if isinstance(value, float):
+        return "float"
     if isinstance(value, str):
         return "str"
     return "list[Any]" if isinstance(value, (list, tuple)) else _ANYTHING
@@ -139,6 +142,8 @@ def _one_translated(annotation: ast.expr) -> str | None:
         return None
     if generic == "Literal":
         return f"Literal[{ast.unparse(annotation.slice)}]"
+    if generic in ("dict", "Dict", "Mapping"):
+        return _ANYTHING
     if generic in _SEQUENCES:
         inside = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
         kinds = list(dict.fromkeys(translated(each) for each in inside if not _is_dots(each)))

@@ -21,6 +21,8 @@ from kd.rundir.claim import Claim, Claimant, claim_stage
 from kd.rundir.folders import RunFolder, StageFolder, results_folder
 from kd.rundir.plan_file import write_plan
 from kd.rundir.stage_result import damaged_artefacts, read_result
+from kd.user_code.frozen import freeze
+from kd.user_code.sources import bound
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +53,7 @@ def _train(options: argparse.Namespace) -> int:
     if not run.plan.is_file():
         write_plan(run, plan.to_file())
     write_json(run.counted, msgspec.to_builtins(plan.counted()))
+    freeze(bound().values(), run.own_code)
     for job in jobs:
         _train_one(run, job)
     return 0

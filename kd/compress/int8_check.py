@@ -6,13 +6,13 @@ A quantizer leaves out what it does not know, and a runtime falls back to float3
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError
+from kd.errors import UserError, did_you_mean
 
 # Operators that multiply by weights, as a file or as ONNX Runtime's optimizer names them. In float32 if they still
 # bear these names.
@@ -32,10 +32,10 @@ class Int8Share:
     share: float
 
 
-def check_int8(path: Path, *, static: bool) -> Int8Share:
-    """Return how much of a file is int8.
+def check_int8(path: Path, *, static: bool, float32: Collection[str] = ()) -> Int8Share:
+    """Return how much of a file is int8; the layers whose weights ``float32`` names are meant to be otherwise.
 
-    Raises NotInt8 naming the first layer with float32 weights or, if ``static``, one that would run in float32.
+    Raises NotInt8 naming the first other layer with float32 weights or, if ``static``, one that would run in float32.
     """
     import onnx
 
@@ -44,13 +44,15 @@ def check_int8(path: Path, *, static: bool) -> Int8Share:
     made_by = {output: node for node in proto.graph.node for output in node.output}
     layers = set()
     for node, weight in _layers(proto.graph, stored, made_by):
+        if weight.name in float32:
+            continue
         if weight.data_type != onnx.TensorProto.INT8:
             raise NotInt8(f"{path}: not int8: the weights of {node.op_type} '{weight.name}' are still float32")
         layers.add(weight.name)
     if not layers:
         raise NotInt8(f"{path}: not int8: it has no layer with int8 weights")
     if static:
-        _check_operators(path)
+        _check_operators(path, len(float32))
     numbers = {name: prod(tensor.dims) for name, tensor in stored.items()}
     return Int8Share(layers=len(layers), share=sum(numbers[name] for name in layers) / sum(numbers.values()))
 
@@ -67,8 +69,28 @@ def _layers(graph: Any, stored: Mapping[str, Any], made_by: Mapping[str, Any]) -
             yield node, stored[name]
 
 
-def _check_operators(path: Path) -> None:
-    """Raise NotInt8 when the runtime's own form of a network still multiplies by weights in float32."""
+def weights_of(path: Path, layers: Sequence[str]) -> dict[str, str]:
+    """Return node -> the name of its weight, for the layers of a float32 file that lie in modules of these paths.
+
+    Raises UserError, with the nearest name, when a path is that of no layer.
+    """
+    import onnx
+
+    graph = onnx.load(path).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    found = {node.name: weight.name for node, weight in _layers(graph, stored, {})}
+    modules = {name.rpartition(".")[0] for name in found.values() if "." in name}
+    inside = {layer: [each for each in modules if f"{each}.".startswith(f"{layer}.")] for layer in layers}
+    for layer, those in inside.items():
+        if not those:
+            near = did_you_mean(layer, sorted(modules))
+            raise UserError(f"float32: no layer '{layer}' in the exported network{near}")
+    kept = {f"{module}.weight" for those in inside.values() for module in those}
+    return {node: weight for node, weight in found.items() if weight in kept}
+
+
+def _check_operators(path: Path, float32: int) -> None:
+    """Raise NotInt8 when the runtime's own form of a network multiplies by more than so many weights in float32."""
     import onnx
     import onnxruntime
 
@@ -82,6 +104,7 @@ def _check_operators(path: Path) -> None:
         graph = onnx.load(optimized).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
-    for node, weight in _layers(graph, stored, made_by):
-        if node.op_type in FLOAT_LAYERS:
-            raise NotInt8(f"{path}: not int8: {node.op_type} '{weight.name}' would run in float32")
+    floats = [(node, weight) for node, weight in _layers(graph, stored, made_by) if node.op_type in FLOAT_LAYERS]
+    if len(floats) > float32:
+        node, weight = floats[0]
+        raise NotInt8(f"{path}: not int8: {node.op_type} '{weight.name}' would run in float32")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kd.compress.int8_check import Int8Share, check_int8
+from kd.compress.int8_check import Int8Share, check_int8, weights_of
 from kd.compress.onnx_model import INPUT, without_notes, write_onnx
 from kd.errors import DataError
 from kd.files import atomic_path
@@ -32,11 +32,13 @@ def static_int8(
     path: Path,
     *,
     batches: int = CALIBRATION_BATCHES,
+    float32: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
 ) -> Int8Share:
     """Write a network as an int8 file, its activations calibrated on at most so many batches.
 
     ``calibration`` yields normalised training images [B, C, H, W]. Batch norm and ReLU are folded into convolutions.
+    ``float32`` are paths of modules whose layers stay in float32: mixed precision.
     Raises DataError when there is no calibration image, NotInt8 when the file would not compute in int8.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -45,6 +47,7 @@ def static_int8(
     if not images:
         raise DataError("the calibration set is empty; static int8 needs at least one batch of training images")
     with _float_file(model, images[0][0]) as source, atomic_path(path) as target:
+        kept = weights_of(source, float32)
         quantize_static(
             source,
             target,
@@ -54,8 +57,9 @@ def static_int8(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=list(kept),
         )
-        return _finish(target, metadata, static=True)
+        return _finish(target, metadata, static=True, float32=set(kept.values()))
 
 
 def dynamic_int8(
@@ -93,7 +97,9 @@ def _float_file(model: nn.Module, image_CHW: Tensor) -> Iterator[Path]:
         logging.disable(before)
 
 
-def _finish(path: Path, metadata: Mapping[str, str] | None, *, static: bool) -> Int8Share:
+def _finish(
+    path: Path, metadata: Mapping[str, str] | None, *, static: bool, float32: Collection[str] = ()
+) -> Int8Share:
     """Strip the file, add the metadata, and see that it is what it should be."""
     import onnx
 
@@ -102,7 +108,7 @@ def _finish(path: Path, metadata: Mapping[str, str] | None, *, static: bool) -> 
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, dict(metadata or {}))
     onnx.save(proto, path)
-    return check_int8(path, static=static)
+    return check_int8(path, static=static, float32=float32)
 
 
 def _reader(images: list[Tensor]) -> Any:

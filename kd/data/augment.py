@@ -11,12 +11,16 @@ streams stay as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from kd.data.hashing import integers_below, permutation, stream_key
 from kd.data.recipe import OFF, Changes, Recipe, draw_changes
+
+Edges: TypeAlias = Literal["black", "reflect"]  # what pads an image before it is cropped
+Flip: TypeAlias = bool | Literal["alternating"]
 
 SHARED_SEED = 2**32  # of the views that a cache holds: the seed of no run, those are smaller
 
@@ -56,7 +60,7 @@ def epoch_views(
     *,
     size: int,
     padding: int,
-    flip: bool,
+    flip: Flip,
     seed: int,
     view: int,
     holes: bool = False,
@@ -64,8 +68,9 @@ def epoch_views(
 ) -> Views:
     """Return how view number ``view`` shows each of ``count`` images of ``size`` pixels a side, on the CPU.
 
-    ``padding`` is in pixels on each side (He et al. 2016 use 4 for CIFAR); with ``flip`` half the images are
-    mirrored; with ``holes`` the centres of cutout's squares are drawn; a ``recipe`` changes more.
+    ``padding`` is in pixels on each side (He et al. 2016 use 4 for CIFAR); with ``flip`` half the images are mirrored,
+    alternating: those that the view before showed as they are (Jordan 2024, arXiv:2404.00498); with ``holes`` the
+    centres of cutout's squares are drawn; a ``recipe`` changes more.
     """
 
     def draw(limit: int, purpose: str) -> Tensor:
@@ -74,7 +79,16 @@ def epoch_views(
     return Views(
         rows=draw(2 * padding + 1, "crop row"),
         columns=draw(2 * padding + 1, "crop column"),
-        flips=draw(2, "flip").bool() if flip else torch.zeros(count, dtype=torch.bool),
+        flips=_flips(count, flip, seed, view),
         holes=torch.stack([draw(size, "hole row"), draw(size, "hole column")], dim=1) if holes else None,
         changes=None if recipe == OFF else draw_changes(recipe, count, size=size, seed=seed, view=view),
     )
+
+
+def _flips(count: int, flip: Flip, seed: int, view: int) -> Tensor:
+    """Return which images are mirrored [count]; alternating views are those of view 0, and in turn the others."""
+    if not flip:
+        return torch.zeros(count, dtype=torch.bool)
+    drawn_for = 0 if flip == "alternating" else view
+    drawn = torch.from_numpy(integers_below(2, stream_key("flip", seed, drawn_for), count))
+    return (drawn + view % 2).remainder(2).bool() if flip == "alternating" else drawn.bool()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from kd.data.augment import Views, epoch_views
+from kd.data.augment import Edges, Flip, Views, epoch_views
 from kd.data.forecast import PREPARED_BYTES, Images
 from kd.data.recipe import OFF, Changes, Recipe, blank, change
 
@@ -25,11 +25,11 @@ LARGE = 64  # pixels a side above which they would take too much memory
 class DeviceStore:
     """Images and labels of one part of a data set on one device: those of ``indices``, or all that are given.
 
-    ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels), ``flip``, ``cutout`` (the side in
-    pixels of a blank square, arXiv:1708.04552; 0: none) and ``recipe`` say which views will be asked for. Images come
-    out as float32 [B, C, H, W], in channels-last memory. Above ``prepared_bytes`` no padded and mirrored copies are
-    kept. Images that are not ``resident`` stay on the host and come to the device batch by batch: the bits are the
-    same, and every batch waits for its copy.
+    ``labels`` is int64 [N], or uint8 [N, K], on the device. ``padding`` (pixels, with ``edges`` black or mirrored),
+    ``flip``, ``cutout`` (the side in pixels of a blank square, arXiv:1708.04552; 0: none) and ``recipe`` say which
+    views will be asked for. Images come out as float32 [B, C, H, W], in channels-last memory. Above ``prepared_bytes``
+    no padded and mirrored copies are kept. Images that are not ``resident`` stay on the host and come to the device
+    batch by batch: the bits are the same, and every batch waits for its copy.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class DeviceStore:
         device: torch.device | str = "cpu",
         indices: Tensor | None = None,
         padding: int = 0,
-        flip: bool = False,
+        flip: Flip = False,
+        edges: Edges = "black",
         cutout: int = 0,
         recipe: Recipe = OFF,
         prepared_bytes: int = PREPARED_BYTES,
@@ -52,7 +53,7 @@ class DeviceStore:
         assert images_NCHW.dtype == torch.uint8
         assert (width, len(labels)) == (self._size, len(images_NCHW))
         self.labels = (labels if indices is None else labels[indices]).to(device)
-        self.padding, self.flip, self.cutout, self.recipe = padding, flip, cutout, recipe
+        self.padding, self.flip, self.edges, self.cutout, self.recipe = padding, flip, edges, cutout, recipe
         # Normalised value = byte * scale + shift, both laid out over an image's [H, W * C]: no broadcasting.
         deviation = torch.tensor(std, dtype=torch.float64)
         self._scale = self._per_pixel(1 / (255 * deviation)).to(device)
@@ -60,14 +61,15 @@ class DeviceStore:
 
         self._count = len(self.labels)
         here = Images(count=self._count, channels=self._channels, size=self._size)
-        self._prepared = resident and here.prepared_bytes(padding=padding, flip=flip) <= prepared_bytes
+        self._prepared = resident and here.prepared_bytes(padding=padding, flip=bool(flip)) <= prepared_bytes
         images = images_NCHW.permute(0, 2, 3, 1)  # [N, H, W, C]
         changed = self._prepared and (padding or flip)
         home = torch.device(device) if resident else images.device
         if indices is None and not changed and images.device == home:
             self._images = images.contiguous()
         else:
-            self._images = _filled(images, indices, home, *((padding, flip) if self._prepared else (0, False)))
+            margin, mirrored = (padding, bool(flip)) if self._prepared else (0, False)
+            self._images = _filled(images, indices, home, margin, edges, mirrored)
 
     def __len__(self) -> int:
         return self._count
@@ -144,7 +146,7 @@ class DeviceStore:
         images = self._chosen(indices)
         if self.flip:
             images = torch.where(flips[:, None, None, None], images.flip(2), images)
-        padded = _pad(images, self.padding)
+        padded = _pad(images, self.padding, self.edges)
         return self._windows(padded, torch.arange(len(indices), device=indices.device), rows, columns)
 
     def _plain_pixels(self, indices: Tensor) -> Tensor:
@@ -181,7 +183,9 @@ class DeviceStore:
         return row.expand(self._size, -1).contiguous()
 
 
-def _filled(images_NHWC: Tensor, indices: Tensor | None, device: torch.device, padding: int, flip: bool) -> Tensor:
+def _filled(
+    images_NHWC: Tensor, indices: Tensor | None, device: torch.device, padding: int, edges: Edges, flip: bool
+) -> Tensor:
     """Return the images of ``indices``, padded, and their mirror images behind them, on a device.
 
     Written part by part into the memory where they stay, so that no second copy of the set is ever made.
@@ -189,22 +193,24 @@ def _filled(images_NHWC: Tensor, indices: Tensor | None, device: torch.device, p
     chosen = torch.arange(len(images_NHWC)) if indices is None else indices
     count, (_, size, _, channels) = len(chosen), images_NHWC.shape
     padded = size + 2 * padding
-    make = torch.zeros if padding else torch.empty
-    filled = make((2 * count if flip else count, padded, padded, channels), dtype=torch.uint8, device=device)
-    inside = slice(padding, padding + size)
+    filled = torch.empty((2 * count if flip else count, padded, padded, channels), dtype=torch.uint8, device=device)
     for start in range(0, count, FILLED_AT_ONCE):
         part = images_NHWC.index_select(0, chosen[start : start + FILLED_AT_ONCE]).to(device)
-        filled[start : start + len(part), inside, inside] = part
+        filled[start : start + len(part)] = _pad(part, padding, edges)
         if flip:
-            filled[count + start : count + start + len(part), inside, inside] = part.flip(2)
+            filled[count + start : count + start + len(part)] = _pad(part.flip(2), padding, edges)
     return filled
 
 
-def _pad(images_NHWC: Tensor, padding: int) -> Tensor:
-    """Return the images with ``padding`` more black pixels on each side."""
+def _pad(images_NHWC: Tensor, padding: int, edges: Edges) -> Tensor:
+    """Return the images with ``padding`` more pixels on each side: black ones, or the image mirrored at its edge."""
     if padding == 0:
         return images_NHWC
     count, size, _, channels = images_NHWC.shape
+    if edges == "reflect":
+        pixels = torch.arange(-padding, size + padding, device=images_NHWC.device).abs()
+        pixels = (size - 1) - (size - 1 - pixels).abs()
+        return images_NHWC.index_select(1, pixels).index_select(2, pixels)
     padded = images_NHWC.new_zeros(count, size + 2 * padding, size + 2 * padding, channels)
     padded[:, padding:-padding, padding:-padding] = images_NHWC
     return padded

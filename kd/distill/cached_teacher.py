@@ -94,7 +94,7 @@ class CachedTeacher:
     """A teacher that remembers: gives what the cache holds for the images and the view of a batch.
 
     The batches must show the cached views in turn (``AugmentedBatches(cached_views=...)``), unmixed. A view is brought
-    to ``device`` when its epoch begins; on a CPU it is read where it is mapped.
+    to ``device`` when its epoch begins, to the place of the one before; on a CPU it is read where it is mapped.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, device: torch.device | str) -> None:
@@ -106,14 +106,23 @@ class CachedTeacher:
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Return ``teacher_logits_BC`` (float32) and, where they are cached, ``teacher_features``."""
         assert batch.mixed is None, "no cache holds a teacher's outputs for mixed images"
-        view = batch.view % len(self._tensors[LOGITS])
-        if view != self._view:
-            self._present = {name: tensor[view].to(self._device) for name, tensor in self._tensors.items()}
-            self._view = view
+        self.follow(batch.view)
         given: dict[str, Any] = {"teacher_logits_BC": self._present[LOGITS].index_select(0, batch.indices)}
         if POOLED in self._present:
             given["teacher_features"] = {POOLED: self._present[POOLED].index_select(0, batch.indices)}
         return given
+
+    def follow(self, view: int) -> None:
+        """Bring the view of an epoch to the device, where it is not the present one."""
+        view %= len(self._tensors[LOGITS])
+        if view == self._view:
+            return
+        for name, tensor in self._tensors.items():
+            if name in self._present and self._device.type != "cpu":
+                self._present[name].copy_(tensor[view])  # in place: a captured step reads there
+            else:
+                self._present[name] = tensor[view].to(self._device)
+        self._view = view
 
 
 def _json(card: CacheCard) -> str:

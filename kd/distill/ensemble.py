@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kd.distill.outputs import TEACHERS, Teacher
+from kd.distill.outputs import TEACHERS, Teacher, follow_epoch
 from kd.train.step import Batch
 
 # (logits [B, M, C] of M teachers, labels [B]) -> weights [B, M], each row of sum 1
@@ -34,3 +34,8 @@ class Ensemble:
             weights_BM = self._weighting(logits_BMC, batch.labels)
         mixed = {"teacher_logits_BMC": logits_BMC, "teacher_weights_BM": weights_BM}
         return {**mixed, TEACHERS: given} if self._apart else mixed
+
+    def follow(self, view: int) -> None:
+        """Let the members take up what an epoch brings."""
+        for member in self._members:
+            follow_epoch(member, view)

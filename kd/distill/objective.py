@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from kd.catalog import load
+from kd.catalog import find, load
 from kd.distill.adapter_training import build_adapter
 from kd.distill.outputs import TEACHERS, Outputs, Teacher
 from kd.errors import SpecError
@@ -31,6 +32,7 @@ class Term:
 
     ``of`` is the loss's name in the catalogue. ``temperature`` is that of a loss which softens the teacher's logits,
     None of any other. ``teacher`` is the number, from 0, of the one of several teachers that it asks; None: all.
+    ``module`` is the loss itself where it is the user's own, which may have parameters to train.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Term:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     teacher: int | None = None
+    module: nn.Module | None = None
 
     def needs(self, *inputs: str) -> bool:
         """Return whether the loss asks for any of these."""
@@ -57,7 +60,10 @@ def make_term(
 ) -> Term:
     """Return the term of a loss of the catalogue. ``name`` is the term's name, and the loss's without ``loss``."""
     of = loss or name
-    function = load("loss", of)
+    entry, function = find("loss", of), load("loss", of)
+    if entry is not None and entry.identity is not None:
+        own = function(**(arguments or {}))
+        return Term(name=name, of=of, weight=weight, loss=own, inputs=entry.inputs, teacher=teacher, module=own)
     parameters = inspect.signature(function).parameters
     inputs = tuple(p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
     unknown = set(inputs).difference(INPUTS)
@@ -82,9 +88,9 @@ class WeightedTerms:
     ``example`` and ``labels_N`` (a batch, and the classes of all training images) are needed where a loss has an
     adapter: it is built by a dry run of the batch. Losses for uneven classes need ``labels_N`` too. ``gather`` makes
     the whole batch of what each of several processes has a share of (``Processes.gather``). ``temperature`` gives, for
-    an epoch, the temperature of all losses that soften the teacher's logits, in place of their own. Raises SpecError
-    when there is no term, a term needs a teacher
-    and there is none, or a network lacks the features a term needs.
+    an epoch, the temperature of all losses that soften the teacher's logits, in place of their own; with ``numbers_on``
+    it is a tensor on that device, for steps that are captured. Raises SpecError when there is no term, a term needs a
+    teacher and there is none, or a network lacks the features a term needs.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class WeightedTerms:
         labels_N: Tensor | None = None,
         gather: Callable[[Any], Any] = lambda share: share,
         temperature: Callable[[int], float] | None = None,
+        numbers_on: torch.device | None = None,
     ) -> None:
         if not terms:
             raise SpecError(["loss: at least one term is needed, for instance ce: 1"])
@@ -105,17 +112,27 @@ class WeightedTerms:
         if lonely:
             raise SpecError([f"loss: {', '.join(lonely)} needs a teacher, and this stage has none"])
         self._terms, self._gather, self._temperature = tuple(terms), gather, temperature
+        self._softness: float | Tensor = 0.0 if numbers_on is None else torch.zeros((), device=numbers_on)
+        self._view: int | None = None  # whose temperature that is
         wanted = {name for term in terms for name in term.inputs}
         self._counts = _counts(labels_N) if not wanted.isdisjoint(COUNTS) else None
         self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
         self.adapters = nn.ModuleDict()
         owners = [term for term in terms if term.needs(*ADAPTER)]
-        if owners:
+        own = {term.name.replace(".", "/"): term for term in terms if term.module is not None}
+        if owners or any(map(_is_unfinished, own.values())):
             assert example is not None, "losses with adapters need an example to build them by"
             seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
             seen = _with_constants(seen, getattr(teacher, "constants", {}))
             for term in owners:
                 self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)
+            if self._counts is not None:
+                seen |= _named_counts(self._counts, seen["student_logits_BC"])
+            with torch.no_grad():
+                for term in filter(_is_unfinished, own.values()):
+                    self._loss(term, seen)
+        self.adapters.update({name: term.module for name, term in own.items() if term.module is not None})
+        if example is not None:
             self.adapters.to(example.images.device)
 
     @property
@@ -123,14 +140,31 @@ class WeightedTerms:
         """The terms' names, in the order of ``Losses.parts``."""
         return tuple(term.name for term in self._terms)
 
+    @property
+    def asks_epoch(self) -> bool:
+        """Whether a loss asks for the number of the epoch."""
+        return self._outputs.asks_epoch
+
+    def follow(self, view: int) -> None:
+        """Take up what an epoch brings: the temperature, a cached teacher's view."""
+        self._outputs.follow(view)
+        if self._temperature is None or view == self._view:
+            return
+        value, self._view = self._temperature(view), view
+        if isinstance(self._softness, Tensor):
+            self._softness.fill_(value)
+        else:
+            self._softness = value
+
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """Return the losses of one batch; ``model`` is the student or its compiled form."""
+        self.follow(batch.view)
         seen = {name: self._gather(value) for name, value in self._outputs(model, batch).items()}
         if self._counts is not None:
             self._counts = self._counts.to(seen["student_logits_BC"].device)  # once: a copy in each step would wait
             seen |= _named_counts(self._counts, seen["student_logits_BC"])
         if self._temperature:
-            seen["temperature"] = self._temperature(batch.view)
+            seen["temperature"] = self._softness
         mixed = batch.mixed and replace(batch.mixed, labels=self._gather(batch.mixed.labels))
         parts = torch.stack([self._part(term, seen, mixed) for term in self._terms])
         total = torch.stack([term.weight * part for term, part in zip(self._terms, parts, strict=True)]).sum()
@@ -152,6 +186,11 @@ class WeightedTerms:
         if "teacher_logits_BMC" in seen and term.teacher is None and term.needs(*TEACHER_LOGITS):
             given["teacher_logits_BC"] = Mixture(seen["teacher_logits_BMC"], seen["teacher_weights_BM"])
         return term.loss(*(given[SAME.get(name, name)] for name in term.inputs), **scheduled)
+
+
+def _is_unfinished(term: Term) -> bool:
+    """Whether a loss has layers whose sizes only its first inputs tell (``nn.LazyLinear``)."""
+    return term.module is not None and any(map(is_lazy, term.module.parameters()))
 
 
 def _asked(term: Term, seen: Mapping[str, Any]) -> dict[str, Any]:

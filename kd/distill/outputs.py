@@ -23,6 +23,13 @@ TEACHERS = "teachers"
 POOLED = "pooled"  # the tap in front of the classifier; every other tap is a stage's map
 
 
+def follow_epoch(teacher: Teacher, view: int) -> None:
+    """Let a teacher that has something for each epoch take up that of this one."""
+    follow: Callable[[int], None] | None = getattr(teacher, "follow", None)
+    if follow is not None:
+        follow(view)
+
+
 class Outputs:
     """Computes no more than is ``wanted``: a teacher that nobody asks is not run, nothing is tapped unasked.
 
@@ -45,8 +52,8 @@ class Outputs:
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
         """Return the wanted inputs of one batch; ``model`` is the student or its compiled form."""
         labels = "labels_BK" if batch.labels.ndim == 2 else "labels_B"
-        seen: dict[str, Any] = {labels: batch.labels, "indices_B": batch.indices}
-        if "epoch" in self._wanted:
+        seen: dict[str, Any] = {labels: batch.labels, "labels": batch.labels, "indices_B": batch.indices}
+        if self.asks_epoch:
             seen["epoch"] = batch.view
         if self._teacher:
             given = self._teacher(batch)
@@ -57,6 +64,16 @@ class Outputs:
         if self._taps:
             seen |= self._features("student", self._taps.collect())
         return seen
+
+    @property
+    def asks_epoch(self) -> bool:
+        """Whether a loss asks for the number of the epoch."""
+        return "epoch" in self._wanted
+
+    def follow(self, view: int) -> None:
+        """Let the teacher take up what an epoch brings."""
+        if self._teacher:
+            follow_epoch(self._teacher, view)
 
     def _of_teacher(self, given: Mapping[str, Any], *, several: bool = False) -> dict[str, Any]:
         """Return what one teacher or several gave, under the names that losses ask for.

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from kd.data.store import DeviceStore
 from kd.drawing.drawn_images import batches
 from kd.errors import RunError
+from kd.permitted_code import permit_code
 from kd.rundir.folders import StageFolder
 from kd.rundir.stage_spec import read_spec
 from kd.stages.stage_data import load_data
-from kd.train.weights import ModelCard, load_model
+from kd.train.weights import ModelCard, load_model, named_model
 
 
 def some_images(text: str) -> int:
@@ -43,6 +44,7 @@ def open_finished_stage(folder: StageFolder) -> FinishedStage:
     if not folder.best.is_file():
         raise RunError(f"{folder.path}: no stage that has trained a model")
     spec = read_spec(folder)
+    permit_code(folder.path, [named_model(folder.best), *([spec.data.name] if spec.data else [])], allow_code=False)
     model, card = load_model(folder.best)
     data = load_data(
         spec.data,

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
-from kd import catalog, user_code
+from kd import catalog
 from kd.jobfile.schema import Component
+from kd.user_code.identity import with_imports
+from kd.user_code.sources import read_source, tree_of
 
 # the attributes of a model that kd.distill.features reads
 DECLARATION, PREACTIVATIONS = "feature_taps", "preactivation_taps"
@@ -26,9 +28,12 @@ def declares_taps(model: Component, declaration: str = DECLARATION) -> bool:
 
 def _users_taps(name: str, declaration: str) -> bool:
     """Whether the module of a model of the user's sets the declaration."""
-    parts = user_code.split_name(name)
-    file = user_code.module_file(parts[0]) if parts else None
-    return file is not None and sets_taps(ast.parse(file.read_text(encoding="utf-8")), declaration)
+    entry = catalog.find("model", name)
+    if entry is None or entry.identity is None or "module" not in entry.bound:
+        return False
+    source = read_source(str(entry.bound["module"]))
+    assert source is not None, f"{name} was read"
+    return any(sets_taps(tree_of(each), declaration) for each in with_imports([source]))
 
 
 @cache

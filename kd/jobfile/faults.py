@@ -11,6 +11,7 @@ from kd.jobfile.schema import Component, Data
 from kd.jobfile.shapes import Shape, image_shape
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Pipeline
+from kd.user_entries import double_meaning
 
 _OF_WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")  # how files of weights end
 
@@ -29,6 +30,8 @@ def named_faults(
         # where the name is itself the key (a loss), the nearest known part of this address is the key
         yield (*address, "name"), catalog.unknown(kind, name)
         return
+    if entry.identity is None and (twofold := double_meaning(kind, name)):
+        yield (*address, "name"), twofold
     for inside, message in catalog.check_arguments(entry, kind, given, own):
         yield (*address, *inside), message
 

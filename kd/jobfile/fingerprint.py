@@ -11,15 +11,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kd.catalog import Entry, find
+from kd.catalog import find
+from kd.entry import Entry
 from kd.jobfile.data_content import data_identity
 from kd.jobfile.source_digests import declared_digest, source_digest
 from kd.jobfile.versions import LATER_ARGUMENTS, Layer, version_of_data, version_of_loss, versions_of
 from kd.rundir.counted_file import CONTENT_OF
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
+from kd.user_entries import CALLERS
 
 _COMPONENTS = ("model", "optimizer", "schedule", "weighting", "temperature")
 _WEIGHTS = ("file", "pretrained")
+_USERS = tuple(function for _, function in CALLERS.values())  # that call code of the user's own
 
 
 def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:
@@ -34,7 +37,8 @@ def stage_content(settings: Mapping[str, Any], data: Mapping[str, Any], identity
     The source of a catalogue function counts where the declared versions do not stand for it.
     """
     arguments = {key: _by_content(value) if _is_absolute(value) else value for key, value in data["arguments"].items()}
-    counted = {**data, "arguments": arguments, "root": identity, **version_of_data(data["name"])}
+    own = _code_of("dataset", data["name"])
+    counted = {**data, "arguments": arguments, "root": identity, **version_of_data(data["name"]), **own}
     entries = [entry for _, entry in _named_entries(settings, data)]
     digests = {(entry.module, entry.function): source_digest(entry.module, entry.function) for entry in entries}
     edited = {".".join(place): digest for place, digest in digests.items() if digest != declared_digest(*place)}
@@ -45,16 +49,27 @@ def counted_by_content(
     settings: Mapping[str, Any], data: Mapping[str, Any], identity: str, layers: Iterable[Layer]
 ) -> dict[str, str]:
     """Return the digest of all that a stage counts by what it is, by the words for it: what ``has changed``."""
-    counted = {
-        f"the source of {kind} '{entry.name}'": f"{source_digest(entry.module, entry.function)} {entry.identity or ''}"
-        for kind, entry in _named_entries(settings, data)
-    }
+    counted = {_source_of(kind, entry): _source_digest(entry) for kind, entry in _named_entries(settings, data)}
     files = [*_named_files(settings), *filter(_is_absolute, data["arguments"].values())]
     counted |= {f"{CONTENT_OF}{file}": data_identity(os.path.expanduser(file)) for file in files}
     counted |= {f"the declared version of kd's {layer} code": str(n) for layer, n in versions_of(layers).items()}
     counted |= {f"the declared version of loss '{name}'": str(version_of_loss(name)) for name in _loss_names(settings)}
     counted |= {f"the declared version of data set '{data['name']}'": str(version_of_data(data["name"]))}
     return counted if data["root"] is None else {**counted, f"{CONTENT_OF}{data['root']}": identity}
+
+
+def users_code(settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the digest of each piece of the user's own code, by the words that ``counted_by_content`` has for it."""
+    found = _named_entries(settings, data)
+    return {_source_of(kind, entry): _source_digest(entry) for kind, entry in found if entry.function in _USERS}
+
+
+def _source_of(kind: str, entry: Entry) -> str:
+    return f"the source of {kind} '{entry.name}'"
+
+
+def _source_digest(entry: Entry) -> str:
+    return f"{source_digest(entry.module, entry.function)} {entry.identity or ''}"
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +86,8 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         kept["file"] = data_identity(file)
     if "model" in kept:
         kept["model"] = _deciding_model(settings["model"])
+    if isinstance(own := (settings.get("augment") or {}).get("own"), Mapping):
+        kept["augment"] = {**kept["augment"], "code": _code_of("augmentation", own["name"])}
     if "loss" in kept:
         kept["loss"] = {name: _deciding_term(name, term) for name, term in kept["loss"].items()}
     return kept
@@ -83,16 +100,22 @@ def _deciding_term(name: str, term: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in term["arguments"].items()
         if key not in LATER_ARGUMENTS or value != LATER_ARGUMENTS[key]
     }
-    return {**term, "arguments": kept, **version_of_loss(term.get("loss") or name)}
+    loss = term.get("loss") or name
+    return {**term, "arguments": kept, **version_of_loss(loss), **_code_of("loss", loss)}
+
+
+def _code_of(kind: str, name: str) -> dict[str, str]:
+    """Return what code that is not this project's *is*; nothing of this project's own."""
+    entry = find(kind, name)
+    return {"code": entry.identity} if entry and entry.identity else {}
 
 
 def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides of a model: files by their content, and code that is not this project's by what it is."""
-    arguments, entry = _by_content(model["arguments"]), find("model", model["name"])
+    arguments = _by_content(model["arguments"])
     if isinstance(file := model["arguments"].get("pretrained"), str):
         arguments = {**arguments, "pretrained": data_identity(file)}
-    code = {"code": entry.identity} if entry and entry.identity else {}
-    return {**model, "arguments": arguments, **code}
+    return {**model, "arguments": arguments, **_code_of("model", model["name"])}
 
 
 def _by_content(value: Any) -> Any:
@@ -135,6 +158,8 @@ def _named_entries(settings: Mapping[str, Any], data: Mapping[str, Any] | None) 
     names = [("dataset", data["name"])] if data else []
     names += [(kind, settings[kind]["name"]) for kind in _COMPONENTS if isinstance(settings.get(kind), Mapping)]
     names += [("loss", name) for name in _loss_names(settings)]
+    if isinstance(own := (settings.get("augment") or {}).get("own"), Mapping):
+        names.append(("augmentation", own["name"]))
     for kind, name in names:
         if entry := find(kind, name):
             yield kind, entry

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from kd import catalog
 from kd.arguments import RANGES, alternatives, element_of, is_nothing, literal_values, parse_annotation, value_of
+from kd.entry import Entry
 from kd.jobfile.schema import ALIASES, Data
 from kd.jobfile.shorthand_schema import with_shorthand
 from kd.jobfile.stage import Pipeline, stage_kinds, training_kinds
@@ -26,6 +27,7 @@ Schema: TypeAlias = dict[str, object]
 
 DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that editors know best
 MARKER = "x-catalogue"
+OWN_NAME = r"^[\w.]+:[\w.]+$"
 
 
 def job_schema() -> Schema:
@@ -63,7 +65,7 @@ def _tidied(node: Any) -> Any:
         if not (key == "title" and isinstance(value, str)) and not (key == "default" and _is_empty(value))
     }
     if "patternProperties" in kept:  # a mapping whose keys are names
-        kept["additionalProperties"] = False
+        kept.setdefault("additionalProperties", False)
     return {key: _tidied(value) for key, value in kept.items()}
 
 
@@ -80,18 +82,29 @@ def _component_schema(kind: str) -> Schema:
             choices.append({"const": name, "description": entry.summary})
         choices.append(mapping)
     choices += [{"const": alias, "description": f"The same as {name}"} for alias, name in ALIASES.get(kind, {}).items()]
-    return {"anyOf": [*choices, *(_library_schemas() if kind == "model" else [])]}
+    others = _library_schemas() + _own_schemas(kind) if kind == "model" else []
+    return {"anyOf": [*choices, *others]}
+
+
+def _own_component_schema(kind: str) -> Schema:
+    """Return the schema of a component that is the user's own always."""
+    return {"anyOf": _own_schemas(kind)}
+
+
+def _own_schemas(kind: str) -> list[Schema]:
+    """Return the schemas of what is the user's own; an editor cannot read its arguments."""
+    name = {"type": "string", "pattern": OWN_NAME}
+    return [
+        {**name, "description": f"A {kind} of your own: my_code:Name of 'code: [my_code.py]', or package.module:Name"},
+        {"type": "object", "properties": {"name": name}, "required": ["name"]},
+    ]
 
 
 def _library_schemas() -> list[Schema]:
     """Return the schemas of other people's networks, whose names and arguments depend on what is installed."""
-    libraries = "|".join(LIBRARIES)
-    name = {"type": "string", "pattern": rf"^(({libraries})/.+|[\w.]+:\w+)$"}
+    name = {"type": "string", "pattern": rf"^({'|'.join(LIBRARIES)})/.+$"}
     return [
-        {
-            **name,
-            "description": "A network of timm or torchvision (timm/resnet18) or of yours (mypackage.nets:MyNet)",
-        },
+        {**name, "description": "A network of timm or torchvision (timm/resnet18)"},
         {"type": "object", "properties": {"name": name}, "required": ["name"]},
         {
             "type": "object",
@@ -104,12 +117,12 @@ def _library_schemas() -> list[Schema]:
 def _dataset_schema(kind: str) -> Schema:
     whole = Data.model_json_schema()
     own, required = whole["properties"], whole["required"]
-    return {
-        "anyOf": [
-            _mapping_schema(kind, entry, {**own, "name": {"const": name}}, required)
-            for name, entry in catalog.entries(kind).items()
-        ]
-    }
+    entries = [
+        _mapping_schema(kind, entry, {**own, "name": {"const": name}}, required)
+        for name, entry in catalog.entries(kind).items()
+    ]
+    name = {"type": "string", "pattern": OWN_NAME, "description": "A data set of your own: my_code:name"}
+    return {"anyOf": [*entries, {"type": "object", "properties": {**own, "name": name}, "required": required}]}
 
 
 def _loss_schema(kind: str) -> Schema:
@@ -123,14 +136,22 @@ def _loss_schema(kind: str) -> Schema:
         terms[name] = {"description": entry.summary, "anyOf": [*bare, mapping]}
     named: Schema = {  # its arguments are those of its loss, which only the loader checks
         "type": "object",
-        "properties": {"weight": weight, "loss": {"enum": list(terms)}, **asks},
+        "properties": {"weight": weight, "loss": {"anyOf": [{"enum": list(terms)}, {"pattern": OWN_NAME}]}, **asks},
         "required": ["weight", "loss"],
     }
-    names = {"propertyNames": {"pattern": r"^[A-Za-z]\w*$"}}
-    return {"type": "object", "minProperties": 1, "properties": terms, "additionalProperties": named, **names}
+    mine: Schema = {"type": "object", "properties": {"weight": weight, **asks}, "required": ["weight"]}
+    own: Schema = {"description": "A loss of your own: my_code:name", "anyOf": [weight, mine]}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "properties": terms,
+        "patternProperties": {OWN_NAME: own},
+        "additionalProperties": named,
+        "propertyNames": {"pattern": rf"^[A-Za-z]\w*$|{OWN_NAME}"},
+    }
 
 
-def _mapping_schema(kind: str, entry: catalog.Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:
+def _mapping_schema(kind: str, entry: Entry, own: Mapping[str, Schema], required: list[str]) -> Schema:
     """Return the schema of an entry's arguments beside the keys that every such mapping has."""
     needed = [key for key, argument in entry.arguments.items() if argument.default is REQUIRED]
     arguments = {**entry.arguments, **catalog.SHARED.get(kind, {})}
@@ -178,6 +199,7 @@ _BUILDERS: Mapping[str, Callable[[str], Schema]] = {
     "temperature": _component_schema,
     "loss": _loss_schema,
     "dataset": _dataset_schema,
+    "augmentation": _own_component_schema,
 }
 
 if __name__ == "__main__":

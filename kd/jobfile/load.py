@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,7 @@ from kd.jobfile.shorthand import write_out
 from kd.jobfile.source import Address, Document, read_document
 from kd.jobfile.stage import Fault, Pipeline, Stage, stage_kinds
 from kd.jobfile.tiny import shrink
+from kd.jobfile.user_names import bind_listed_code, with_whole_names
 from kd.jobfile.validation_messages import fault_of
 from kd.places import find_job_file
 
@@ -41,6 +43,7 @@ def load_pipeline(
     document = read_document(find_job_file(path), shown_as=path)
     for override in filter(is_of_shorthand, overrides):
         document = apply_override(document, override)
+    document = bind_listed_code(document, Path(find_job_file(path)).parent)
     document = write_out(document)
     for override in overrides:
         if not is_of_shorthand(override):
@@ -49,7 +52,7 @@ def load_pipeline(
         document = with_epochs(document, epochs)
     if seeds:
         document = replace(document, ("seeds",), list(seeds), f"--seeds {','.join(map(str, seeds))}")
-    pipeline = validate(document)
+    pipeline = with_whole_names(validate(document))
     if tiny:
         return shrink(pipeline)
     pipeline, unexpanded = expand_paths(pipeline, unset=unset)

@@ -130,7 +130,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if choices := schema.get("anyOf"):
         return " or ".join(dict.fromkeys(map(_allowed, choices)))
     if values := schema.get("enum"):
-        return ", ".join(f"`{value}`" for value in values)
+        return ", ".join(f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in values)
     kind = schema.get("type")
     if kind == "array":
         return f"a list (each: {_allowed(schema['items'])})"

@@ -36,8 +36,9 @@ def resolved_term(name: str, term: Term, teachers: Sequence[str] = ()) -> stage_
 
 def resolved_augment(augment: Augment) -> stage_spec.Augment:
     """Return the augmentation; what is off is left out, so that a new change leaves older fingerprints alone."""
-    further = augment.model_dump(exclude={"crop", "flip"}, exclude_defaults=True)
-    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, **further)
+    further = augment.model_dump(exclude={"crop", "flip", "own"}, exclude_defaults=True)
+    own = resolved_component("augmentation", augment.own) if augment.own else None
+    return stage_spec.Augment(crop=augment.crop, flip=augment.flip, **further, own=own)
 
 
 def resolved_option(option: Strict | None, into: type[Part]) -> Part | None:

@@ -178,6 +178,7 @@ Schedule = Annotated[
     Component, Field(json_schema_extra={"x-catalogue": "schedule"}), BeforeValidator(_schedule_by_alias)
 ]
 Weighting = Annotated[Component, Field(json_schema_extra={"x-catalogue": "weighting"})]
+Augmentation = Annotated[Component, Field(json_schema_extra={"x-catalogue": "augmentation"})]
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
 
@@ -221,6 +222,21 @@ DataSet = Annotated[Data, Field(json_schema_extra={"x-catalogue": "dataset"})]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+def _true_false_or(word: str) -> BeforeValidator:
+    """Return the check of a switch that has a third position: without it, 1 would pass for true."""
+
+    def check(value: object) -> object:
+        if value != word and not isinstance(value, bool):
+            raise ValueError(f"expected true, false or {word}, got {shown(value)}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Compile = Annotated[Literal[False, True, "graph"], _true_false_or("graph")]
+Flip = Annotated[Literal[False, True, "alternating"], _true_false_or("alternating")]
+
+
 class Resources(Strict):
     """What one job of a stage needs. What is not given is the pipeline's value, or a default."""
 
@@ -235,7 +251,8 @@ class Augment(Strict):
     """Random changes of the training images, whole batches at a time."""
 
     crop: int = Field(default=0, ge=0, le=64, description="Pad by so many pixels, then crop at random")
-    flip: bool = Field(default=False, description="Mirror left-right with probability 1/2")
+    flip: Flip = Field(default=False, description="Mirror half of the images; alternating: each in every second epoch")
+    edges: Literal["black", "reflect"] = Field(default="black", description="What 'crop' pads with")
     cutout: int = Field(default=0, ge=0, le=1024, description="Blank a square of so many pixels a side; 0: none")
     resized_crop: float = Field(
         default=0.0, ge=0, le=1, description="RandomResizedCrop: the least share of an image that a crop keeps; 0: off"
@@ -248,6 +265,7 @@ class Augment(Strict):
         default=0, ge=0, le=30, description="The strength of two operations (arXiv:1909.13719); 0: off"
     )
     erase: float = Field(default=0.0, ge=0, le=1, description="How often a random box is blanked (arXiv:1708.04896)")
+    own: Augmentation | None = Field(default=None, description="Then a function or class of your own")
 
 
 class Ema(Strict):

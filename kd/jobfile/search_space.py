@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_serializer, model_validator
@@ -71,8 +71,8 @@ def searchable(training: TrainStage) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind, component in components.items():
         found |= _arguments(kind, component.name, kind)
-    for name, loss, _ in training.terms():
-        own = _arguments("loss", loss, f"loss.{name}")
+    for name, loss, term in training.terms():
+        own = _arguments("loss", loss, f"loss.{name}", term.arguments)
         if "temperature" in components:  # it replaces those of the losses
             own.pop(f"loss.{name}.temperature", None)
         found |= {f"loss.{name}.weight": _SHARED_WEIGHT if training.weights_share_one else _WEIGHT, **own}
@@ -141,13 +141,17 @@ def _choice_faults(choices: list[Any], annotation: str, address: Address) -> Ite
             yield (*address, index), f"{shown(choice)} is given twice"
 
 
-def _arguments(kind: str, name: str, prefix: str) -> dict[str, str]:
-    """Return dotted key -> annotation of the arguments of a catalogue entry; nothing for an unknown one."""
+def _arguments(kind: str, name: str, prefix: str, given: Collection[str] = ()) -> dict[str, str]:
+    """Return dotted key -> annotation of the arguments of a catalogue entry; nothing for an unknown one.
+
+    Of the user's own code those count that are ``given``: only the code itself knows the others' values.
+    """
     entry = catalog.find(kind, name)
     return {
         f"{prefix}.{key}": argument.annotation
         for key, argument in (entry.arguments if entry else {}).items()
-        if element_of(parse_annotation(argument.annotation)) is None
+        if (entry is None or entry.identity is None or key in given)
+        and element_of(parse_annotation(argument.annotation)) is None
     }
 
 

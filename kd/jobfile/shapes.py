@@ -7,6 +7,7 @@ from typing import NamedTuple
 from kd import catalog
 from kd.data.medmnist_flags import FLAGS
 from kd.jobfile.schema import Data
+from kd.user_code.names import split_name, whole_name
 
 
 class Shape(NamedTuple):
@@ -39,6 +40,8 @@ def image_shape(data: Data) -> Shape | None:
     """Return the shape that a data set's name and arguments declare, or None when only its files tell."""
     if data.name in SHAPES:
         return SHAPES[data.name]
+    if split_name(data.name) or whole_name(data.name):
+        return None  # the user's own: only the job reads it
     arguments = catalog.resolve_arguments("dataset", data.name, data.arguments)
     if data.name == "cifar100":
         return Shape(classes=20 if arguments["coarse"] else 100, channels=3, size=32)

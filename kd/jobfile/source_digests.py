@@ -19,12 +19,13 @@ from importlib.resources import files
 from typing import Any
 
 from kd.catalog import PLACES, entries
+from kd.user_entries import CALLERS
 
 PACKAGES = ("kd.models", "kd.losses", "kd.data", "kd.train", "kd.distill")
 FUNCTIONS_OF_LIBRARIES = (  # entries are made for each network of these, under its own name
     ("kd.models.library", "timm_network"),
     ("kd.models.library", "torchvision_network"),
-    ("kd.models.user_model", "user_model"),
+    *CALLERS.values(),
 )
 _FILE = "source_digests.json"
 _TEXT = "the text of all packages"  # its key beside the functions

@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import Self
 
 from kd.jobfile import kinds
-from kd.jobfile.schema import Component, Data, DataSet, Name, Resources, Seeds, StageName, Strict
+from kd.jobfile.schema import Component, Data, DataSet, Line, Name, Resources, Seeds, StageName, Strict
 from kd.jobfile.source import Address
 from kd.jobfile.versions import Layer
 from kd.rundir.stage_spec import Needs, Settings
@@ -156,6 +156,7 @@ class Pipeline(Strict):
 
     pipeline: Name = Field(description="The family's key in report.json")
     about: str = Field(default="", description="A line for people")
+    code: list[Line] = Field(default=[], description="Files of your own code (.py), or folders of it, beside this file")
     data: DataSet = Field(description="The images that all stages learn from, unless a stage names its own")
     seeds: Seeds = Field(description="Every stage runs once with each of them")
     resources: Resources = Field(default=Resources(), description="What one job of a training stage needs")

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 STUDENT = {
     "student_logits_BC": "the student's logits [B, C], float32, before softmax",
     "student_logits_BK": "the student's logits [B, K], one per label, float32, before the sigmoid",
+    "student_logits": "either of the two above, whichever the data have",
     "student_maps": "the student's feature maps [B, channels, H, W], one per stage, early to late",
     "student_preactivations": "the student's feature maps before the activation, as its taps declare them",
     "student_pooled_BD": "the student's features [B, D] in front of its classifier",
@@ -20,6 +21,7 @@ STUDENT = {
 TEACHER = {
     "teacher_logits_BC": "the teacher's logits [B, C], float32, before softmax",
     "teacher_logits_BK": "the teacher's logits [B, K], as the student's",
+    "teacher_logits": "the teacher's logits, as the student's",
     "teacher_maps": "the teacher's feature maps, as the student's",
     "teacher_preactivations": "the teacher's feature maps before the activation, as its taps declare them",
     "teacher_pooled_BD": "the teacher's features [B, D] in front of its classifier",
@@ -27,6 +29,7 @@ TEACHER = {
 BATCH = {
     "labels_B": "the true classes [B], int64",
     "labels_BK": "which labels hold [B, K], 0 or 1",
+    "labels": "either of the two above, whichever the data have",
     "indices_B": "which training images these are [B], int64",
     "epoch": "the epoch under way, counted from 0",
 }
@@ -34,7 +37,7 @@ COUNTS = {
     "class_counts_C": "how many training images are of each class [C], int64",
     "label_counts_K2": "how many training images have each label not, and have it [K, 2], int64",
 }
-LABELS = ("labels_B", "labels_BK")
+LABELS = ("labels_B", "labels_BK", "labels")
 # Only builders of adapters may ask for these.
 DATA = {
     "labels_N": "the classes of all training images [N], int64",
@@ -46,7 +49,7 @@ INPUTS = {**STUDENT, **TEACHER, **BATCH, **COUNTS, **ADAPTER}
 FEATURES = frozenset(name for name in INPUTS if name.endswith(("_maps", "_preactivations", "_pooled_BD")))
 PREACTIVATIONS = frozenset(name for name in INPUTS if name.endswith("_preactivations"))
 # logits of labels are computed like those of classes; only what they mean differs
-SAME = {"student_logits_BK": "student_logits_BC", "teacher_logits_BK": "teacher_logits_BC"}
+SAME = {f"{who}_logits{axes}": f"{who}_logits_BC" for who in ("student", "teacher") for axes in ("_BK", "")}
 TEACHER_LOGITS = frozenset(name for name in TEACHER if "logits" in name)
 
 

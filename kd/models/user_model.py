@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from importlib import import_module
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from kd.errors import SpecError, shown
-from kd.user_code import SUPPLIED, module_file, read_model
+from kd.user_code.definitions import SUPPLIED, read_entry
+from kd.user_code.importing import import_entry, users_errors
 
 
 def user_model(
-    num_classes: int, in_channels: int, image_size: int, *, module: str, attribute: str, **arguments: Any
+    num_classes: int, in_channels: int, image_size: int, /, *, module: str, attribute: str, **arguments: Any
 ) -> nn.Module:
     """Import ``module`` and call its ``attribute`` with the arguments and what it takes of the first three.
 
-    Raises SpecError, with the line of the user's file, when it cannot be imported or called, or gives no module.
+    Raises SpecError, with the line of the user's file, when it cannot be imported or called, gives no module, or its
+    module gives other logits than [B, num_classes].
     """
-    name = f"{module}:{attribute}"
-    given = dict(zip(SUPPLIED, (num_classes, in_channels, image_size), strict=True))
-    supplied = {key: given[key] for key in read_model(module, attribute).signature.supplied}
-    try:
-        made = getattr(import_module(module), attribute)(**supplied, **arguments)
-    except Exception as error:  # whatever the user's code raises is the user's
-        message = " ".join(str(error).split())
-        raise SpecError([f"{_place(error, module)}: {name}: {type(error).__name__}: {message:.200}"]) from error
+    found = read_entry("model", module, attribute)
+    place = f"{found.source.place}:{found.line}"
+    given = dict(zip(SUPPLIED["model"], (num_classes, in_channels, image_size), strict=True))
+    make = import_entry(module, attribute)
+    with users_errors(found.name, module):
+        made = make(**{key: given[key] for key in found.signature.supplied}, **arguments)
     if not isinstance(made, nn.Module):
-        raise SpecError([f"{module_file(module)}: {name} gives {shown(made)}, which is no torch.nn.Module"])
+        raise SpecError([f"{place}: {found.name} gives {shown(made)}, which is no torch.nn.Module"])
+    with users_errors(found.name, module):
+        logits = _tried(made, torch.zeros(2, in_channels, image_size, image_size))
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, num_classes):
+        gives = f"of shape {list(logits.shape)}" if isinstance(logits, Tensor) else f"as {type(logits).__name__}"
+        raise SpecError([f"{place}: {found.name} gives logits {gives} for 2 images; [2, {num_classes}] is expected"])
     return made
 
 
-def _place(error: Exception, module: str) -> str:
-    """Return file and line of the user's code where an error arose, or the module's file."""
-    file = str(getattr(sys.modules.get(module), "__file__", None) or module_file(module))
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"{file}:{lines[-1]}" if lines else file
+def _tried(model: nn.Module, images_BCHW: Tensor) -> Any:
+    """Return what a model makes of images, with its state and torch's random numbers as they were."""
+    training = model.training
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        logits = model.eval()(images_BCHW)
+    model.train(training)
+    return logits

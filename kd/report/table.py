@@ -11,12 +11,13 @@ from rich.text import Text
 
 from kd.errors import printable
 from kd.report.collect import HEADLINE, headline_key
-from kd.report.formatting import METRICS, count, interval, listed, mean_sd, percent
+from kd.report.formatting import METRICS, count, interval, listed, mean_sd, p_value, percent, points
 from kd.report.headline import ONLY
 from kd.report.report_value import Family, Report, read_report
 from kd.rundir.folders import JobKey, RunFolder
 
-GAP = 3  # characters between two columns
+GAP, MARGIN = 3, 1  # characters between two columns, and at the edge
+MOST_SENTENCES = 6  # comparisons that are told in words; more of them are a table
 LEAST_NEEDED = ("model", "parameters", "last epoch")
 
 
@@ -35,6 +36,8 @@ def print_report(report: Report, console: Console | None = None) -> None:
         console.print(_table(pipeline, family, console.width))
         for line in _remarks(family):
             console.print(Text(printable(line)))
+        if len(family.comparisons) > MOST_SENTENCES:
+            console.print(_comparisons(family))
         if family.differs:
             differs = f"its settings differ from those of the first run: {'; '.join(family.differs)}"
             console.print(Text(printable(differs)))
@@ -61,10 +64,23 @@ def _remarks(family: Family) -> Iterator[str]:
     if head.distilled and head.rule != ONLY:
         best = f"best on validation: {head.best_on_validation}"
         yield f"student_accuracy_with_kd is of {head.distilled}: {head.rule}; {best}"
-    yield from (comparison.verdict for comparison in family.comparisons)
+    if len(family.comparisons) <= MOST_SENTENCES:
+        yield from (comparison.verdict for comparison in family.comparisons)
     for target in family.expectations:
         measured = f"{interval(target.interval)} %, n = {target.n}"
         yield f"target: {target.stage} {target.wanted}: {target.outcome} ({measured})"
+
+
+def _comparisons(family: Family) -> Table:
+    """Return a row per comparison."""
+    table = Table(title="differences in points, paired by seed", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("stage − against", overflow="fold")
+    for name in ("points", "95 % interval", "p, t test", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for pair in family.comparisons:
+        numbers = (points(pair.difference), interval(pair.ci95, points), p_value(pair.p.paired_t_holm), str(pair.n))
+        table.add_row(Text(printable(f"{pair.stage} − {pair.against}")), *numbers)
+    return table
 
 
 def _table(pipeline: str, family: Family, width: int) -> Table:
@@ -100,7 +116,7 @@ def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> list[str]:
     """Return the columns that fit: the least needed ones go first, and a long stage's name may then fold."""
     names = list(columns)
     for least in LEAST_NEEDED:
-        if sum(_width(name, columns[name]) + GAP for name in names) <= width:
+        if MARGIN + sum(_width(name, columns[name]) + GAP for name in names) <= width:
             break
         names.remove(least)
     return names

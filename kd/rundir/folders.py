@@ -6,8 +6,10 @@ results/<run>/
     capabilities.json                                  what the cluster could do at the last submission
     counted.json                                       what counts by its content, and its digests
     code.zip                                           the code that runs, frozen at submission
+    own_code.zip                                       the user's modules, frozen at submission, if there are any
     borrowed.json                                      jobs taken over from other runs, and whose those are
     digests.json                                       checksums of finished artefacts, remembered
+    compiled/                                          what torch's compiler made, for all jobs of the run
     submitted/<stage>/                                 scripts, pickles and raw logs of the scheduler's jobs
     stages/<stage>/seed-<seed>/                        one job: see StageFolder
     replaced/<time>/<stage>/                           stages that --again has set aside
@@ -167,6 +169,12 @@ class StageFolder:
         return RunFolder(self.path.parent.parent.parent)
 
     @property
+    def run_around(self) -> RunFolder | None:
+        """The planned run that this folder, or the trial in it, lies in; None for a folder by itself."""
+        runs = map(RunFolder, self.path.parents[2:4])
+        return next((run for run in runs if run.plan.is_file()), None)
+
+    @property
     def key(self) -> JobKey:
         """The job's name, as its folder is called."""
         seed = self.path.name.removeprefix(SEED_PREFIX)
@@ -225,6 +233,11 @@ class RunFolder:
         return self.path / "code.zip"
 
     @property
+    def own_code(self) -> Path:
+        """The modules of the user's own that the job file lists, frozen."""
+        return self.path / "own_code.zip"
+
+    @property
     def lock(self) -> Path:
         """Held while a command submits, so that two of them cannot."""
         return self.path / ".lock"
@@ -254,6 +267,11 @@ class RunFolder:
     def replaced(self, when: str) -> Path:
         """Return the folder of the stages that were set aside at that time."""
         return self.path / "replaced" / when
+
+    @property
+    def compiled(self) -> Path:
+        """What torch's compiler made, for all jobs of the run."""
+        return self.path / "compiled"
 
     @property
     def report_json(self) -> Path:

@@ -27,7 +27,7 @@ def require_own(run: RunFolder) -> None:
     for path in _with_all_above(run.path):
         if fault := open_to_others(path, above=path != run.path):
             raise RunError(f"{run.path}: {fault}; choose another --results or --run")
-    for path in (run.code, run.journal, run.plan, run.launch, run.stages, run.path / "submitted"):
+    for path in (run.code, run.own_code, run.journal, run.plan, run.launch, run.stages, run.path / "submitted"):
         if fault := open_to_others(path) or ("is a link" if path.is_symlink() else ""):
             raise RunError(f"{run.path}: {path.name}: {fault}; choose another --run")
     for stage in run.stages.glob("*"):

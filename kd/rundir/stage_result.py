@@ -78,6 +78,7 @@ class StageResult(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     start: ModelOrigin | None = None
     pretrained: LoadedWeights | None = None
     pruning: Pruning | None = None
+    steps: str | None = None  # where ``compile`` is set: how they ran, as "plain", "compiled" or "graph"
     robustness: dict[str, dict[str, float]] | None = None  # metrics by attack or damage
     file: ModelFile | None = None
     cost: Cost | None = None

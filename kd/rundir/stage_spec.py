@@ -27,6 +27,7 @@ NOT_IN_FINGERPRINT = ("checkpoint_every", "compile", "for", "track", "draw")
 Arguments: TypeAlias = dict[str, object]  # of a function of the catalogue, by name
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
+Compile: TypeAlias = bool | Literal["graph"]
 Sampling: TypeAlias = Literal["balanced", "square_root"]
 Program: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -56,16 +57,18 @@ class Term(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Random changes of the training images; lengths are pixels."""
+    """Random changes of the training images; lengths are pixels. ``own`` is code of the user's."""
 
     crop: int
-    flip: bool
+    flip: bool | Literal["alternating"]
+    edges: Literal["black", "reflect"] = "black"
     cutout: int = 0
     resized_crop: float = 0.0
     color_jitter: float = 0.0
     trivial_augment: bool = False
     rand_augment: int = 0
     erase: float = 0.0
+    own: Component | None = None
 
 
 class Mixing(Struct, frozen=True, kw_only=True):
@@ -123,6 +126,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     modalities: tuple[str, ...] | None = None
     int8_aware: bool = False
     no_decay: bool = False
+    norm_bias_lr: float | None = None  # factor on the learning rate
     weighting: Component | None = None  # of several teachers
     temperature: Component | None = None  # instead of the losses' own
     track: tuple[Program, ...] = ()
@@ -130,7 +134,7 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule_epochs: int | None = None  # of a search's trial: it goes through the whole schedule in fewer epochs
     precision: Precision
     deterministic: bool
-    compile: bool
+    compile: Compile
     checkpoint_every: int
 
 
@@ -167,6 +171,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     format: str
     calibration_batches: int | None = None
+    float32: tuple[str, ...] = ()
 
 
 class AxisSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -108,7 +108,9 @@ def with_configuration(settings: TrainSettings, configuration: Configuration) ->
 
 def _holder(settings: Configuration, key: str) -> Configuration | None:
     """Return the mapping that holds the last part of a dotted key: a term's own, or the arguments of something."""
-    *path, leaf = key.split(".")
+    head, _, rest = key.partition(".")
+    inner, _, leaf = rest.rpartition(".")  # a loss of the user's own may have dots in its name
+    path = [head, inner] if inner else [head]
     found: Any = settings
     for part in path:
         found = found.get(part)

@@ -72,16 +72,17 @@ def run(context: StageContext, spec: StageSpec[ExportSettings]) -> StageResult:
     test = measure_test(deployed, data.test_store(), card, runtime.on_cpu())
     agreed = _agreement(model, deployed, data.validation, card)
     int8 = "int8" in spec.settings.format
+    precision = ("int8 and float32" if spec.settings.float32 else "int8") if int8 else "float32"
     cost = _cost(model, deployed, context.work / name, data.validation, runtime, int8=int8)
     return StageResult(
         **identity(context, spec, context.publish([name])),
-        **circumstances(runtime, data, precision="int8" if int8 else "float32"),
+        **circumstances(runtime, data, precision=precision),
         model=found.component,
         start=found.origin,
         parameters=count_parameters(model),
         metric=selecting_metric(multi_label=card.multi_label),
         validation=BestAndLast(best=recorded(validation), last=recorded(validation)),
-        measured_in="int8" if int8 else "float32",
+        measured_in=precision,
         test=BestAndLast(best=test.metrics, last=test.metrics),
         detail=test.detail,
         file=replace(file, name=name, bytes=file_bytes(context.work / name)),
@@ -105,7 +106,9 @@ def _write(model: nn.Module, card: ModelCard, settings: ExportSettings, data: St
         return ModelFile(int8=asdict(dynamic_int8(model, images[0], path, metadata=metadata)))
     batches = settings.calibration_batches
     assert batches is not None, "the spec of a static_int8 export gives a number"
-    share = static_int8(model, _plain_images(data.train), path, batches=batches, metadata=metadata)
+    share = static_int8(
+        model, _plain_images(data.train), path, batches=batches, float32=settings.float32, metadata=metadata
+    )
     return ModelFile(int8=asdict(share), calibration_batches=batches)
 
 

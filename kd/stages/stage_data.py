@@ -172,6 +172,7 @@ def _store(
         resident=augment is not None or measured_part_fits(images.nbytes, device),
         padding=views.crop,
         flip=views.flip,
+        edges=views.edges,
         cutout=views.cutout,
         recipe=Recipe(
             resized_crop=views.resized_crop,

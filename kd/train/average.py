@@ -27,11 +27,22 @@ class WeightAverage:
         self._averaged = _pairs(self.weights, current, floating=True)
         self._copied = _pairs(self.weights, current, floating=False)
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the model's weights after step number ``step`` (from 0, over all epochs)."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(*self._averaged, weight)
+        self.take_in(self.share_of_new(step))
+
+    def share_of_new(self, step: int) -> float:
+        """Return how much of the weights after step number ``step`` goes into the average."""
+        return 1 - min(self.decay, (1 + step) / (10 + step))
+
+    @torch.no_grad()
+    def take_in(self, share: float | Tensor) -> None:
+        """Move the average by this share of the way to the model's weights; a tensor is a scalar on their device."""
+        averages, current = self._averaged
+        if isinstance(share, Tensor):
+            torch._foreach_lerp_(averages, current, [share] * len(averages))
+        else:
+            torch._foreach_lerp_(averages, current, share)
         if self._copied[0]:
             torch._foreach_copy_(*self._copied)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -26,6 +26,8 @@ class AugmentedBatches:
     each yields its share of the same batches; raises SpecError when they cannot be shared equally. With ``channels``
     the student sees only these of the images' channels, and teachers all. With ``sampling`` rare classes are drawn more
     often (one class per image); an image drawn twice in an epoch is seen in the same view, which caches hold.
+    ``further`` changes the images of a batch once more; its numbers are the epoch, the step, the process, and 1 for
+    images that others are mixed with.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class AugmentedBatches:
         cached_views: int | None = None,
         channels: Sequence[int] | None = None,
         sampling: Sampling | None = None,
+        further: Callable[..., Tensor] | None = None,
         processes: Processes = ALONE,
     ) -> None:
+        assert further is None or cached_views is None, "no cache holds a teacher's outputs for such images"
         assert mixing is None or cached_views is None, "no cache holds a teacher's outputs for mixed images"
         self._store, self._seed, self._mixing, self._processes = store, seed, mixing, processes
-        self._cached_views, self._sampling = cached_views, sampling
+        self._cached_views, self._sampling, self._further = cached_views, sampling, further
         self._channels = None if channels is None else torch.tensor(channels, device=store.labels.device)
         self.batch_size = min(batch_size, len(store))
         self.steps = len(store) // self.batch_size
@@ -60,8 +64,8 @@ class AugmentedBatches:
             self._seed_step(epoch, step)
             whole = order[step * self.batch_size : (step + 1) * self.batch_size]
             indices = self._processes.share(whole)
-            images, labels = self._store.batch(indices, views), self._store.labels[indices]
-            mixed = None if pairs is None else self._mix(pairs[step - first_step], images, whole, views)
+            images, labels = self._images(indices, views, epoch, step), self._store.labels[indices]
+            mixed = None if pairs is None else self._mix(pairs[step - first_step], images, whole, views, (epoch, step))
             seen, privileged = (images, None) if self._channels is None else (self._select(images), images)
             yield Batch(images=seen, labels=labels, indices=indices, view=epoch, mixed=mixed, privileged=privileged)
 
@@ -93,10 +97,14 @@ class AugmentedBatches:
         partners = torch.stack([pairs.partners for pairs in drawn]).to(self._store.labels.device)
         return [replace(pairs, partners=own) for pairs, own in zip(drawn, partners, strict=True)]
 
-    def _mix(self, pairs: Pairs, images: Tensor, whole: Tensor, views: Views) -> Mixed:
+    def _images(self, indices: Tensor, views: Views, epoch: int, step: int, part: int = 0) -> Tensor:
+        images = self._store.batch(indices, views)
+        return images if self._further is None else self._further(images, epoch, step, self._processes.rank, part)
+
+    def _mix(self, pairs: Pairs, images: Tensor, whole: Tensor, views: Views, place: tuple[int, int]) -> Mixed:
         """Mix this process's images, in place, with partners from the whole batch; return what came in."""
         partners = self._processes.share(whole[pairs.partners])
-        mix_images(images, self._store.batch(partners, views), pairs)
+        mix_images(images, self._images(partners, views, *place, part=1), pairs)
         return Mixed(labels=self._store.labels[partners], share=pairs.share)
 
     def _seed_step(self, epoch: int, step: int) -> None:

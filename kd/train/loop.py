@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -14,9 +13,10 @@ from kd.evaluate.metrics import Metrics
 from kd.train.device import peak_gpu_memory_mb
 from kd.train.distributed import ALONE, Processes
 from kd.train.meter import TrainingDiverged
+from kd.train.plain_step import PlainStep
 from kd.train.schedules import Schedule
 from kd.train.state import Row, Training
-from kd.train.step import Batch, Batches, Losses, Objective
+from kd.train.step import Batches, Objective, Step
 from kd.train.update import Update
 
 AfterStep = Callable[[Training], None]
@@ -35,6 +35,7 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
     processes: Processes = ALONE,
+    made_of: Callable[[PlainStep], Step] = lambda step: step,
     after_step: AfterStep = lambda training: None,
     after_epoch: AfterStep = lambda training: None,
 ) -> None:
@@ -42,15 +43,18 @@ def fit(
 
     ``forward`` is the model as it is called (compiled, say) where that is another object than the one that
     owns the weights. ``clip`` bounds the norm of the gradients. ``accumulate`` is in how many parts a batch is
-    computed, one after another, where it does not fit at once. Raises TrainingDiverged when a loss is not finite, and
-    whatever the two callbacks raise.
+    computed, one after another, where it does not fit at once. ``made_of`` may put another form of the step in its
+    place. Raises TrainingDiverged when a loss is not finite, and whatever the two callbacks raise.
     """
     runner = training.model if forward is None else forward
     update = Update(training.optimizer, clip=clip, scaler=training.scaler, processes=processes)
+    plain = PlainStep(model=runner, update=update, objective=objective, average=training.average, accumulate=accumulate)
+    step = made_of(plain)
     for group in training.optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     while not training.is_over(epochs, patience):
-        _train_epoch(training, batches, objective, schedule, runner, update, accumulate, processes, after_step)
+        runner.train()
+        _train_epoch(training, batches, step, schedule, accumulate, processes, after_step)
         training.finish_epoch(_close_epoch(training, batches, validate, runner))
         after_epoch(training)
 
@@ -58,48 +62,21 @@ def fit(
 def _train_epoch(
     training: Training,
     batches: Batches,
-    objective: Objective,
+    step: Step,
     schedule: Schedule,
-    runner: nn.Module,
-    update: Update,
     accumulate: int,
     processes: Processes,
     after_step: AfterStep,
 ) -> None:
-    runner.train()
     for batch in batches.epoch(training.epoch, first_step=training.step):
         moment = training.epoch + (training.step + 0.5) / batches.steps
         _set_learning_rate(training.optimizer, schedule(moment))
-        parts = batch.parts(accumulate)
-        losses = train_step(runner, update, objective, parts)
-        if training.average is not None:
-            training.average.update(training.epoch * batches.steps + training.step)
+        losses = step(batch, training.epoch * batches.steps + training.step)
         costs = torch.cat([losses.total[None], losses.parts])
-        labels = torch.cat([processes.gather(part.labels) for part in parts])
+        labels = torch.cat([processes.gather(part.labels) for part in batch.parts(accumulate)])
         training.meter.add(training.step, costs, losses.logits, labels)
         training.step += 1
         after_step(training)
-
-
-def train_step(model: nn.Module, update: Update, objective: Objective, parts: Sequence[Batch]) -> Losses:
-    """Do one step on a batch, given in equal parts; return its losses.
-
-    The gradients of the parts are averaged. Batch norm, and losses that compare images, see one part at a time.
-    """
-    update.begin()
-    found = []
-    for part in parts:
-        losses = objective(model, part)
-        update.backward(losses.total if len(parts) == 1 else losses.total / len(parts))
-        found.append(replace(losses, total=losses.total.detach()))
-    update.step()
-    if len(found) == 1:
-        return found[0]
-    return Losses(
-        total=torch.stack([losses.total for losses in found]).mean(),
-        parts=torch.stack([losses.parts for losses in found]).mean(0),
-        logits=torch.cat([losses.logits for losses in found]),
-    )
 
 
 def _close_epoch(

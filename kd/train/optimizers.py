@@ -18,6 +18,7 @@ __all__ = ["adam", "adamw", "sgd"]
 Parameters: TypeAlias = Iterable[nn.Parameter] | Iterable[dict[str, object]]  # or torch's groups of them
 
 # tokens and positions, by the last part of a parameter's name, in timm, in torchvision and here
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 _EMBEDDINGS = ("cls_token", "dist_token", "pos_embed", "class_token", "positions", "relative_position_bias_table")
 
 
@@ -35,6 +36,18 @@ def decay_groups(module: nn.Module) -> list[dict[str, object]]:
         (spared if alone else decayed).append(parameter)
     groups: list[dict[str, object]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def speed_up_norm_offsets(optimizer: Optimizer, module: nn.Module, factor: float) -> None:
+    """Give the offsets of norms ``factor`` times the learning rate, and as much weight decay a step as before."""
+    norms = [child for child in module.modules() if isinstance(child, NORMS)]
+    offsets = {id(norm.bias) for norm in norms if norm.bias is not None}
+    for group in list(optimizer.param_groups):
+        chosen = [parameter for parameter in group["params"] if id(parameter) in offsets]
+        if chosen:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in offsets]
+            rates = {"lr": group["lr"] * factor, "weight_decay": group["weight_decay"] / factor}
+            optimizer.add_param_group({**group, **rates, "params": chosen})
 
 
 def sgd(

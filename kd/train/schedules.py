@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from kd.arguments import Fraction, NonNegativeFloat, PositiveInt
 
-__all__ = ["constant", "cosine", "multistep", "step"]
+__all__ = ["constant", "cosine", "multistep", "step", "triangular"]
 
 Schedule = Callable[[float], float]
 
@@ -44,6 +44,27 @@ def multistep(
 def step(epochs: int, *, every: PositiveInt, gamma: Fraction = 0.1, warmup: NonNegativeFloat = 0.0) -> Schedule:
     """Times ``gamma`` every so many epochs."""
     return _warmed(lambda epoch: gamma ** int(epoch // every), warmup)
+
+
+def triangular(
+    epochs: int,
+    *,
+    peak: Fraction = 0.25,
+    start: Fraction = 0.2,
+    end: Fraction = 0.05,
+) -> Schedule:
+    """Straight up from ``start`` times the base rate to all of it at share ``peak`` of the epochs, down to ``end``.
+
+    One cycle, for trainings of few epochs (arXiv:1708.07120).
+    """
+    top = peak * epochs
+
+    def factor(epoch: float) -> float:
+        if epoch < top:
+            return start + (1 - start) * epoch / top
+        return end + (1 - end) * max(epochs - epoch, 0.0) / max(epochs - top, 1e-9)
+
+    return factor
 
 
 def stretched(schedule: Schedule, factor: float) -> Schedule:

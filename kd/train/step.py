@@ -14,7 +14,7 @@ class Mixed:
     """What the images of a batch were mixed with: images of these labels; ``share`` is left of their own."""
 
     labels: Tensor
-    share: float
+    share: float | Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +76,24 @@ class Objective(Protocol):
 
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         """Return the losses of one batch."""
+
+
+class EpochObjective(Objective, Protocol):
+    """An objective whose steps can be recorded: what changes with the epoch can be brought in from outside."""
+
+    @property
+    def asks_epoch(self) -> bool:
+        """Whether a loss asks for the number of the epoch, so that each epoch's steps are other ones."""
+
+    def follow(self, view: int) -> None:
+        """Take up what an epoch brings: a temperature, a cached teacher's view."""
+
+
+class Step(Protocol):
+    """A step of a training in one of its forms."""
+
+    def __call__(self, batch: Batch, number: int) -> Losses:
+        """Change the weights by a batch; ``number`` counts the steps from 0 over all epochs."""
 
 
 class Batches(Protocol):

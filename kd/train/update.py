@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
@@ -53,5 +54,18 @@ class Update:
         if self._scaler is None:
             self._optimizer.step()
         else:
+            _begin_momentum(self._optimizer)
             self._scaler.step(self._optimizer)
             self._scaler.update()
+
+
+def _begin_momentum(optimizer: Optimizer) -> None:
+    """Let momentum that there is none of yet begin at zero, which is what a first step begins with.
+
+    torch's fused SGD makes room for it in the first step, and leaves it unwritten where that step overflows (2.11).
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else ():
+            state = optimizer.state[parameter]
+            if parameter.grad is not None and state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)

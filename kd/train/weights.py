@@ -16,14 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kd.catalog import load
+from kd.catalog import find, load, unknown
 from kd.data.modalities import Modalities, one_modality
 from kd.errors import CheckpointError
 from kd.files import atomic_path
 from kd.models.normalisation import NORMALISATION
 from kd.models.taps import TAPS, set_taps
 from kd.models.widths import Widths, set_widths
-from kd.user_code import is_allowed
+from kd.user_code.names import is_allowed
 
 # the card is one entry of the file's metadata: several would be written in an unstable order, and bytes must
 # be stable
@@ -93,6 +93,8 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     Raises CheckpointError when the file is unusable or its weights do not fit the model it names.
     """
     weights, card = load_weights(path)
+    if find("model", card.name) is None:
+        raise CheckpointError(f"{path}: {unknown('model', card.name)}")
     own = {name: value for name, value in card.arguments.items() if name != "pretrained"}
     model = replace(card, arguments=own).build()  # trained weights follow: the file it once began from is not needed
     try:
@@ -101,6 +103,16 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
         detail = " ".join(str(error).split())
         raise CheckpointError(f"{path}: the weights do not fit {card.name}: {detail:.200}") from error
     return model, card
+
+
+def named_model(path: Path) -> str:
+    """Return the name of the model that a file of weights is of, whether or not its code may be imported.
+
+    Raises CheckpointError as ``load_weights``.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    return str(_fields(path, metadata).get("name"))
 
 
 def read_card(path: Path) -> ModelCard:
@@ -121,11 +133,15 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
+    return card_from_json(path, _fields(path, metadata))
+
+
+def _fields(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         fields = json.loads(metadata[_CARD_KEY])
-    except (KeyError, ValueError) as error:
+        return dict(fields)
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: carries no model card; only weights saved by kd fit") from error
-    return card_from_json(path, fields)
 
 
 def card_from_json(path: Path, fields: Any) -> ModelCard:

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", metavar="DATA", help="data as in a job file; default: the stage's own")
     parser.add_argument("--part", choices=PARTS, default="test", help="default: %(default)s")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write everything as JSON too")
+    parser.add_argument("--allow-code", action="store_true", help="run the own code of somebody else's run")
     return run_command(lambda: _evaluate(parser.parse_args(argv)))
 
 
@@ -54,11 +55,13 @@ class _Data:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from kd.permitted_code import permit_code
     from kd.trained.evaluation import evaluate  # late: it loads torch, which --help need not wait for
     from kd.trained.open_model import open_model
 
+    trained = open_model(options.model, allow_code=options.allow_code)
     data = _given(options.data) if options.data else _of_stage(options.model)
-    trained = open_model(options.model)
+    permit_code(options.model, [data.name], allow_code=options.allow_code)
     evaluation = evaluate(trained, data.load(), part=options.part, validation=data.validation)
     print_evaluation(evaluation)
     if options.output:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from kd.compress.onnx_model import OnnxModel
 from kd.data.decode import Decoding, decode_image
 from kd.errors import CheckpointError, RunError
+from kd.permitted_code import permit_code
 from kd.rundir.folders import BEST, StageFolder, exported_model
-from kd.train.weights import ModelCard, card_from_json, load_model
+from kd.train.weights import ModelCard, card_from_json, load_model, named_model
 
 # what a stage folder may hold, the first that is there is meant
 _ARTEFACTS = (BEST, exported_model("onnx"))
@@ -75,15 +76,18 @@ class TrainedModel(nn.Module):
         return torch.from_numpy(decode_image(str(path), data, decoding).pixels.copy()).permute(2, 0, 1)
 
 
-def open_model(path: Path | str) -> TrainedModel:
+def open_model(path: Path | str, *, allow_code: bool = False) -> TrainedModel:
     """Open a stage folder, a file of weights saved by kd (.safetensors) or an exported ONNX file, on the CPU.
 
-    Raises CheckpointError when it is none or is damaged, RunError when there is nothing.
+    A network of somebody's own code is that which was frozen with its run. Its code is run where the run folder is this
+    user's, or with ``allow_code``. Raises CheckpointError when it is none or is damaged, RunError when there is
+    nothing, or its code may not be run.
     """
     file = model_file(Path(path))
     if file.suffix == ".onnx":
         network = OnnxModel(file)
         return TrainedModel(network, _exported_card(file, network.metadata), file)
+    permit_code(file, [named_model(file)], allow_code=allow_code)
     return TrainedModel(*load_model(file), file)
 
 

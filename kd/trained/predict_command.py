@@ -20,13 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image files")
     parser.add_argument("--top", metavar="N", type=int, default=3, help="classes to print; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print all probabilities as JSON")
+    parser.add_argument("--allow-code", action="store_true", help="run the own code of somebody else's run")
     return run_command(lambda: _predict(parser.parse_args(argv)))
 
 
 def _predict(options: argparse.Namespace) -> int:
     from kd.trained.python import predict  # late: it loads torch, which --help need not wait for
 
-    found = predict(options.model, options.images)
+    found = predict(options.model, options.images, allow_code=options.allow_code)
     if options.json:
         content = {str(path): asdict(prediction) for path, prediction in zip(options.images, found, strict=True)}
         print(json.dumps(content, indent=1, ensure_ascii=False))

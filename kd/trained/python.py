@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from kd import catalog
-from kd.errors import UserError, did_you_mean
+from kd.errors import UserError
 from kd.trained.open_model import TrainedModel, open_model
+from kd.user_code.names import allow
 
 __all__ = ["Prediction", "load", "model", "predict"]
 
@@ -32,17 +33,22 @@ class Prediction:
     probabilities: Mapping[str, float]
 
 
-def load(path: str | Path) -> TrainedModel:
-    """Open a stage folder, a file of weights saved by kd or an exported ONNX file; see ``TrainedModel``."""
-    return open_model(path)
+def load(path: str | Path, *, allow_code: bool = False) -> TrainedModel:
+    """Open a stage folder, a file of weights saved by kd or an exported ONNX file; see ``TrainedModel``.
+
+    With ``allow_code`` the code of somebody else's run may be run, where its network is of their own.
+    """
+    return open_model(path, allow_code=allow_code)
 
 
-def predict(trained: TrainedModel | str | Path, images: Iterable[str | Path | Tensor]) -> list[Prediction]:
-    """Return what a model makes of each image: files, or uint8 tensors [C, H, W].
+def predict(
+    trained: TrainedModel | str | Path, images: Iterable[str | Path | Tensor], *, allow_code: bool = False
+) -> list[Prediction]:
+    """Return what a model makes of each image: files, or uint8 tensors [C, H, W]. ``allow_code`` as in ``load``.
 
     Raises DataError when a file is no image, CheckpointError when the model cannot be used.
     """
-    opened = trained if isinstance(trained, TrainedModel) else open_model(trained)
+    opened = trained if isinstance(trained, TrainedModel) else open_model(trained, allow_code=allow_code)
     waiting = list(images)
     found: list[Prediction] = []
     for first in range(0, len(waiting), BATCH):
@@ -65,11 +71,13 @@ def _prediction(trained: TrainedModel, logits_C: Tensor) -> Prediction:
 def model(name: str, *, num_classes: int, in_channels: int = 3, image_size: int = 32, **arguments: Any) -> nn.Module:
     """Build a network of the catalogue with fresh weights, or with ``pretrained=True`` those of a library.
 
-    Raises UserError, with the nearest name, when there is no such network or it takes no such argument.
+    ``name`` may be that of your own code, ``mypackage.nets:MyNet``. Raises UserError, with the nearest name, when there
+    is no such network or it takes no such argument.
     """
     entry = catalog.find("model", name)
     if entry is None:
-        raise UserError(f"no model '{name}'{did_you_mean(name, list(catalog.entries('model')))}")
+        raise UserError(catalog.unknown("model", name).replace("unknown model", "no model", 1))
+    allow(entry.name)
     if faults := [message for _, message in catalog.check_arguments(entry, "model", arguments, own=())]:
         raise UserError("; ".join(faults))
     network: nn.Module = catalog.load("model", name)(num_classes, in_channels, image_size, **arguments)

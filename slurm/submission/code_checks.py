@@ -39,10 +39,11 @@ def ownership_lines(run: RunFolder, folder: Path) -> list[str]:
 
 
 def pin_code(run: RunFolder, folders: Iterable[Path]) -> None:
-    """Write the SHA-256 of the frozen code beside the pickles of these folders."""
-    line = f"{sha256_file(run.code)}  {run.code}\n"
+    """Write the SHA-256 of the frozen code, the user's own too, beside the pickles of these folders."""
+    frozen = [path for path in (run.code, run.own_code) if path.is_file()]
+    lines = "".join(f"{sha256_file(path)}  {path}\n" for path in frozen)
     for folder in folders:
-        write_text(folder / PIN, line)
+        write_text(folder / PIN, lines)
 
 
 def pin_code_again(run: RunFolder) -> None:

@@ -28,6 +28,8 @@ from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder
 from kd.rundir.launch import LaunchFile, write_launch
 from kd.rundir.plan_file import PlanFile, read_plan, write_plan
+from kd.user_code.frozen import freeze
+from kd.user_code.sources import bound
 from slurm.cluster.profile import Profile
 from slurm.submission.code_checks import pin_code_again
 from slurm.submission.executors import Executor
@@ -68,6 +70,7 @@ def write_run(run: RunFolder, pipeline: Pipeline, plan: Plan, launch: Launch, co
     write_launch(run, _launch_file(launch))
     write_json(run.provenance, provenance(command), private=True)  # a diff may hold what is not for everybody
     freeze_code(run.code)
+    freeze(bound().values(), run.own_code)
     pin_code_again(run)
     fault_point("before-specs")
     for planned in plan.jobs:

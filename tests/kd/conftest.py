@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +79,20 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_THREADS", "1")
 
 
-@pytest.fixture(autouse=True)
-def no_gpu_for_tests_of_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide GPUs from tests with the marker ``cpu``, and from the processes they start."""
-    if request.node.get_closest_marker("cpu") is None:
-        return
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hide GPUs from tests with the marker ``cpu``, from the processes they start, and from all their fixtures.
+
+    A hook and not a fixture, because fixtures of a module or a session are made before those of a test.
+    """
+    if item.get_closest_marker("cpu") is None:
+        return (yield)
     import torch
 
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        return (yield)
 
 
 @pytest.fixture

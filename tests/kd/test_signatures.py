@@ -45,7 +45,7 @@ def test_parameters_without_annotations_take_what_their_default_is_like() -> Non
     read = read_signature(function("def f(a, b=2, c=0.5, d=True, e='x', f=(1, 2), g=None, h=len): ..."), supply=())
     words = {name: argument.annotation for name, argument in read.arguments.items()}
     assert words == {
-        "a": "Any", "b": "float", "c": "float", "d": "bool", "e": "str", "f": "list[Any]", "g": "Any", "h": "Any"
+        "a": "Any", "b": "int | float", "c": "float", "d": "bool", "e": "str", "f": "list[Any]", "g": "Any", "h": "Any"
     }  # fmt: skip
     assert {name for name, argument in read.arguments.items() if argument.default is REQUIRED} == {"a"}
     assert read.arguments["b"].default is UNSET

@@ -87,6 +87,8 @@ class CacheStage(Stage):
             yield from teacher_faults(pipeline, name, self.teacher, (*address, "teacher"))
         if self.data is not None:
             yield from data_faults(self.data, (*address, "data"))
+        if self.augment.own is not None:
+            yield (*address, "augment", "own"), "no cache holds such images: the teacher would have to see them live"
 
 
 def cache_at(pipeline: Pipeline, name: str) -> CacheStage | None:

@@ -96,6 +96,12 @@ class DistillStage(TrainStage):
         """Yield the losses that compare features where the student or its teacher gives none."""
         for name, loss, term in self.terms():
             entry = catalog.find("loss", loss)
+            several = len(self.teacher) > 1 and term.teacher is None
+            if entry is not None and entry.identity and several and takes_from_teacher(loss):
+                message = (
+                    f"loss '{loss}' is your own, and learns from one teacher; name one ('teacher: {self.teacher[0]}')"
+                )
+                yield (*address, name), message
             if entry is not None and needs_features(entry.inputs):
                 asked = self.teacher if term.teacher is None else [term.teacher]
                 for message in self._no_features(pipeline, entry.inputs, asked):
@@ -158,7 +164,10 @@ class DistillStage(TrainStage):
             if self.mixing:
                 message = f"the cache '{name}' holds nothing for mixed images; name its teacher itself"
                 yield (*address, self.mixing), message
-            if cache.augment != self.augment:
+            if self.augment.own is not None:
+                message = f"the cache '{name}' holds nothing for such images; name its teacher itself"
+                yield (*address, "augment", "own"), message
+            elif cache.augment != self.augment:
                 views = f"holds views of {_as_written(cache.augment)}, but the student's are of"
                 message = f"the cache '{name}' {views} {_as_written(self.augment)}; give both the same 'augment'"
                 yield where, message
@@ -177,7 +186,9 @@ def _teaches(loss: str, weight: float) -> bool:
 
 def _softens(loss: str) -> bool:
     entry = catalog.find("loss", loss)
-    return entry is not None and not TEACHER_LOGITS.isdisjoint(entry.inputs) and "temperature" in entry.arguments
+    if entry is None or entry.identity:  # of the user's own: its temperature is an argument like any other
+        return False
+    return not TEACHER_LOGITS.isdisjoint(entry.inputs) and "temperature" in entry.arguments
 
 
 def _training_images(data: Data) -> dict[str, object]:
@@ -187,5 +198,5 @@ def _training_images(data: Data) -> dict[str, object]:
 
 def _as_written(augment: Augment) -> str:
     """Return an augmentation as a job file has it."""
-    given = {key: value for key, value in augment.model_dump().items() if value}
+    given = augment.model_dump(exclude_defaults=True)
     return "{" + ", ".join(f"{key}: {str(value).lower()}" for key, value in given.items()) + "}"

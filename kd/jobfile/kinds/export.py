@@ -26,6 +26,9 @@ class ExportStage(Stage):
     calibration_batches: int = Field(
         default=100, gt=0, le=100_000, description="For static_int8, of 64 training images each"
     )
+    float32: list[str] = Field(
+        default=[], description="Of static_int8: modules that stay in float32, by their paths: [conv1, fc]"
+    )
 
     traits: ClassVar[Traits] = Traits(
         gives="nothing",  # no stage reads an exported file
@@ -53,7 +56,8 @@ class ExportStage(Stage):
     def settings(self, pipeline: Pipeline) -> ExportSettings:
         """The format, and how it is calibrated where it is."""
         calibrated = self.format == "static_int8"
-        return ExportSettings(format=self.format, calibration_batches=self.calibration_batches if calibrated else None)
+        batches = self.calibration_batches if calibrated else None
+        return ExportSettings(format=self.format, calibration_batches=batches, float32=tuple(self.float32))
 
     def shrunk(self, pipeline: Pipeline, seeds: list[int]) -> Self:
         """One batch to calibrate with."""
@@ -61,5 +65,7 @@ class ExportStage(Stage):
         return self.model_copy(update={"calibration_batches": 1, "resources": resources})
 
     def faults(self, pipeline: Pipeline, name: str) -> Iterator[Fault]:
-        """Yield what is wrong with the stage whose model is written."""
+        """Yield what is wrong with the stage whose model is written, and float32 layers of what is no int8 file."""
         yield from model_faults(pipeline, name, self.of, ("stages", name, "of"))
+        if self.float32 and self.format != "static_int8":
+            yield ("stages", name, "float32"), f"'float32' is for static_int8 files; this one is {self.format}"

@@ -12,6 +12,7 @@ from typing_extensions import Self
 from kd import catalog
 from kd.errors import did_you_mean
 from kd.jobfile import tiny
+from kd.jobfile.capture_faults import capture_faults
 from kd.jobfile.faults import (
     component_faults,
     data_faults,
@@ -34,6 +35,7 @@ from kd.jobfile.schedule_faults import drop_faults
 from kd.jobfile.schema import (
     Attack,
     Augment,
+    Compile,
     Component,
     DataSet,
     Draw,
@@ -75,6 +77,9 @@ class TrainStage(Stage):
     batch_size: int = Field(default=128, gt=0, le=1_000_000, description="Images per step, over all GPUs together")
     optimizer: Optimizer = Field(description="With its learning rate")
     no_decay: bool = Field(default=False, description="Spare norms, biases, class tokens and positions weight decay")
+    norm_bias_lr: float | None = Field(
+        default=None, gt=0, le=1000, description="Factor on the learning rate of the offsets of norms"
+    )
     schedule: Schedule = Field(default=Component(name="constant"), description="The factor on the learning rate")
     loss: Loss = Field(default={"ce": Term(weight=1.0)}, description="Terms by name with their weights")
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
@@ -101,7 +106,9 @@ class TrainStage(Stage):
         default="auto", description="What networks multiply in; auto: bfloat16 where it is fast"
     )
     deterministic: bool = Field(default=False, description="Bit-identical reruns on a GPU too, at some cost of speed")
-    compile: bool = Field(default=False, description="Use torch.compile")
+    compile: Compile = Field(
+        default=False, description="true: use torch.compile. graph: replay each step as one CUDA graph, on one GPU"
+    )
     checkpoint_every: int = Field(default=10, gt=0, description="Epochs between checkpoints on shared storage")
     draw: Draw | None = Field(default=None, description="What the report draws of the model: embeddings, feature maps")
     track: Programs = Field(default=[], description="Programs that show the training's curves")
@@ -187,6 +194,7 @@ class TrainStage(Stage):
             modalities=tuple(self.modalities) if self.modalities else None,
             int8_aware=self.int8_aware,
             no_decay=self.no_decay,
+            norm_bias_lr=self.norm_bias_lr,
             precision=self.precision,
             deterministic=self.deterministic,
             compile=self.compile,
@@ -219,6 +227,8 @@ class TrainStage(Stage):
         yield from component_faults("model", self.model, address)
         yield from component_faults("optimizer", self.optimizer, address)
         yield from component_faults("schedule", self.schedule, address)
+        if (own := self.augment.own) is not None:
+            yield from named_faults("augmentation", own.name, own.arguments, (*address, "augment", "own"), ["name"])
         yield from self._epoch_faults(address)
         if self.epochs:
             yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
@@ -259,7 +269,7 @@ class TrainStage(Stage):
         """Yield why a term cannot be called so, or cannot ask the teacher that it names."""
         if term.loss is not None and TERM_NAME.fullmatch(name) is None:
             yield address, f"'{name}' is no name of a term: expected letters, digits and _"
-        elif term.loss not in (None, name) and catalog.find("loss", name):
+        elif term.loss not in (None, name) and (known := catalog.find("loss", name)) and known.name != term.loss:
             yield address, f"a term called '{name}' is that loss, not '{term.loss}'; give it another name"
         if term.teacher is None:
             return
@@ -278,8 +288,12 @@ class TrainStage(Stage):
                 yield (*address, name), message
 
     def _size_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
-        """Yield a batch that GPUs cannot share, a batch beyond all images, an augmentation wider than one of them."""
+        """Yield what GPUs cannot share or capture, a batch beyond all images, an augmentation as wide as one."""
         gpus = pipeline.resources.gpus if self.resources.gpus is None else self.resources.gpus
+        if self.compile == "graph":
+            where = (*address, "compile")
+            losses = sorted({loss for _, loss, _ in self.terms()})
+            yield from capture_faults(gpus=gpus, precision=self.precision, losses=losses, address=where)
         if gpus and self.batch_size % gpus:
             message = f"a batch of {self.batch_size} images cannot be shared equally by {gpus} GPUs"
             yield (*address, "batch_size"), message

@@ -48,7 +48,7 @@ def differences(family: Family, base: Path) -> Figure | None:
         for pair in family.comparisons
         if pair.difference is not None
     ]
-    figure = _rows_of_dots(rows, f"difference in test {METRICS[family.metric]} (percentage points)")
+    figure = _rows_of_dots(rows, f"difference in {METRICS[family.metric]}, points")
     if figure is not None:
         figure.axes[0].axvline(0, color="#344054", linewidth=1)
     return figure

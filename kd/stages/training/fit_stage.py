@@ -23,13 +23,14 @@ from kd.stages.context import StageContext
 from kd.stages.measurement import measure_store
 from kd.stages.stage_data import StageData, load_data
 from kd.stages.training.checkpoint_keeper import make_keeper, patience_of
-from kd.stages.training.measure_and_publish import Trained, measure_and_publish
+from kd.stages.training.measure_and_publish import Trained, loaded_weights, measure_and_publish
 from kd.stages.training.model_fits_data import require_fitting
 from kd.stages.training.process_team import process_team
 from kd.stages.training.seeds import seed_generators, seed_of
 from kd.stages.training.stage_objective import stage_objective
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
-from kd.stages.training.starting_model import StartingModel, starting_model
+from kd.stages.training.starting_model import StartingModel, let_it_look, starting_model
+from kd.stages.training.step_forms import called, compiled_code_of, form_of, report_fallback, step_form
 from kd.train.average import WeightAverage
 from kd.train.batch_norm import share_batch_norm
 from kd.train.batches import AugmentedBatches
@@ -38,9 +39,10 @@ from kd.train.distributed import Processes
 from kd.train.loop import fit
 from kd.train.memory import memory_for
 from kd.train.meter import Meter
-from kd.train.optimizers import decay_groups
+from kd.train.optimizers import decay_groups, speed_up_norm_offsets
 from kd.train.schedules import Schedule, stretched
 from kd.train.state import Stopwatch, Training
+from kd.train.user_augmentation import NormalisedAugmentation
 
 
 def fit_stage(
@@ -87,6 +89,8 @@ def train_model(
     require_fitting(settings, data.arrays)
     start = starting_model(context, settings, data)
     model = _initial_model(start, seed, runtime, processes)
+    if start.origin is None and loaded_weights(model) is None:
+        let_it_look(model, data)
     require_drawable(model, data.validation, settings.draw)
     batches = _batches(spec, data, teachers, processes)
     setup = TrainingSetup(card=start.card, data=data, runtime=runtime, processes=processes)
@@ -94,7 +98,13 @@ def train_model(
     training = _new_training(settings, model, objective, batches.steps, setup, watch)
     _train_to_the_end(context, spec, training, objective, batches, setup)
     return Trained(
-        training=training, card=start.card, data=data, runtime=runtime, origin=start.origin, pruning=start.pruning
+        training=training,
+        card=start.card,
+        data=data,
+        runtime=runtime,
+        origin=start.origin,
+        pruning=start.pruning,
+        steps=step_form(settings, setup) if settings.compile else None,
     )
 
 
@@ -115,13 +125,14 @@ def _train_to_the_end(
     setup: TrainingSetup,
 ) -> None:
     """Train from the last checkpoint, or from the start, until all epochs are done. Raises Interrupted."""
-    settings, processes = spec.settings, setup.processes
+    settings, processes, form = spec.settings, setup.processes, step_form(spec.settings, setup)
+    report_fallback(settings, form)
     keeper = make_keeper(context, spec, steps=batches.steps, processes=processes)
     seed_generators("training", seed_of(spec))
     keeper.resume(training)
     processes.require_equal(training.epoch, training.step)
     memory = memory_for(f"training with batch_size {settings.batch_size}", "lower batch_size, or set accumulate")
-    with closing(keeper), memory:
+    with closing(keeper), memory, compiled_code_of(context):
         fit(
             training,
             epochs=settings.epochs,
@@ -135,11 +146,12 @@ def _train_to_the_end(
                 runtime=setup.runtime,
                 processes=processes,
             ),
-            forward=_compiled(training.model) if settings.compile else training.model,
+            forward=called(training.model, form),
             patience=patience_of(settings),
             clip=settings.clip,
             accumulate=_parts_of(batches.batch_size, settings.accumulate or 1, processes),
             processes=processes,
+            made_of=form_of(form, training, objective),
             after_step=keeper.after_step,
             after_epoch=keeper.after_epoch,
         )
@@ -182,8 +194,18 @@ def _batches(
         cached_views=teachers.views if teachers else None,
         channels=data.channels,
         sampling=spec.settings.sampling,
+        further=_own_augmentation(spec, data),
         processes=processes,
     )
+
+
+def _own_augmentation(spec: StageSpec[TrainSettings], data: StageData) -> NormalisedAugmentation | None:
+    """Return the augmentation of the user's own, or None."""
+    if (own := spec.settings.augment.own) is None:
+        return None
+    shown = data.arrays if data.channels is None else data.whole
+    function = _from_catalogue("augmentation", own)
+    return NormalisedAugmentation(function, mean=shown.mean, std=shown.std, device=data.device, seed=seed_of(spec))
 
 
 def _new_training(
@@ -197,6 +219,8 @@ def _new_training(
     """Return a training that stands at its first step."""
     parameters = decay_groups(model) if settings.no_decay else model.parameters()
     optimizer = _from_catalogue("optimizer", settings.optimizer, parameters)
+    if settings.norm_bias_lr is not None:
+        speed_up_norm_offsets(optimizer, model, settings.norm_bias_lr)
     train_beside(optimizer, objective.adapters)
     return Training(
         model=model,
@@ -232,9 +256,3 @@ def _mixing(settings: TrainSettings) -> Mixing | None:
     chosen = {"mixup": settings.mixup, "cutmix": settings.cutmix}
     alphas = {name: mixing.alpha for name, mixing in chosen.items() if mixing is not None}
     return Mixing(**alphas) if alphas else None
-
-
-def _compiled(model: nn.Module) -> nn.Module:
-    compiled = torch.compile(model)
-    assert isinstance(compiled, nn.Module)
-    return compiled

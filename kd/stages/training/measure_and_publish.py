@@ -54,6 +54,7 @@ class Trained:
     runtime: Runtime
     origin: ModelOrigin | None = None  # the stage whose weights it started from
     pruning: Pruning | None = None
+    steps: str | None = None  # the form in which they ran, where the settings ask for one
 
 
 def measure_and_publish(
@@ -88,6 +89,7 @@ def measure_and_publish(
         start=trained.origin,
         pretrained=loaded_weights(training.model),
         pruning=trained.pruning,
+        steps=trained.steps,
         file=ModelFile(name=BEST, bytes=file_bytes(context.work / BEST)),
         cost=cost_of(context.work / BEST, trained.card, data, trained.runtime),
         seconds=_seconds(training, watch),

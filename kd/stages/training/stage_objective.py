@@ -12,6 +12,7 @@ from kd.losses.inputs import ADAPTER
 from kd.rundir.stage_spec import StageSpec, TrainSettings
 from kd.stages.training.seeds import seed_generators, seed_of
 from kd.stages.training.stage_teachers import StageTeachers, TrainingSetup
+from kd.stages.training.step_forms import step_form
 from kd.train.batches import AugmentedBatches
 from kd.train.state import Row
 
@@ -28,11 +29,12 @@ def stage_objective(
 
     ``history`` gives the rows of the finished epochs, which temperatures may follow.
     """
+    seed_generators("adapters", seed_of(spec))  # losses of the user's own may draw weights when they are made
     terms = [
         make_term(name, term.weight, term.arguments, loss=term.loss, teacher=term.teacher)
         for name, term in spec.settings.loss.items()
     ]
-    owned = any(term.needs(*ADAPTER) for term in terms)
+    owned = any(term.needs(*ADAPTER) or term.module is not None for term in terms)
     example = next(batches.epoch(0)) if owned else None
     wanted = {name for term in terms for name in term.inputs}
     apart: dict[int, set[str]] = {}
@@ -50,6 +52,7 @@ def stage_objective(
         labels_N=setup.data.train.labels,
         gather=setup.processes.gather,
         temperature=_temperature(spec.settings, history),
+        numbers_on=setup.runtime.device if step_form(spec.settings, setup) == "graph" else None,
     )
 
 

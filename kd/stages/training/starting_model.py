@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kd.compress.fake_int8 import prepare
 from kd.compress.prune import prune_channels
@@ -18,6 +18,8 @@ from kd.stages.context import StageContext
 from kd.stages.stage_data import StageData
 from kd.stages.trained_model import find_trained_model
 from kd.train.weights import ModelCard
+
+LOOKED_AT = 5000  # training images, where a fresh model computes weights from some
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +57,15 @@ def starting_model(context: StageContext, settings: TrainSettings, data: StageDa
     if settings.int8_aware:
         model = prepare(model)
     return StartingModel(card=card, build=lambda: model, origin=found.origin, pruning=pruned)
+
+
+def let_it_look(model: nn.Module, data: StageData) -> None:
+    """Show training images, as they are, to a fresh model that computes weights from them (``look_at``)."""
+    look: Callable[[Tensor], None] | None = getattr(model, "look_at", None)
+    if look is None:
+        return
+    images = data.train.batch(torch.arange(min(LOOKED_AT, len(data.train))))
+    look(images if data.channels is None else images[:, list(data.channels)])
 
 
 def _names(card: ModelCard) -> str:

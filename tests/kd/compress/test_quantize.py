@@ -13,7 +13,7 @@ from kd.compress.int8_check import NotInt8, check_int8
 from kd.compress.onnx_model import OnnxModel
 from kd.compress.portable_files import export_onnx
 from kd.compress.quantize import dynamic_int8, static_int8
-from kd.errors import DataError
+from kd.errors import DataError, UserError
 from kd.evaluate.measure import measure
 
 LAYERS = 13  # nine convolutions, three shortcuts, the classifier
@@ -119,3 +119,27 @@ def test_int8_weights_that_would_run_in_float32_are_found(folder: Path) -> None:
 def test_a_network_without_layers_is_not_int8(tmp_path: Path) -> None:
     with pytest.raises(NotInt8, match="no layer with int8 weights"):
         static_int8(nn.Flatten(), [torch.randn(4, 1, 2, 2)], tmp_path / "flat.onnx")
+
+
+def test_modules_that_are_named_stay_in_float32_and_no_others(
+    network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    path = tmp_path / "mixed.onnx"
+    share = static_int8(network, images.split(8), path, float32=["conv1", "fc"])
+    assert share.layers == LAYERS - 2
+    stored = {tensor.name: tensor.data_type for tensor in onnx.load(path).graph.initializer}
+    assert stored["fc.weight"] == stored["conv1.weight"] == onnx.TensorProto.FLOAT
+    with torch.no_grad():
+        expected = network(images)
+    assert (OnnxModel(path)(images) - expected).norm() / expected.norm() < 0.1
+    with pytest.raises(NotInt8, match="still float32"):
+        check_int8(path, static=True)
+
+
+def test_a_module_that_is_not_there_is_named_with_the_nearest(
+    network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=r"^float32: no layer 'conv2' in the exported network \(did you mean 'conv1'\?\)$"
+    ):
+        static_int8(network, images.split(8), tmp_path / "mixed.onnx", float32=["conv2"])

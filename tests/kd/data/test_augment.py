@@ -74,3 +74,11 @@ def test_nothing_moves_without_padding_and_flip() -> None:
     assert not drawn.rows.any()
     assert not drawn.columns.any()
     assert not drawn.flips.any()
+
+
+def test_alternating_flips_mirror_each_image_in_every_second_view() -> None:
+    views = [epoch_views(1000, size=8, padding=0, flip="alternating", seed=3, view=view).flips for view in range(4)]
+    assert 400 < int(views[0].sum()) < 600
+    assert torch.equal(views[1], ~views[0])
+    assert torch.equal(views[2], views[0])
+    assert torch.equal(views[3], views[1])

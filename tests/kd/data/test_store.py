@@ -195,3 +195,17 @@ def test_large_images_are_evaluated_in_smaller_batches(size: int, batch: int) ->
     store = DeviceStore(image, torch.zeros(1, dtype=torch.int64), mean=[0.5], std=[0.2])
     assert store.evaluation_batch == batch
     assert len(list(store.in_order())) == 1
+
+
+@pytest.mark.parametrize("prepared_bytes", [0, 1 << 30])
+def test_reflected_edges_are_those_of_torch(prepared_bytes: int) -> None:
+    store = make(padding=3, flip=True, edges="reflect", prepared_bytes=prepared_bytes)
+    views = store.views(seed=5, view=1)
+    mean, std = constants(3)
+    for index, image in enumerate(store.batch(torch.arange(COUNT), views)):
+        padded = pad(pixels(3)[index].float(), (3,) * 4, mode="reflect")
+        row, column = int(views.rows[index]), int(views.columns[index])
+        crop = padded[:, row : row + SIZE, column : column + SIZE]
+        crop = crop.flip(2) if views.flips[index] else crop
+        expected = (crop / 255 - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+        torch.testing.assert_close(image, expected, atol=2e-6, rtol=0)

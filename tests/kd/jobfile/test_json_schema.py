@@ -20,6 +20,9 @@ GOOD = sorted((REPOSITORY / "tests/specs/good").glob("*.yaml"))
 BROKEN = sorted((REPOSITORY / "tests/specs/broken").glob("*.yaml"))
 # Faults that take more than one place of the file, or its surroundings, to see.
 BEYOND_A_SCHEMA = {
+    "graph_in_float16",
+    "graph_of_own_draws",
+    "graph_of_two_gpus",
     "batch_beyond_images", "batch_not_for_three_gpus", "cache_of_a_cache", "cache_of_other_augment",
     "cache_of_other_data", "cache_with_mixup", "cache_without_maps", "cache_without_pooled",
     "cache_on_four_gpus", "caches_of_unequal_views", "clip_infinite", "compare_unknown_stage", "compare_with_a_cache",

@@ -34,6 +34,7 @@ class Size(NamedTuple):
 
 
 SIZES = {
+    "airbench94": Size(1_972_792),
     "convnet": Size(57_130),
     "depthwise_mnist": Size(273_674, 1, 28),
     "depthwise_mnist_400k": Size(411_402, 1, 28),
@@ -185,7 +186,7 @@ def test_logits_gradients_and_taps(made: Made) -> None:
     for hook in hooks:
         hook.remove()
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
+        assert parameter.grad is not None or not parameter.requires_grad, name
         assert parameter.grad.isfinite().all(), name
     assert next(model.parameters()).grad.abs().sum() > 0
     model.zero_grad(set_to_none=True)

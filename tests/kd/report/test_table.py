@@ -63,3 +63,18 @@ def test_no_number_is_cut_however_long_the_names_are(tmp_path: Path) -> None:
     rows = [line for line in lines if "distilled.attention_transfer-temperature-" in line and "±" in line]
     assert len(rows) == 20
     assert rows[0].split()[1:5] == ["2/2", "85.50", "±", "6.36"]
+
+
+def test_a_name_that_fits_without_a_column_is_not_folded(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run").stage("a" * 41, "distilled", [1, 2]).finish("a" * 41, {1: 0.8, 2: 0.82})
+    assert any("a" * 41 in line and "81.00 ± 1.41" in line for line in printed(run))
+
+
+def test_many_comparisons_are_a_table(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run").stage("baseline", "baseline", [1, 2]).finish("baseline", {1: 0.8, 2: 0.81})
+    for number in range(8):
+        run.stage(f"kd_{number}", "distilled", [1, 2]).finish(f"kd_{number}", {1: 0.83, 2: 0.82})
+    lines = printed(run)
+    rows = [line.split() for line in lines if line.strip().startswith("kd_") and "−" in line]
+    assert [row[:4] for row in rows] == [[f"kd_{number}", "−", "baseline", "+2.00"] for number in range(8)]
+    assert not any("minus baseline" in line for line in lines)

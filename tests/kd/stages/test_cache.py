@@ -56,6 +56,7 @@ def loaded(spec: dict):
     return load_data(typed.data, augment=typed.settings.augment, staged=None, device=torch.device("cpu"))
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_what_is_cached_is_what_a_fresh_teacher_says_bit_for_bit(cache: Path, teacher: Path) -> None:
     spec = student_spec()
     data = loaded(spec)
@@ -116,6 +117,7 @@ def test_another_teacher_data_or_augmentation_is_another_key(run, teacher, cache
 
 
 @pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_a_cache_that_was_interrupted_ends_the_same(
     run, cache: Path, teacher: Path, tmp_path: Path, step: int, monkeypatch
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_student_of_a_cache_names_the_teacher_behind_it(run, cache: Path, tmp_
     assert 0 <= facts["validation_accuracy"] <= 1
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_a_student_of_a_cache_resumes_bit_for_bit(run, cache: Path, tmp_path: Path) -> None:
     whole = outcome(run(tmp_path / "whole", student_spec(), parents={"teacher": cache}))
     for step in (2, 5):

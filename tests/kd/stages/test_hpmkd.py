@@ -63,12 +63,14 @@ def losses(folder: StageFolder) -> list[str]:
         return [row["train_loss"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_with_all_components_off_it_is_plain_distillation_bit_for_bit(stage) -> None:
     assert result_of(stage("refused"))["selection"]["chosen"] == "teacher"
     assert result_of(stage("search_of_one"))["trials"][0]["configuration"] == {"optimizer.lr": 0.005}
     assert outcome(stage("all_off")) == outcome(stage("kd"))
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_a_cache_without_augmentation_is_the_teacher_bit_for_bit(stage) -> None:
     assert outcome(stage("with_cache")) == outcome(stage("kd"))
     assert result_of(stage("with_cache"))["teacher"]["cache"]["stage"] == "refused_views"

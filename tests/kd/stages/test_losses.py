@@ -130,6 +130,7 @@ def test_the_student_starts_the_same_with_adapters_and_without(distil, run, spec
     assert torch.equal(first, second)
 
 
+@pytest.mark.cpu  # two processes without two GPUs
 def test_two_processes_come_to_the_result_of_one_by_all_losses_together(
     run, spec, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

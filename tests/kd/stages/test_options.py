@@ -50,6 +50,7 @@ def plain() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_an_interruption_within_an_epoch_changes_nothing(run, spec, tmp_path: Path, option: str) -> None:
     whole = outcome(run(tmp_path / "whole", spec(**OPTIONS[option])))
     with pytest.raises(Interrupted):
@@ -72,6 +73,7 @@ def test_sparing_norms_and_biases_makes_a_difference_of_its_own(run, spec, tmp_p
     assert outcome(run(tmp_path / "decayed", spec(**decayed)))["last"] != spared["last"]
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_distillation_takes_mixed_images_from_the_very_batches_the_student_sees(run, spec, teacher, tmp_path) -> None:
     options = {"mixup": {"alpha": 0.4}, "cutmix": {"alpha": 1.0}, "epochs": 2}
     parents = {"teacher": teacher}

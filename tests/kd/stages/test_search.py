@@ -183,6 +183,7 @@ def test_a_search_goes_on_from_what_was_published(run, searched, teacher: Path, 
     assert damaged(folder) == []
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_a_stage_trains_with_what_its_search_chose(run, spec, searched, teacher: Path, tmp_path: Path) -> None:
     values = {"loss.kd.weight": 0.8, "loss.ce.weight": 0.2, "loss.kd.temperature": 8.0, "optimizer.lr": 0.02}
     result = json.loads(searched("distill").result.read_text())

@@ -110,6 +110,7 @@ def test_no_test_image_is_read(better: dict[str, Path], tmp_path: Path, write_sp
     assert seen == [30, 30]
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_what_was_chosen_teaches_is_cached_and_is_exported_like_any_model(run, better, teacher, tmp_path: Path) -> None:
     chain = run(tmp_path / "chain", select_spec(), parents=better).path
     of_chain = run(tmp_path / "a", student_spec(epochs=1), parents={"teacher": chain})

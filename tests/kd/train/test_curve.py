@@ -11,8 +11,8 @@ from kd.distill.objective import WeightedTerms, make_term
 from kd.models.convnet import convnet
 from kd.train.batches import AugmentedBatches
 from kd.train.device import prepare_runtime
-from kd.train.loop import train_step
 from kd.train.optimizers import sgd
+from kd.train.plain_step import train_step
 from kd.train.update import Update
 
 # float32, one thread; the same to 2e-5 on AVX-512, AVX2 and SSE4.1

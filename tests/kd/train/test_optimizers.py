@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kd.catalog import entries, load
-from kd.train.optimizers import adamw, decay_groups
+from kd.train.optimizers import adamw, decay_groups, speed_up_norm_offsets
 from kd.vision_libraries import import_vision
 
 
@@ -80,3 +80,18 @@ def test_an_optimizer_takes_groups_and_its_decay_spares_the_second() -> None:
     model = nn.Linear(2, 2)
     groups = adamw(decay_groups(model), lr=0.1, weight_decay=0.3).param_groups
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.3), (1, 0.0)]
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_offsets_of_norms_learn_faster_and_decay_as_before(groups: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    optimizer = load("optimizer", "sgd")(
+        decay_groups(model) if groups else model.parameters(), lr=0.5, weight_decay=0.1
+    )
+    speed_up_norm_offsets(optimizer, model, 8)
+    offsets = optimizer.param_groups[-1]
+    assert [id(parameter) for parameter in offsets["params"]] == [id(model[1].bias)]
+    assert (offsets["lr"], offsets["weight_decay"]) == (4.0, 0 if groups else 0.1 / 8)
+    others = [parameter for group in optimizer.param_groups[:-1] for parameter in group["params"]]
+    assert {id(parameter) for parameter in others} == {id(each) for each in model.parameters()} - {id(model[1].bias)}
+    assert {group["lr"] for group in optimizer.param_groups[:-1]} == {0.5}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kd.catalog import entries, load
-from kd.train.schedules import constant, cosine, multistep, step, stretched
+from kd.train.schedules import constant, cosine, multistep, step, stretched, triangular
 
 
 def test_multistep_drops_at_each_milestone() -> None:
@@ -37,6 +37,12 @@ def test_a_stretched_schedule_passes_through_the_whole_in_fewer_epochs() -> None
 @pytest.mark.parametrize("name", entries("schedule"))
 def test_every_schedule_stays_between_zero_and_one(name: str) -> None:
     mandatory = {"multistep": {"milestones": [3]}, "step": {"every": 2}}
-    factor = load("schedule", name)(8, **mandatory.get(name, {}), warmup=1.5)
+    warmup = {} if name == "triangular" else {"warmup": 1.5}
+    factor = load("schedule", name)(8, **mandatory.get(name, {}), **warmup)
     assert all(0 <= factor(tenth / 10) <= 1 for tenth in range(81))
     assert factor(1.5) > 0
+
+
+def test_a_triangle_rises_to_its_peak_and_falls_to_its_end() -> None:
+    factor = triangular(8, peak=0.25, start=0.2, end=0.1)
+    assert [factor(epoch) for epoch in (0, 1, 2, 5, 8)] == pytest.approx([0.2, 0.6, 1, 0.55, 0.1])

@@ -49,3 +49,13 @@ def test_a_step_whose_gradients_overflow_is_left_out_and_the_scale_lowered() -> 
     assert scaler.get_scale() == before / 2
     update(loss(parameter))
     assert parameter.tolist() == [0.0, 0.0]
+
+
+def test_a_first_step_that_overflows_leaves_no_trace_in_the_momentum() -> None:
+    parameter = weight()
+    fused = torch.optim.SGD([parameter], lr=1.0, momentum=0.5, fused=True)
+    update = Update(fused, scaler=GradScaler("cpu"))
+    update(loss(parameter, scale=1e36))
+    assert fused.state[parameter]["momentum_buffer"].tolist() == [0.0, 0.0]
+    update(loss(parameter))
+    assert parameter.tolist() == [0.0, 0.0]

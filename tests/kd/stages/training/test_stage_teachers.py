@@ -53,6 +53,7 @@ def parents(run, teacher: Path, shared: Path) -> dict[str, dict[str, Path]]:
     }
 
 
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_cached_and_live_teachers_teach_the_same(run, parents, tmp_path: Path) -> None:
     both, cached = (
         outcome(run(tmp_path / kind, student_spec(weighting=UNIFORM), parents=parents[kind]))
@@ -63,6 +64,7 @@ def test_cached_and_live_teachers_teach_the_same(run, parents, tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["live", "cached"])
 @pytest.mark.parametrize("weighting", [UNIFORM, {"name": "label", "arguments": {}}, GATE], ids=lambda w: w["name"])
+@pytest.mark.cpu  # equal bits without `deterministic`
 def test_a_student_of_several_teachers_resumes_bit_for_bit(run, parents, tmp_path: Path, kind, weighting) -> None:
     spec = student_spec(weighting=weighting, epochs=2)
     whole = run(tmp_path / "whole", spec, parents=parents[kind])
