@@ -13,7 +13,7 @@ from types import ModuleType
 import msgspec
 
 from kd.errors import DataError, RunError
-from kd.jobfile.data_content import ABSENT, data_content, file_changes
+from kd.jobfile.data_content import ABSENT, file_changes, read_content
 from kd.jobfile.fingerprint import users_code
 from kd.rundir.counted_file import read_counted
 from kd.rundir.folders import RunFolder, StageFolder
@@ -88,7 +88,7 @@ def _require_planned_data(run: RunFolder, spec: AnySpec) -> None:
     planned = counted.content_of(spec.stage, root)
     if planned is None or not os.path.exists(root):  # a missing root is named by whoever reads it
         return
-    now = data_content(root)
+    now = read_content(root, run.path.parent)
     if now.identity == planned or planned.startswith(ABSENT):
         return
     both = root in counted.folders and now.files

@@ -22,6 +22,7 @@ SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "k
 # Imports of the library inside functions, allowed because they run in a job or after one.
 LATE = {
     ("slurm.job.payload", "kd.run"),
+    ("slurm.job.fork_server", "kd.run"),
     ("slurm.job.payload", "kd.stages.context"),
     ("slurm.commands.submit", "kd.report.table"),
 }
@@ -47,7 +48,7 @@ LONGEST = {
     "kd.jobfile.kinds": (370, 30),
     "kd.losses": (266, 26),
     "kd.models": (264, 40),
-    "kd.report": (225, 41),
+    "kd.report": (226, 41),
     "kd.report.figures": (98, 25),
     "kd.rundir": (337, 39),
     "kd.search": (124, 26),
@@ -60,11 +61,11 @@ LONGEST = {
     "kd.user_code": (212, 28),
     "slurm": (1, 0),
     "slurm.cluster": (277, 29),
-    "slurm.commands": (247, 31),
+    "slurm.commands": (236, 31),
     "slurm.job": (286, 36),
     "slurm.placement": (209, 32),
-    "slurm.state": (103, 24),
-    "slurm.submission": (289, 36),
+    "slurm.state": (106, 25),
+    "slurm.submission": (289, 37),
 }
 # Files of a run and of its stage folders: kd.rundir alone knows their names.
 RUN_FILES = re.compile(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
-from kd.jobfile.data_content import DataContent, data_content
+from kd.jobfile.data_content import DataContent, data_content, known_content
 from kd.jobfile.fingerprint import counted_by_content, fingerprint, stage_content
 from kd.jobfile.graph import data_of, in_order, references, seeds_of
 from kd.jobfile.resolve import resolved_data, resolved_needs, within_time
@@ -70,6 +71,7 @@ class Plan:
     headline: str | None  # the stage whose accuracy the report gives as that of the student
     expect: Mapping[str, str]  # targets that the report checks, by stage
     folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of data -> file -> its digest
+    shared: Mapping[JobKey, JobKey] = field(default_factory=dict)  # a job -> the same one, which is done in its stead
 
     def by_stage(self) -> dict[str, list[PlannedJob]]:
         """Return the jobs grouped by stage, both in plan order."""
@@ -81,8 +83,9 @@ class Plan:
     def parents_of(self, job: PlannedJob) -> tuple[JobKey, ...]:
         """Return the jobs this one waits for: its references, or for the report all that train."""
         if job.waits_for_all_ended:
-            return tuple(other.key for other in self.jobs if not other.waits_for_all_ended)
-        return tuple(dict.fromkeys(job.parents.values()))
+            trained = (other.key for other in self.jobs if not other.waits_for_all_ended)
+            return tuple(key for key in trained if key not in self.shared)
+        return tuple(dict.fromkeys(self.shared.get(key, key) for key in job.parents.values()))
 
     def counted(self) -> Counted:
         """Return the content of counted.json."""
@@ -103,8 +106,11 @@ class Plan:
         )
 
 
-def plan_pipeline(pipeline: Pipeline) -> Plan:
-    """Expand a checked Pipeline into its job graph. Raises DataError when a data root cannot be read."""
+def plan_pipeline(pipeline: Pipeline, results: Path | None = None) -> Plan:
+    """Expand a checked Pipeline into its job graph. Raises DataError when a data root cannot be read.
+
+    What jobs of a ``results`` folder have read of large data tells changes apart that a sample does not show.
+    """
     contents: dict[str | None, DataContent] = {}
     jobs: dict[JobKey, PlannedJob] = {}
     for name in in_order(pipeline):
@@ -114,7 +120,7 @@ def plan_pipeline(pipeline: Pipeline) -> Plan:
         else:
             data = data_of(pipeline, name)
             if data.root not in contents:
-                contents[data.root] = data_content(data.root)
+                contents[data.root] = known_content(data.root, results) if results else data_content(data.root)
             expanded = _jobs_of(pipeline, name, stage, contents[data.root].identity, jobs)
         jobs.update({job.key: job for job in expanded})
     return Plan(

@@ -46,6 +46,7 @@ class Cell:
     result: StageResult | None
     state: str
     reason: str
+    same_as: JobKey | None = None  # the job of this run that was trained for both
     lender: str | None = None  # the run it was taken over from, with its owner where that is another user
 
     @property
@@ -129,6 +130,7 @@ def _cell(run: RunFolder, job: PlannedEntry, state: JobState, known: Evidence, b
         result=result,
         state=word,
         reason=reason,
+        same_as=state.same_as,
         lender=known.lender,
     )
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kd.report.budget import different_epochs, different_totals
 from kd.report.formatting import interval, p_value, points
 from kd.report.merge import differing_settings
-from kd.report.report_stages import StageSummary
+from kd.report.report_stages import JobRecord, StageSummary
 from kd.report.report_value import Comparison, PValues
 from kd.report.statistics import Paired, compare, gap_closed, holm, retention
 
@@ -125,9 +125,15 @@ def _unpaired(stage: StageSummary, baseline: StageSummary) -> list[str]:
     return [f"left out, finished on one side only: seed {', '.join(alone)}"] if alone else []
 
 
+def _is_same(job: JobRecord, other: JobRecord | None) -> bool:
+    return other is not None and job.fingerprint == other.fingerprint
+
+
 def _notes(stage: StageSummary, baseline: StageSummary) -> list[str]:
     """Return what else a reader should know: it does not forbid the comparison."""
     notes = different_totals(stage, baseline)
+    if same := [seed for seed, job in stage.jobs.items() if _is_same(job, baseline.jobs.get(seed))]:
+        notes.append(f"the same job under two names, trained once: seed {', '.join(same)}")
     if stage.model != baseline.model:
         notes.append(f"different models: {stage.model} against {baseline.model}")
     one, two = stage.device, baseline.device

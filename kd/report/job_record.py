@@ -50,6 +50,7 @@ def job_record(cell: Cell, result: StageResult, base: Path) -> JobRecord:
         cost=result.cost,
         calibration_error=result.calibration.expected_error if result.calibration else None,
         negative_log_likelihood=result.calibration.negative_log_likelihood if result.calibration else None,
+        same_as=None if cell.same_as is None else str(cell.same_as),
     )
 
 

@@ -82,6 +82,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     cost: Cost | None = None
     calibration_error: float | None = None
     negative_log_likelihood: float | None = None
+    same_as: str | None = None  # the job of this run that was trained for both
 
 
 class ClassMeans(Struct, frozen=True, kw_only=True):

@@ -155,9 +155,12 @@ def _described(values: dict[str, float], *, share: bool) -> SampleSummary:
 
 
 def gpu_hours(cells: Sequence[Cell]) -> float:
-    """Return the hours that the finished jobs of a stage held GPUs for, over all their attempts."""
+    """Return the hours that the finished jobs of a stage held GPUs for, over all their attempts.
+
+    A job that is the same as another stage's held none of its own.
+    """
     gpus = next((cell.spec.resources.gpus for cell in cells if cell.spec), 0)
-    results = [cell.result for cell in cells if cell.result and _held_gpus(cell.result)]
+    results = [cell.result for cell in cells if cell.result and cell.same_as is None and _held_gpus(cell.result)]
     return sum(result.seconds.total or 0.0 for result in results if result.seconds) * gpus / 3600
 
 

@@ -38,11 +38,12 @@ def pin_of(lender: RunFolder, folder: StageFolder) -> Pin:
     return Pin(run=lender.name, user=os.lstat(folder.path).st_uid, result=done)
 
 
-def write_pins(run: RunFolder, pins: Mapping[JobKey, Pin]) -> None:
-    """Add jobs that have just been taken over; those that are links no more are forgotten."""
+def write_pins(run: RunFolder, pins: Mapping[JobKey, Pin | None]) -> None:
+    """Add jobs that have just been taken over; those that are links no more, or within this run, are forgotten."""
     before = read_pins(run).items()
     kept = {name: pin for name, pin in before if run.stages.joinpath(*_parts(name)).is_symlink()}
-    named = {**kept, **{str(key): pin for key, pin in pins.items()}}
+    both = {**kept, **{str(key): pin for key, pin in pins.items()}}
+    named = {name: pin for name, pin in both.items() if pin is not None}
     if named or run.borrowed.is_file():
         write_json(run.borrowed, msgspec.to_builtins(named))
 

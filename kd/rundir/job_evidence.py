@@ -68,8 +68,20 @@ def gather(
             answer=answers.get(job.key, NOT_ASKED),
             early_death="" if own is None else early_death(own.run, own.submission),
             lender=lender_of(run.stage(job.key)),
+            same_as=same_in_run(run, job.key),
         )
     return known
+
+
+def same_in_run(run: RunFolder, key: JobKey) -> JobKey | None:
+    """Return the job of this run that is done in a job's stead, where two stages are the same but for their names."""
+    owner = owner_of(run.stage(key))
+    return owner.key if owner.key != key and _is_of(owner, run) else None
+
+
+def _is_of(folder: StageFolder, run: RunFolder) -> bool:
+    """Whether a folder is of a run, whose own path may lead over links."""
+    return folder.run.path in (run.path, run.path.resolve())
 
 
 def moment_of(run: RunFolder) -> Moment:
@@ -98,6 +110,8 @@ def lender_of(folder: StageFolder) -> str | None:
     if not folder.path.is_symlink():
         return None
     lender = owner_of(folder).run
+    if lender.path in (folder.run.path, folder.run.path.resolve()):
+        return None  # the same job of another stage of this run
     try:
         user = os.stat(folder.path).st_uid
     except OSError:  # it was removed since

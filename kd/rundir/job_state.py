@@ -85,6 +85,7 @@ class Evidence:
     submission: Submission | None = None
     answer: Answer = NOT_ASKED
     lender: str | None = None
+    same_as: JobKey | None = None  # the job of this run that is done for both; the submission is then that job's
     early_death: str = ""  # the last words of a job that died before Python ran
 
 
@@ -98,6 +99,7 @@ class JobState:
     alive: bool = False  # a scheduler or a process has it; so may a queued job that can never run (phase "failed")
     anew: bool = False  # it has a result, and is made once more
     lender: str | None = None  # the run that does it for this one
+    same_as: JobKey | None = None  # the job of this run that does it too
     cause: str = ""  # why jobs that need it can never run: "teacher seed 42 failed: ..."
 
 
@@ -152,6 +154,13 @@ class _Decision:
     moment: Moment
 
     def state(self) -> JobState:
+        state = self._alone()
+        if (same_as := self.known.same_as) is None:
+            return state
+        return replace(state, same_as=same_as, why=_after(f"the same as {same_as}", state.why))
+
+    def _alone(self) -> JobState:
+        """How it is, whatever other job of the run it may be too."""
         anew = is_made_anew(self.known)
         if self.known.files.result is not None and not anew:
             lender = self.known.lender

@@ -19,6 +19,7 @@ from msgspec import Meta
 PROC = Path("/proc")
 _STATE_AND_START = (0, 19)  # of the fields of /proc/<pid>/stat that follow the command's name
 _DEAD = "ZX"
+_STAGE_COMMAND = "fork_server"  # a stage is a fork of it, and has its command line
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,24 @@ class Process:
         if not self.alive:
             return False
         if not PROC.is_dir():
-            return "submitit" in _command_by_ps(self.pid)
+            return _STAGE_COMMAND in _command_by_ps(self.pid)
         process = PROC / str(self.pid)
         try:
             command = (process / "cmdline").read_bytes()
         except OSError:
             return False
-        return b"submitit" in command and _same(process / "cwd", folder)
+        return _STAGE_COMMAND.encode() in command and _same(process / "cwd", folder)
 
     def terminate(self) -> bool:
         """Send SIGTERM if it is alive; tell whether it was."""
+        return self.signal(signal.SIGTERM)
+
+    def signal(self, number: int) -> bool:
+        """Send a signal if it is alive; tell whether it was."""
         if not self.alive:
             return False
         try:
-            os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, number)
         except ProcessLookupError:
             return False
         return True

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TypedDict
-
-import torch
+from typing import TYPE_CHECKING, TypedDict
 
 from kd.rundir.result_sections import DataFacts, JobFacts
 from kd.rundir.stage_result import FORMAT
 from kd.rundir.stage_spec import AnySpec, Parent
 from kd.stages.context import StageContext
-from kd.stages.stage_data import StageData
-from kd.train.device import Runtime
+
+if TYPE_CHECKING:  # the report needs neither, nor torch
+    from kd.stages.stage_data import StageData
+    from kd.train.device import Runtime
 
 
 class Identity(TypedDict):
@@ -60,6 +60,8 @@ def identity(context: StageContext, spec: AnySpec, files: Mapping[str, str]) -> 
 
 def circumstances(runtime: Runtime, data: StageData, *, precision: str | None = None) -> Circumstances:
     """Return the device, precision and data of a measurement; ``precision`` is the runtime's unless it is given."""
+    import torch
+
     return Circumstances(
         device=runtime.description,
         precision=precision or runtime.precision,

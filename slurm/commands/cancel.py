@@ -53,7 +53,8 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
     lines += _cancel_orphans(run) if everything else []
     states = snapshot(run, EXECUTORS)
     submissions = journal.submissions()
-    own = [state for state in states if state.alive and state.lender is None and state.key in submissions]
+    others = [state for state in states if state.lender is not None or state.same_as is not None]
+    own = [state for state in states if state.alive and state not in others and state.key in submissions]
     alive = {state.key: submissions[state.key] for state in own}
     refused = {key: "its process is no stage of this run" for key in _strangers(run, alive) if key in chosen}
     alive = {key: found for key, found in alive.items() if key not in refused}
@@ -69,6 +70,7 @@ def cancel(run: RunFolder, jobs: Sequence[Planned], chosen: Collection[JobKey]) 
     lines += _borrowed(run, [found.key for found in cancelled])
     lines += [] if everything else _yet_to_start(states, chosen)
     lines += _of_other_runs(states, chosen)
+    lines += _same_jobs(run, states, chosen)
     return [*lines, f"{run.name}: {len(cancelled)} cancelled; {AGAIN}"] if lines else [f"{run.name}: nothing to cancel"]
 
 
@@ -113,6 +115,17 @@ def _of_other_runs(states: Iterable[JobStatus], chosen: Collection[JobKey]) -> l
         for state in states
         if state.key in chosen and state.alive and state.lender is not None
     ]
+
+
+def _same_jobs(run: RunFolder, states: Iterable[JobStatus], chosen: Collection[JobKey]) -> Iterable[str]:
+    """Name the jobs that another stage of this run does too: that one is cancelled, or goes on."""
+    for state in states:
+        if state.key in chosen and state.alive and state.same_as is not None and state.lender is None:
+            if state.same_as in chosen:
+                yield f"with it {state.key}, which is the same job as {state.same_as}"
+            else:
+                both = f"kd-cancel {run.name} {state.same_as} ends both"
+                yield f"not cancelled: {state.key} is {state.same_as} too; {both}"
 
 
 def _borrowed(run: RunFolder, keys: Collection[JobKey]) -> list[str]:

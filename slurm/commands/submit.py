@@ -16,7 +16,6 @@ from kd.files import deny_others_to_write, staying
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
 from kd.jobfile.quantities import parse_seeds
-from kd.rundir.borrowed_file import write_pins
 from kd.rundir.folders import RunFolder, results_folder
 from kd.rundir.ownership import require_own
 from slurm.cluster.profile import cluster_of, load_profile
@@ -96,6 +95,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
     if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
     from slurm.submission.resume import find_starting_point, locked
+    from slurm.submission.reuse import link_taken
 
     with locked(order.run), _store(order):
         _refuse_what_cannot_be(order, again=options.again)
@@ -104,7 +104,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
         if options.drop_seeds:
             print("\n".join(drop_seeds(order, options.drop_seeds)))
         start = find_starting_point(order)
-        _link(order.run, start)
+        link_taken(order.run, start.pending, start.borrowed)
         launch = Launch(executor=order.executor, cluster=order.cluster, profile=order.profile)
         write_run(order.run, order.pipeline, order.plan, launch, ["kd-submit", *arguments])
         output = Output()
@@ -159,7 +159,7 @@ def _order(options: argparse.Namespace) -> Order:
     )
     for name in sorted(unset or ()):
         print(f"{name} is not set: paths with ${{{name}}} stand as written; export it to submit", file=sys.stderr)
-    plan = plan_pipeline(pipeline)
+    plan = plan_pipeline(pipeline, Path(options.results))
     executor = EXECUTORS[options.executor or (CLUSTER if _wants_slurm(options) else HERE)]
     cluster, profile = load_profile(options.cluster if executor.is_cluster else "local")
     if options.mail:
@@ -193,17 +193,6 @@ def _store(order: Order) -> AbstractContextManager[None]:
     from slurm.submission.reuse import store_locked
 
     return store_locked(order.run.path.parent) if order.executor.is_cluster else nullcontext()
-
-
-def _link(run: RunFolder, start: StartingPoint) -> None:
-    """Let the jobs taken from other runs appear in this one, and no others."""
-    from slurm.submission.reuse import link, unlink_stale
-
-    for key in start.pending:
-        unlink_stale(run, key)
-    for found in start.borrowed:
-        link(run, found)
-    write_pins(run, {found.key: found.pin for found in start.borrowed})
 
 
 class Output:

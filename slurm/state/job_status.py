@@ -29,6 +29,7 @@ class JobStatus:
     alive: bool = False
     anew: bool = False
     lender: str | None = None
+    same_as: JobKey | None = None
     epoch: int | None = None
     epochs: int | None = None
     metric: str | None = None
@@ -75,6 +76,7 @@ def _status(state: JobState, known: Evidence) -> JobStatus:
         alive=state.alive,
         anew=state.anew,
         lender=state.lender,
+        same_as=state.same_as,
         epoch=reached.epoch,
         epochs=reached.epochs,
         metric=reached.metric,
@@ -100,4 +102,5 @@ def counts(states: Sequence[JobStatus]) -> dict[str, int]:
 def to_json(state: JobStatus) -> dict[str, object]:
     """Return a state as plain data."""
     fields = {name: getattr(state, name) for name in JobStatus.__dataclass_fields__ if name != "key"}
-    return {"job": str(state.key), "stage": state.key.stage, "seed": state.key.seed, **fields}
+    same_as = None if state.same_as is None else str(state.same_as)
+    return {"job": str(state.key), "stage": state.key.stage, "seed": state.key.seed, **fields, "same_as": same_as}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kd.errors import RunError, did_you_mean
 from kd.rundir import plan_file
 from kd.rundir.folders import JobKey, RunFolder
+from kd.rundir.job_evidence import same_in_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +19,7 @@ class Planned:
     kind: str
     fingerprint: str
     parents: tuple[JobKey, ...]
+    same_as: JobKey | None = None  # the job of this run that is done for both
 
     @property
     def waits_for_all_ended(self) -> bool:
@@ -29,7 +31,13 @@ def read_plan(run: RunFolder) -> list[Planned]:
     """Return the jobs of plan.json, parents before children. Raises RunError when there is no such plan."""
     plan = plan_file.read_plan(run)
     return [
-        Planned(key=job.key, kind=job.kind, fingerprint=job.fingerprint, parents=plan.parents_of(job))
+        Planned(
+            key=job.key,
+            kind=job.kind,
+            fingerprint=job.fingerprint,
+            parents=plan.parents_of(job),
+            same_as=same_in_run(run, job.key),
+        )
         for job in plan.jobs
     ]
 
@@ -51,8 +59,13 @@ def select(jobs: Sequence[Planned], names: Collection[str]) -> list[JobKey]:
 
 def with_descendants(jobs: Sequence[Planned], keys: Collection[JobKey]) -> set[JobKey]:
     """Return the jobs and all that need them. The report needs none: it names what is missing."""
-    found = set(keys)
-    for job in jobs:
-        if not job.waits_for_all_ended and found.intersection(job.parents):
-            found.add(job.key)
+    found, before = set(keys), 0
+    while len(found) > before:  # again: a job may be the same as one that comes later
+        before = len(found)
+        needing = (job for job in jobs if not job.waits_for_all_ended and _needs(job, found))
+        found.update(job.key for job in needing)
     return found
+
+
+def _needs(job: Planned, found: Collection[JobKey]) -> bool:
+    return job.same_as in found or any(parent in found for parent in job.parents)

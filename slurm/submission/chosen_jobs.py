@@ -77,7 +77,9 @@ def move_aside(run: RunFolder, keys: Collection[JobKey]) -> None:
     aside = run.replaced(time.strftime("%Y%m%d-%H%M%S"))
     for key in sorted(keys, key=str):
         folder = run.stage(key).path
-        if folder.is_dir():
+        if folder.is_symlink():  # to what another job did: that stays where it is
+            folder.unlink()
+        elif folder.is_dir():
             target = aside / key.stage / folder.name
             target.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(target)

@@ -30,7 +30,7 @@ class DebugExecutor:
         from slurm.submission.local_scheduler import run_in_process
 
         refuse_while_running(order, start)
-        return run_in_process(order.plan, order.run, start.pending, start.finished, report).exit_code
+        return run_in_process(start.plan, order.run, start.pending, start.finished, report).exit_code
 
     def ask(self, sent: Sequence[Sent], *, accounting: bool) -> list[Answer]:
         """Know nothing: the process that ran them has ended."""

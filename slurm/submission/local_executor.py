@@ -36,7 +36,7 @@ class LocalExecutor:
 
         start = _after_survivors(order, start, report)
         workers = order.workers or max(1, len(os.sched_getaffinity(0)))
-        outcome = run_local(order.plan, order.run, start.pending, start.finished, workers, report)
+        outcome = run_local(start.plan, order.run, start.pending, start.finished, workers, report)
         return outcome.exit_code
 
     def ask(self, sent: Sequence[Sent], *, accounting: bool) -> list[Answer]:

@@ -1,7 +1,6 @@
 """The local executor's scheduler: processes of this machine that honour the job graph, so many at a time.
 
-submitit starts local jobs at once and ignores dependencies; the order is kept here. Ctrl-C asks the running stages to
-write a checkpoint and leaves a run that the same command continues.
+Ctrl-C asks the running stages to write a checkpoint and leaves a run that the same command continues.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from kd.rundir.stage_result import read_result
 from slurm.submission import submitit_calls
 from slurm.submission.gpu_pool import gpu_pool
 from slurm.submission.local_executor import LocalExecutor
-from slurm.submission.submitit_calls import LocalProcess
+from slurm.submission.warm_processes import LocalProcess, WarmProcesses
 
 POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 5.0
@@ -67,6 +66,8 @@ def run_local(
             scheduler.outcome.interrupted = True
             scheduler.stop()
             report("interrupted; the same command continues the run")
+        finally:
+            scheduler.processes.close()
     return scheduler.outcome
 
 
@@ -105,6 +106,8 @@ class _Scheduler:
         self.free_gpus = list(gpu_pool())
         self.gpus = len(self.free_gpus)
         self.threads = max(1, len(os.sched_getaffinity(0)) // workers)
+        kinds = dict.fromkeys(job.spec.kind for job in self.waiting)
+        self.processes = WarmProcesses(run, tuple(kinds), self.threads)
         self.journal = Journal(run.journal)
         self.journal.scheduling()
 
@@ -128,7 +131,7 @@ class _Scheduler:
         except KeyboardInterrupt:
             self.report("killing them")
         for entry in self.running.values():
-            entry.process.kill()
+            entry.process.signal(signal.SIGKILL)
 
     def _any_runs(self) -> bool:
         return any(entry.process.running() for entry in self.running.values())
@@ -165,7 +168,7 @@ class _Scheduler:
         self.free_gpus = self.free_gpus[len(gpus) :]
         folder = self.run.stage(job.key)
         logs = self.run.submitted_alone(job.key)
-        process = submitit_calls.start_local(folder, logs, self.run.code, threads=self.threads, gpus=gpus)
+        process = self.processes.start(folder, logs, gpus)
         self.journal.started(f"{LocalExecutor.name}:{process.pid}", LocalExecutor.name, {job.key: process.pid})
         now = time.monotonic()
         self.running[job.key] = _Running(process=process, gpus=gpus, started=now, reported=now)

@@ -66,7 +66,7 @@ def placed_requests(order: Order, now: ClusterNow | None, start: StartingPoint) 
     from slurm.submission.site_limits import check_limits, within_capabilities
 
     requests = build_requests(
-        order.plan,
+        start.plan,
         order.run,
         order.profile if known is None else within_capabilities(order.profile, known),
         pending=start.pending,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kd.errors import ClusterError, RunError
 from kd.jobfile.plan import Plan
@@ -25,6 +25,7 @@ from slurm.submission.folder_lock import folder_locked
 from slurm.submission.lenders import owner_words
 from slurm.submission.order import Order
 from slurm.submission.reuse import Borrowed, find_lenders
+from slurm.submission.same_jobs import shared_jobs, taken_from_finished, taken_from_shared
 from slurm.submission.transaction import cancel_orphans
 
 
@@ -32,6 +33,7 @@ from slurm.submission.transaction import cancel_orphans
 class StartingPoint:
     """What a submission starts from."""
 
+    plan: Plan  # in which a job that is the same as another one points to that
     pending: tuple[JobKey, ...]
     finished: tuple[JobKey, ...]
     live: Mapping[JobKey, str]  # job ids that wait or run already
@@ -49,8 +51,11 @@ class StartingPoint:
         if own := [key for key in self.live if key not in taken]:
             yield f"waiting or running already: {_listed(own)}"
         for found in self.borrowed:
+            if found.same_as is not None:
+                yield f"{found.key}: the same as {found.same_as}, which is trained once for both"
+                continue
             how = f"which trains it as job {found.job_id}" if found.job_id else "which finished it"
-            yield f"{found.key}: taken from run {found.lender.name}{owner_words(found.pin.user)}, {how}"
+            yield f"{found.key}: taken from run {found.lender.name}{_owner(found)}, {how}"
         for key, names in self.damaged.items():
             yield f"{key}: {', '.join(names)} changed since it finished; it is trained again"
         if not self.pending:
@@ -107,15 +112,21 @@ def _look(
     alive = {key: state for key, state in states.items() if _is_own(state) and key not in finished}
     healthy = {key for key, state in alive.items() if state.phase != "failed"}
     lacking = order.chosen.difference(finished, healthy, order.redone)
+    borrowed = taken_from_finished(run, plan, lacking, finished)
+    lacking = lacking.difference(found.key for found in borrowed)
     lending = find_lenders(run, plan, lacking, order.profile, digests, order.reuse_from, executors)
-    borrowed = [found for found in lending.found if order.executor.is_cluster or not found.job_id]
+    borrowed += [found for found in lending.found if order.executor.is_cluster or not found.job_id]
     finished += [found.key for found in borrowed if not found.job_id]
     lent = {found.key: found.job_id for found in borrowed if found.job_id}
-    pending = _pending(plan, order.chosen, {*finished, *lent}, alive)
-    stale = [alive.pop(key) for key in pending if key in alive]
+    lacking_or_bound = _pending(plan, order.chosen, {*finished, *lent}, alive)
+    stale = [alive.pop(key) for key in lacking_or_bound if key in alive]
+    shared = shared_jobs(plan, lacking_or_bound, alive)
+    borrowed += taken_from_shared(run, shared.items())
+    pending = [key for key in lacking_or_bound if key not in shared]
     start = StartingPoint(
+        plan=replace(plan, shared=shared),
         pending=tuple(pending),
-        finished=tuple(key for key in finished if key not in pending),
+        finished=tuple(key for key in finished if key not in lacking_or_bound),
         live={**{key: str(state.job_id) for key, state in alive.items()}, **lent},
         borrowed=tuple(borrowed),
         damaged=damaged,
@@ -168,7 +179,7 @@ def _pending(
 
 def _withdraw(run: RunFolder, stale: Collection[JobStatus]) -> None:
     """Cancel jobs that wait for something that will never come."""
-    ids = [str(state.job_id) for state in stale]
+    ids = list(dict.fromkeys(str(state.job_id) for state in stale))
     if ids:
         slurm_commands.cancel(ids)
         Journal(run.journal).withdrawn(ids, "replaced: what it waited for is submitted again")
@@ -199,6 +210,10 @@ def _finished(
         else:
             finished.append(job.key)
     return finished, damaged
+
+
+def _owner(found: Borrowed) -> str:
+    return "" if found.pin is None else owner_words(found.pin.user)
 
 
 def _listed(keys: Collection[JobKey], most: int = 6) -> str:

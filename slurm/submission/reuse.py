@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kd.errors import RunError
 from kd.jobfile.plan import Plan
-from kd.rundir.borrowed_file import Pin, pin_of
+from kd.rundir.borrowed_file import Pin, pin_of, write_pins
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, submission_lock
 from kd.rundir.journal import Journal
 from kd.rundir.plan_file import REPORT, read_plan
@@ -35,13 +35,14 @@ STORE_PATIENCE_SECONDS = 120.0  # others hold the lock only while they submit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Borrowed:
-    """A job of this run that another run has: where, and its job id while it still waits or runs there."""
+    """A job that another run, or another stage of this run, has: where, and its id while it waits or runs elsewhere."""
 
     key: JobKey
     lender: RunFolder
     folder: Path
     job_id: str | None
-    pin: Pin
+    pin: Pin | None  # None for a job of this very run
+    same_as: JobKey | None = None  # the job of this run that it is, where stages differ in name alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +130,16 @@ def _usable(
     return found
 
 
+def link_taken(run: RunFolder, pending: Iterable[JobKey], borrowed: Iterable[Borrowed]) -> None:
+    """Let the jobs that were taken over appear in a run, and no others: none of the ``pending``."""
+    for key in pending:
+        unlink_stale(run, key)
+    taken = list(borrowed)
+    for found in taken:
+        link(run, found)
+    write_pins(run, {found.key: found.pin for found in taken})
+
+
 def link(run: RunFolder, borrowed: Borrowed) -> None:
     """Make this run's folder of a job a link to the lender's. What an earlier attempt left is set aside."""
     folder = run.stage(borrowed.key)
@@ -180,6 +191,7 @@ def _alive(lender: RunFolder, profile: Profile, executors: Mapping[str, Executor
         and state.alive
         and state.job_id
         and state.lender is None
+        and state.same_as is None  # it is offered under the name of the job that is done for both
         and _outlives(state.executor)
         and sent[state.key].cluster == current_cluster()  # no dependency reaches from one cluster to another
     }

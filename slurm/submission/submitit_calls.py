@@ -1,18 +1,14 @@
-"""The only importer of submitit: renders and sends requests to Slurm, starts local processes, runs in process.
+"""The only importer of submitit: renders and sends requests to Slurm, runs in process.
 
 submitit is pinned: rendering uses the function that its own submission uses, so that a dry run cannot lie.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +17,13 @@ from submitit.slurm.slurm import _make_sbatch_string
 
 from kd.errors import ClusterError
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
-from slurm.cluster.which_cluster import VARIABLE
 from slurm.submission.debug_executor import DebugExecutor
-from slurm.submission.local_executor import LocalExecutor
 from slurm.submission.request import Request
+from slurm.submission.shell_environment import clean_environment
 from slurm.submission.slurm_executor import SlurmExecutor
 
 if TYPE_CHECKING:
     from slurm.job.payload import StageJob
-
-LOCAL_MINUTES = 60 * 24 * 365  # local jobs have no time limit
-# The user's shell must not change what is asked for: SBATCH_* outrank the script's own lines.
-FOREIGN_PREFIXES = ("SBATCH_", "SLURM_", "SUBMITIT_", "KD_JOB_")
-FOREIGN = ("TMPDIR",)
-KEPT = ("SLURM_CONF", VARIABLE)
 
 
 def script_text(request: Request, ids: Mapping[JobKey, str]) -> str:
@@ -85,54 +74,6 @@ def send(request: Request, run: RunFolder, ids: Mapping[JobKey, str]) -> dict[Jo
     return {planned.key: job.job_id for planned, job in zip(request.jobs, jobs, strict=True)}
 
 
-@dataclass(frozen=True, slots=True)
-class LocalProcess:
-    """A stage that runs in a process of this machine."""
-
-    job: submitit.LocalJob[None]
-
-    @property
-    def pid(self) -> int:
-        """The id of the controlling process."""
-        return int(self.job.job_id)
-
-    def running(self) -> bool:
-        """Whether it still runs."""
-        return not self.job.done()
-
-    def signal(self, number: int) -> None:
-        """Send a signal; the controller passes SIGTERM on to the stage."""
-        process = self.job._process
-        if process is not None and process.poll() is None:
-            process.send_signal(number)
-
-    def kill(self) -> None:
-        """End the stage and its controller now."""
-        process = self.job._process
-        if process is None or process.poll() is not None:
-            return
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        for child in children.read_text().split() if children.is_file() else []:
-            with suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
-        process.kill()
-        process.wait()
-
-
-def start_local(folder: StageFolder, logs: Path, code: Path, *, threads: int, gpus: Sequence[str]) -> LocalProcess:
-    """Start a stage in a process of its own, with so many threads and these GPUs of the machine."""
-    logs.mkdir(parents=True, exist_ok=True)
-    executor = submitit.LocalExecutor(logs)
-    executor.update_parameters(timeout_min=LOCAL_MINUTES, gpus_per_node=len(gpus), stderr_to_stdout=True)
-    executor.parameters["visible_gpus"] = tuple(gpus)  # update_parameters refuses UUIDs
-    path = os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")]))  # the frozen code comes first
-    settings = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads)}
-    with clean_environment(settings), _inside(logs), _deaf_to_interrupts():
-        job = executor.submit(_stage_job(folder, LocalExecutor.name))
-    assert isinstance(job, submitit.LocalJob)
-    return LocalProcess(job)
-
-
 def run_debug(folder: StageFolder, logs: Path) -> BaseException | None:
     """Run a stage in this process; return what it raised. No pdb prompt, no second run."""
     logs.mkdir(parents=True, exist_ok=True)
@@ -144,42 +85,6 @@ def _stage_job(folder: StageFolder, executor: str) -> StageJob:
     from slurm.job.payload import StageJob
 
     return StageJob(folder.path, executor)
-
-
-@contextmanager
-def clean_environment(extra: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Hide from child processes what the user's shell (or an outer job) set for Slurm; restore it afterwards."""
-    before = dict(os.environ)
-    for name in before:
-        if name not in KEPT and (name in FOREIGN or name.startswith(FOREIGN_PREFIXES)):
-            del os.environ[name]
-    os.environ.update(extra or {})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """Change the working folder for a child about to start, so that no checkout there shadows the frozen code."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let a child about to start ignore Ctrl-C: the terminal sends it to everybody; the scheduler stops in order."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _parameters(request: Request, ids: Mapping[JobKey, str]) -> dict[str, Any]:

@@ -6,13 +6,20 @@ Each test runs kd's commands as a person does, on a testbed with the ways of suc
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
 import signal
+import subprocess
 import sys
+import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from kd.rundir.journal import Journal
 from tests.conftest import REPOSITORY
 from tests.faults.sites import (
     ALL_QUEUED,
@@ -71,6 +78,37 @@ def test_kd_submit_killed_at_any_step_sends_every_job_once_there_too(at_site: Si
     assert len(queue(trial.testbed)) == 3
     assert HELD not in queue(trial.testbed, "%r")
     assert phases(trial) == ALL_QUEUED
+
+
+@pytest.mark.site("noaccounting,lua")
+def test_kd_submit_killed_at_random_instants_sends_every_job_once_there(at_site: SiteTrial, tmp_path: Path) -> None:
+    """Half of the kills fall while the jobs are sent. KD_TEST_KILLS: how many; KD_TEST_SEED: as in an earlier run."""
+    seed = int(os.environ.get("KD_TEST_SEED") or time.time_ns() % 10**6)
+    instants = random.Random(seed)
+    begin = time.monotonic()
+    at_site("whole").submit()
+    whole = time.monotonic() - begin
+    sending = time.time() - next(iter(Journal(at_site("whole").run.journal).lines()))["time"]
+    counted = Counter[str]()
+    for number in range(int(os.environ.get("KD_TEST_KILLS") or 3)):
+        trial = at_site(f"killed-{number}").with_(folder=tmp_path / str(number))  # or it would borrow from the others
+        process = trial.start_submit()
+        late = number % 2 == 1
+        while late and process.poll() is None and not trial.run.journal.exists():
+            time.sleep(0.005)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(instants.uniform(0.0, sending if late else whole))
+        process.kill()
+        process.communicate()
+        left = len(trial.queued())
+        counted[f"{left} jobs in the queue"] += process.returncode == -signal.SIGKILL
+        trial.submit()
+        names = sorted(queue(trial.testbed, "%j"))
+        assert names.count(f"killed-{number}.teacher") == 1, (seed, number, names)
+        assert len(trial.queued()) == 3, (seed, number, names)
+        assert HELD not in queue(trial.testbed, "%r"), (seed, number)
+        assert phases(trial) == ALL_QUEUED, (seed, number)
+    print(f"seed {seed}, {whole:.1f} s undisturbed; kills by what they left: {dict(counted)}")
 
 
 @pytest.mark.site("clusters")

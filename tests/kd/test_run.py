@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from kd.errors import DataError, RunError
 from kd.files import write_json
+from kd.jobfile.data_content import data_content, known_content, read_content
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
 from kd.run import run_stage
@@ -64,3 +66,58 @@ def test_images_that_only_became_younger_are_read(planned: StageFolder, tmp_path
     with pytest.raises(DataError, match="no image") as error:  # read, and found to be none
         run_stage(in_place(planned))
     assert "planned" not in str(error.value)
+
+
+def plan_again(planned: StageFolder) -> str:
+    """Plan the stage with what lies there now; return its fingerprint."""
+    root = json.loads(planned.spec.read_text())["data"]["root"]
+    data = f"data={{name: image_folder, root: '{root}', size: 8, test: 0.2, validation: 40}}"
+    plan = plan_pipeline(load_pipeline(str(SMALL), overrides=[data]), planned.run.path.parent)
+    write_json(planned.run.counted, msgspec.to_builtins(plan.counted()))
+    return plan.jobs[0].fingerprint
+
+
+def complaint(planned: StageFolder) -> str:
+    """Return what the job says of its data."""
+    with pytest.raises(DataError) as error:
+        run_stage(in_place(planned))
+    return str(error.value)
+
+
+def replaced(photo: Path, content: bytes, *, younger: bool) -> None:
+    """Overwrite a photo of which a sample knows nothing."""
+    before = photo.stat()
+    photo.write_bytes(content)
+    if not younger:
+        os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_job_reads_all_of_a_large_folder_and_refuses_what_a_sample_does_not_show(
+    planned: StageFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kd.jobfile.data_content.MOST_FILES_READ", 200)
+    unread = tmp_path / "photos" / "b" / "003.png"
+    first = plan_again(planned)
+    assert "no image" in complaint(planned), "read, and found to be none"
+    replaced(unread, b"new", younger=False)
+    assert plan_again(planned) == first
+    assert "is not what an earlier job read, though names, sizes and times are the same" in complaint(planned)
+    unread.touch()
+    assert "has changed since kd-submit planned this run" in complaint(planned)
+    assert plan_again(planned) != first
+    assert "no image" in complaint(planned)
+    replaced(unread, b"003", younger=True)
+    assert plan_again(planned) == first, "only touched: the same data"
+    assert "no image" in complaint(planned)
+
+
+def test_an_archive_that_changed_after_the_plan_is_refused_by_the_job(planned: StageFolder, tmp_path: Path) -> None:
+    archive = tmp_path / "photos.tar"
+    archive.write_bytes(bytes(5 << 20))
+    content = read_content(str(archive), tmp_path)
+    with open(archive, "r+b") as file:
+        file.seek(300_000)  # between two samples
+        file.write(b"x")
+    assert data_content(str(archive)).identity == content.identity
+    assert read_content(str(archive), tmp_path).identity != content.identity
+    assert known_content(str(archive), tmp_path).identity != content.identity

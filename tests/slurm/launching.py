@@ -97,7 +97,8 @@ def training_process(folder: Path) -> int | None:
             opened = [os.readlink(link) for link in (entry / "fd").iterdir()]
         except OSError:
             continue
-        if b"submitit.core._submit" in command and any(name.startswith(f"{folder}/log/") for name in opened):
+        runs_stages = any(name in command for name in (b"submitit.core._submit", b"slurm.job.fork_server"))
+        if runs_stages and any(name.startswith(f"{folder}/log/") for name in opened):
             return int(entry.name)
     return None
 

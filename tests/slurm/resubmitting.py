@@ -12,6 +12,7 @@ from slurm.submission.executors import EXECUTORS
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import placed_requests
 from slurm.submission.resume import StartingPoint, find_starting_point
+from slurm.submission.reuse import link_taken
 from slurm.submission.transaction import submit
 from tests.slurm.made_cluster import profile
 from tests.slurm.made_runs import MadeRun
@@ -43,4 +44,5 @@ def starting_point(made: MadeRun, chosen: Collection[JobKey] | None = None) -> S
 def kd_submit(made: MadeRun) -> dict[JobKey, str]:
     """Submit what is neither done nor alive; return the new ids."""
     start = starting_point(made)
+    link_taken(made.run, start.pending, start.borrowed)
     return submit(placed_requests(order_of(made), None, start), made.run, start.live)

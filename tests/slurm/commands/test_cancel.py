@@ -40,8 +40,8 @@ def submitted(made: MadeRun, fake_slurm: FakeSlurm) -> MadeRun:
 
 @pytest.fixture
 def sleepers(made: MadeRun) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Stand-ins for a stage of each of two jobs, as submitit starts them, and for a stranger."""
-    program = [sys.executable, "-c", "import time; time.sleep(60)", "submitit"]
+    """Stand-ins for a stage of each of two jobs, as the local executor starts them, and for a stranger."""
+    program = [sys.executable, "-c", "import time; time.sleep(60)", "slurm.job.fork_server"]
     folders = [made.run.submitted_alone(key) for key in (teacher(1), teacher(2))]
     for folder in folders:
         folder.mkdir(parents=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
@@ -35,6 +33,6 @@ def test_images_and_labels_belong_together() -> None:
 
 
 def test_without_scikit_learn_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr(f"{digits.__module__}.find_spec", lambda name: None)
     with pytest.raises(DataError, match="needs scikit-learn: pip install scikit-learn"):
         digits(None)
