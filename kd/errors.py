@@ -14,7 +14,9 @@ Anything else is a bug in kd and keeps its traceback.
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +32,10 @@ _OF_THE_FILE_SYSTEM = {
     errno.EDQUOT: _FULL,
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
+    errno.ENAMETOOLONG: "the name is longer than the file system allows",
+    errno.ELOOP: "links that lead in a circle, or a link where kd follows none",
+    errno.EISDIR: "a folder lies where a file should",
+    errno.ENOTDIR: "a file lies where a folder should",
     errno.EROFS: "the file system is read-only: choose another place",
 }
 MOST_SHOWN_CHARACTERS = 60
@@ -105,9 +111,7 @@ def run_command(main: Callable[[], int]) -> int:
     A UserError becomes its lines on stderr and exit code 2, as do a full disk and a file that is another user's. Ctrl-C
     gives 130 and a line. What a terminal cannot show is printed as an escape.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_process()
     try:
         code = main()
         sys.stdout.flush()
@@ -129,6 +133,15 @@ def run_command(main: Callable[[], int]) -> int:
         print(f"{where}{_OF_THE_FILE_SYSTEM[error.errno]}", file=sys.stderr)
         return 2
     return code
+
+
+def _prepare_process() -> None:
+    """Let printing never fail on a character, and the process end quickly."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Python's last act is a search for garbage in all it holds: a fifth of a short command. The system frees it anyway.
+    atexit.register(gc.freeze)
 
 
 def drop_output() -> None:

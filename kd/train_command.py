@@ -17,8 +17,10 @@ from kd.files import write_json
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, PlannedJob, plan_pipeline
 from kd.rundir.attempt_record import read_attempt
+from kd.rundir.borrowed_file import changed_since_pinned
 from kd.rundir.claim import Claim, Claimant, claim_stage
-from kd.rundir.folders import RunFolder, StageFolder, results_folder
+from kd.rundir.folders import JobKey, RunFolder, StageFolder, results_folder
+from kd.rundir.ownership import linked_entry, require_own
 from kd.rundir.plan_file import write_plan
 from kd.rundir.stage_result import damaged_artefacts, read_result
 from kd.user_code.frozen import freeze
@@ -49,6 +51,7 @@ def _train(options: argparse.Namespace) -> int:
     jobs = _chosen(plan, options.stage, options.seed)
     name = options.run or Path(options.spec).stem + ("-tiny" if options.tiny else "")
     run = RunFolder(Path(options.results).absolute() / name)
+    require_own(run)
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.is_file():
         write_plan(run, plan.to_file())
@@ -78,9 +81,10 @@ def _train_one(run: RunFolder, job: PlannedJob) -> None:
     if _is_done(folder, job):
         return
     for parent in job.parents.values():
-        if read_result(run.stage(parent)) is None:
-            raise RunError(f"{job.key} needs {parent}, which is not done: kd-train it first")
+        _require_parent(job.key, parent, run.stage(parent))
     folder.path.mkdir(parents=True, exist_ok=True)
+    if linked := folder.path if folder.path.is_symlink() else linked_entry(folder.path):
+        raise RunError(f"{linked}: a link, which would be written through; remove it")
     before = read_attempt(folder)
     number = 1 + ((before.attempt or 0) if before else 0)
     with claim_stage(folder, Claimant(), number, job.fingerprint, _log, busy_seconds=0) as claim:
@@ -91,6 +95,16 @@ def _train_one(run: RunFolder, job: PlannedJob) -> None:
         except Interrupted:
             claim.require()
             raise
+
+
+def _require_parent(key: JobKey, parent: JobKey, folder: StageFolder) -> None:
+    result = read_result(folder)
+    if result is None:
+        raise RunError(f"{key} needs {parent}, which is not done: kd-train it first")
+    if fault := changed_since_pinned(folder):
+        raise RunError(f"{key} needs {parent}: {fault}")
+    if damaged := damaged_artefacts(folder, result):
+        raise RunError(f"{key} needs {parent}, of which {', '.join(damaged)} changed since it finished: train it again")
 
 
 def _is_done(folder: StageFolder, job: PlannedJob) -> bool:

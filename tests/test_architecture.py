@@ -37,7 +37,7 @@ ROOMS = {
 }
 # The longest file and the longest function of each package. Numbers go down; one that must go up is a decision record.
 LONGEST = {
-    "kd": (235, 30),
+    "kd": (235, 28),
     "kd.compress": (147, 34),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 45),
@@ -61,7 +61,7 @@ LONGEST = {
     "kd.user_code": (212, 28),
     "slurm": (1, 0),
     "slurm.cluster": (277, 29),
-    "slurm.commands": (236, 31),
+    "slurm.commands": (253, 31),
     "slurm.job": (286, 36),
     "slurm.placement": (209, 32),
     "slurm.state": (106, 25),

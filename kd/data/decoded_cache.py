@@ -123,12 +123,15 @@ def _key(root: Path, settings: Mapping[str, object], files: Sequence[Path]) -> s
 def _locked(path: Path) -> Iterator[None]:
     """Hold this user's lock for the block; the system frees it when the process ends, however it does.
 
-    Raises OSError where a link stands in its place: what that leads to is not opened.
+    Raises OSError where a link stands in its place: what that leads to is not opened. Another user's file is no lock:
+    its owner could hold it forever.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, 0o600)  # whoever may open it may hold it
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

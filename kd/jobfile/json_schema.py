@@ -33,7 +33,7 @@ OWN_NAME = r"^[\w.]+:[\w.]+$"
 def job_schema() -> Schema:
     """Return the JSON Schema of a job file."""
     schema = _tidied(Pipeline.model_json_schema())
-    for part in ("Component", "Data", "Term"):  # the catalogue's own definitions take their place
+    for part in ("Component", "Data", "TermOptions"):  # the catalogue's own definitions take their place
         del schema["$defs"][part]
     schema["$defs"] |= {kind: _tidied(build(kind)) for kind, build in _BUILDERS.items()}
     compare = schema["$defs"]["ReportStage"]["properties"]["compare"]

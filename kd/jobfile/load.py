@@ -127,7 +127,7 @@ def _known_keys(address: Address, data: dict[str, Any]) -> list[str]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models that an annotation names: ``Term`` of ``dict[str, Term]``, ``Ema`` of ``Ema | None``."""
+    """Yield the models that an annotation names: ``Ema`` of ``Ema | None``, those of a mapping's values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

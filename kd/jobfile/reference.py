@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from kd import catalog
 from kd.arguments import described
-from kd.jobfile.schema import Attack, Augment, Data, EarlyStopping, Ema, Mixing, Resources
+from kd.jobfile.schema import Attack, Augment, Data, EarlyStopping, Ema, MixingOptions, Resources
 from kd.jobfile.stage import Pipeline, stage_kinds
 from kd.signatures import REQUIRED, UNSET, Argument
 
@@ -30,7 +30,7 @@ _OPTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("resources", Resources),
     ("data", Data),
     ("augment", Augment),
-    ("mixup` and `cutmix", Mixing),
+    ("mixup` and `cutmix", MixingOptions),
     ("ema", Ema),
     ("early_stopping", EarlyStopping),
     ("attack", Attack),

@@ -9,7 +9,7 @@ import msgspec
 
 from kd.catalog import resolve_arguments
 from kd.jobfile.quantities import SHORT
-from kd.jobfile.schema import Augment, Component, Data, Draw, Resources, Strict, Term
+from kd.jobfile.schema import Augment, Component, Data, Draw, Resources, Strict, TermOptions
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Needs
 
@@ -24,9 +24,9 @@ def resolved_component(kind: str, component: Component) -> stage_spec.Component:
     return stage_spec.Component(name=component.name, arguments=arguments)
 
 
-def resolved_term(name: str, term: Term, teachers: Sequence[str] = ()) -> stage_spec.Term:
+def resolved_term(name: str, term: TermOptions, teachers: Sequence[str] = ()) -> stage_spec.TermSettings:
     """Return a term of a loss with all arguments of the loss function; of several ``teachers`` it may ask one."""
-    return stage_spec.Term(
+    return stage_spec.TermSettings(
         weight=term.weight,
         arguments=resolve_arguments("loss", term.loss or name, term.arguments),
         loss=term.loss if term.loss != name else None,

@@ -182,7 +182,7 @@ Augmentation = Annotated[Component, Field(json_schema_extra={"x-catalogue": "aug
 Temperature = Annotated[Component, Field(json_schema_extra={"x-catalogue": "temperature"})]
 
 
-class Term(Open):
+class TermOptions(Open):
     """One term of a loss: its weight and the loss function's own arguments. A bare number is the weight.
 
     It is called like its loss, or has a name of its own and says which ``loss`` it is.
@@ -199,7 +199,7 @@ class Term(Open):
 
 
 Modalities = Annotated[list[Name], Field(min_length=1)]
-Loss = Annotated[dict[str, Term], Field(min_length=1, json_schema_extra={"x-catalogue": "loss"})]
+Loss = Annotated[dict[str, TermOptions], Field(min_length=1, json_schema_extra={"x-catalogue": "loss"})]
 
 
 class Data(Open):
@@ -274,7 +274,7 @@ class Ema(Strict):
     decay: float = Field(default=0.999, gt=0, lt=1, description="What is kept of the average at each step")
 
 
-class Mixing(Strict):
+class MixingOptions(Strict):
     """Images of a batch mixed in pairs, and their labels with them."""
 
     alpha: float = Field(gt=0, le=100, description="Shares are drawn from Beta(alpha, alpha)")

@@ -9,7 +9,7 @@ from typing import Any
 
 from kd.errors import SpecError
 from kd.jobfile.overrides import replace
-from kd.jobfile.schema import Augment, Component, Data, Term
+from kd.jobfile.schema import Augment, Component, Data, TermOptions
 from kd.jobfile.source import Document
 from kd.jobfile.stage import Pipeline, Stage
 from kd.user_code import sources
@@ -70,7 +70,7 @@ def _augment(given: Augment) -> Augment:
     return given.model_copy(update={"own": _component(given.own)}) if given.own else given
 
 
-def _loss(terms: dict[str, Term]) -> dict[str, Term]:
+def _loss(terms: dict[str, TermOptions]) -> dict[str, TermOptions]:
     """Return the terms under their names; each says which loss of the user's it is."""
     whole = {name: whole_name(term.loss or name) for name, term in terms.items()}
     return {name: term.model_copy(update={"loss": whole[name] or term.loss}) for name, term in terms.items()}

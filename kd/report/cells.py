@@ -142,7 +142,7 @@ def _in_the_reports_words(
     files, own_ending = known.files, state.cause.startswith(f"{state.key.words} ")
     if state.phase == DONE:
         return DONE, ""
-    if files.damage and not state.alive:
+    if files.damage and not state.alive and not _ended_since(known):
         return files.damage, files.fault
     if own_ending:
         return state.phase, state.why
@@ -155,6 +155,12 @@ def _in_the_reports_words(
         again = f"runs again ({_heartbeat(progress)}) after it failed: {files.failure.message}" if files.failure else ""
         return "unfinished", again or _heartbeat(progress)
     return ("waiting", state.why) if state.alive else ("not started", "no attempt has begun")
+
+
+def _ended_since(known: Evidence) -> bool:
+    """Whether an attempt that was to replace a damaged result failed or was cancelled: that is the news."""
+    sent, failure = known.submission, known.files.failure
+    return sent is not None and (sent.withdrawn is not None or (failure is not None and failure.is_of(sent)))
 
 
 def _spec(folder: StageFolder) -> AnySpec | None:
@@ -173,4 +179,7 @@ def _heartbeat(progress: Progress) -> str:
 
 def utc(seconds: float) -> str:
     """Return a Unix time as ``2026-11-20 13:24 UTC``."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):  # of no calendar: somebody wrote it by hand
+        return f"{seconds:g} s"

@@ -161,7 +161,7 @@ def _again(run: RunRecord) -> str:
 def _cell(value: object) -> str:
     """Return text that cannot break out of a Markdown table's cell, nor be read as HTML, a link or an image."""
     text = re.sub(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]", " ", str(value)).replace("<", "&lt;")
-    return re.sub(r"[|`]", r"\\\g<0>", re.sub(r"\](?=[(\[:])", "&#93;", text))
+    return re.sub(r"[|`\\]", r"\\\g<0>", re.sub(r"\](?=[(\[:])", "&#93;", text))
 
 
 def _facts(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

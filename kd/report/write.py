@@ -20,6 +20,7 @@ from kd.report.latex import latex_tables
 from kd.report.pages import html_page, markdown_page
 from kd.report.report_stages import JobRecord, StageSummary
 from kd.report.report_value import Report, report_content
+from kd.rundir.ownership import linked_entry
 from kd.rundir.result_sections import Cost, DeviceCost, MissingJob
 
 ACCURACIES = ("test_accuracy", "test_accuracy_last_epoch", "validation_accuracy")
@@ -51,9 +52,8 @@ def pages_folder(report_json: Path) -> Path:
 def write_report(report: Report, report_json: Path) -> None:
     """Write report.json first, then what a person reads."""
     folder, base = pages_folder(report_json), report_json.parent
-    for path in (folder, folder / "metrics", folder / "figures"):
-        if path.is_symlink():
-            raise RunError(f"{path}: a link, through which the report would be written elsewhere; remove it")
+    if linked := folder if folder.is_symlink() else folder.is_dir() and linked_entry(folder):
+        raise RunError(f"{linked}: a link, through which the report would be written elsewhere; remove it")
     write_json(report_json, report_content(report))
     write_text(folder / "summary.csv", summary_csv(report))
     write_aggregated(report, base, folder / "metrics")

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+from kd.rundir.bounded_json import open_regular
 from kd.rundir.folders import RunFolder
 from kd.rundir.journal import Submission
 
@@ -39,10 +40,10 @@ def raw_log(run: RunFolder, submission: Submission) -> Path:
 def _last_lines(log: Path) -> list[str]:
     """Return the last lines that hold anything."""
     try:
-        with open(log, "rb") as file:
+        with open_regular(log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
             text = file.read().decode(errors="replace")
-    except OSError:
+    except (OSError, ValueError):
         return []
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in lines if line][-_LINES:]

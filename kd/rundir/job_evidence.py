@@ -121,7 +121,7 @@ def lender_of(folder: StageFolder) -> str | None:
 
 def owner_of(folder: StageFolder) -> StageFolder:
     """Return the folder that a job is done in: its own, or the lender's behind the link."""
-    return StageFolder(folder.path.resolve()) if folder.path.is_symlink() else folder
+    return StageFolder(Path(os.path.realpath(folder.path))) if folder.path.is_symlink() else folder
 
 
 def ask_processes(sent: Sequence[Sent]) -> list[Answer]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, structs
 
 from kd.rundir.attempt_record import read_attempt
 from kd.rundir.failure import read_failure
@@ -16,8 +17,7 @@ from kd.rundir.stage_result import DamagedResult, StageResult, load_result, read
 Damage = Literal["", "stale", "damaged"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True, kw_only=True):
     """How far a job came, and where."""
 
     epoch: int | None = None
@@ -31,16 +31,14 @@ class Reached:
     restarts: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResultOrigin:
+class ResultOrigin(Struct, frozen=True, kw_only=True):
     """Which attempt wrote result.json: its Slurm job, if it had one, and when (Unix time)."""
 
     job_id: str | None = None
     finished: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LastFailure:
+class LastFailure(Struct, frozen=True, kw_only=True):
     """Why the last attempt ended without a result. ``interrupted``: because it was asked to stop."""
 
     message: str
@@ -53,8 +51,7 @@ class LastFailure:
         return self.time >= submission.time if self.job_id is None else self.job_id == submission.job_id
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobFiles:
+class JobFiles(Struct, frozen=True, kw_only=True):
     """The files of one job. ``heartbeat`` is the Unix time of the last one, 0 when there was none.
 
     A result that does not count is no ``result``: ``damage`` names its fault, and ``fault`` says it in words.
@@ -66,7 +63,7 @@ class JobFiles:
     heartbeat: float = 0.0
     failure: LastFailure | None = None
     went_on: bool = False  # the heartbeat is newer than the failure: another attempt has begun since
-    reached: Reached = field(default_factory=Reached)
+    reached: Reached = Reached()
 
 
 def read_job_files(
@@ -168,7 +165,7 @@ def _reached(folder: StageFolder, beats: Progress | None) -> Reached:
     where = Reached(host=attempt.host, restarts=attempt.restarts) if attempt else Reached()
     if beats is None:
         return where
-    return replace(
+    return structs.replace(
         where,
         epoch=beats.epoch,
         epochs=beats.epochs,

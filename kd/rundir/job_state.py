@@ -11,8 +11,10 @@ Pure: nothing here reads a file or asks a scheduler. Three witnesses are weighed
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct, structs
 
 from kd.durations import rough_duration
 from kd.rundir.folders import JobKey
@@ -44,8 +46,7 @@ class InPlan(Protocol):
         """Whether it runs after its parents, whatever became of them (a report)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What a scheduler says of a submitted job.
 
     ``not asked``: nobody asked it, or it did not answer. ``elsewhere``: a process of another machine.
@@ -74,14 +75,13 @@ class Answer:
 NOT_ASKED = Answer(standing="not asked")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """All that is known of one job: its files, its newest submission, what the scheduler said of that.
 
     ``lender`` names the run that does the job where this run has taken it over; the submission is then that run's.
     """
 
-    files: JobFiles = field(default_factory=JobFiles)
+    files: JobFiles = JobFiles()
     submission: Submission | None = None
     answer: Answer = NOT_ASKED
     lender: str | None = None
@@ -89,8 +89,7 @@ class Evidence:
     early_death: str = ""  # the last words of a job that died before Python ran
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobState:
+class JobState(Struct, frozen=True, kw_only=True):
     """How one job is. ``why`` is for people, the rest for programs."""
 
     key: JobKey
@@ -103,8 +102,7 @@ class JobState:
     cause: str = ""  # why jobs that need it can never run: "teacher seed 42 failed: ..."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """When the decision is made, and for which run; ``scheduling``: a local kd-submit is at work, starting jobs."""
 
     run: str
@@ -127,7 +125,7 @@ def decide(job: InPlan, known: Evidence, states: Mapping[JobKey, JobState], mome
     if state.phase in OVER_WITHOUT_RESULT and not state.cause:
         where = f" in run {state.lender}" if state.lender else ""
         ending = f"failed: {state.why}" if state.phase == "failed" else f"was stopped{where}"
-        state = replace(state, cause=f"{job.key.words} {ending}")
+        state = structs.replace(state, cause=f"{job.key.words} {ending}")
     return state
 
 
@@ -157,21 +155,21 @@ class _Decision:
         state = self._alone()
         if (same_as := self.known.same_as) is None:
             return state
-        return replace(state, same_as=same_as, why=_after(f"the same as {same_as}", state.why))
+        return structs.replace(state, same_as=same_as, why=_after(f"the same as {same_as}", state.why))
 
     def _alone(self) -> JobState:
         """How it is, whatever other job of the run it may be too."""
         anew = is_made_anew(self.known)
         if self.known.files.result is not None and not anew:
             lender = self.known.lender
-            return replace(self._make("done", f"taken from run {lender}" if lender else ""), lender=lender)
+            return structs.replace(self._make("done", f"taken from run {lender}" if lender else ""), lender=lender)
         sent = self.known.submission
         state = self._never_sent() if sent is None else self._sent(sent, self.known.answer)
         if anew:
-            state = replace(state, anew=True, why=_after("made anew", state.why))
+            state = structs.replace(state, anew=True, why=_after("made anew", state.why))
         if self.known.lender is not None and sent is not None:
             where = f"in run {self.known.lender} as job {sent.job_id}"
-            state = replace(state, lender=self.known.lender, why=_after(where, state.why))
+            state = structs.replace(state, lender=self.known.lender, why=_after(where, state.why))
         return state
 
     def _make(self, phase: Phase, why: str = "", *, alive: bool = False, cause: str = "") -> JobState:

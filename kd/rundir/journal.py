@@ -10,9 +10,11 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from kd.errors import RunError
 from kd.files import append_line
@@ -23,8 +25,7 @@ from kd.rundir.names import folder_tag
 from kd.rundir.process_identity import Process, describe
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True, kw_only=True):
     """The newest submission of one job."""
 
     key: JobKey
@@ -170,7 +171,9 @@ def _submissions(line: Submitted) -> Iterator[Submission]:
 
 
 def _changed(found: Submission, line: Released | Withdrawn) -> Submission:
-    return replace(found, withdrawn=line.why) if isinstance(line, Withdrawn) else replace(found, released=True)
+    if isinstance(line, Withdrawn):
+        return structs.replace(found, withdrawn=line.why)
+    return structs.replace(found, released=True)
 
 
 def _given(**fields: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ scheduler  the process that runs the local executor's job graph
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -43,7 +43,7 @@ class Submitted(_Line, frozen=True, kw_only=True, tag="submitted"):
     """What was sent; ``processes`` of this machine by their id."""
 
     token: Token
-    executor: str
+    executor: Literal["slurm", "local", "debug"]
     jobs: dict[JobName, JobId]
     processes: dict[JobId, Process | None] | None = None
     cluster: ClusterName = ""

@@ -15,6 +15,9 @@ from msgspec import Meta
 
 # \Z and not $, which also matches before a line break at the end
 PlainName: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]*\Z", max_length=128)]
+# of a plan that is only looked at: printed as text, never a way out of a folder
+ShownName: TypeAlias = Annotated[str, Meta(pattern=r"\A(?!\.)(?!.*/)[ -~]+\Z", max_length=128)]
+ShownStage: TypeAlias = Annotated[str, Meta(pattern=r"\A(?![/.])(?!.*/[/.])[ -~]+\Z", max_length=128)]
 JobId: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9]+(_[0-9]+)?\Z", max_length=32)]
 JobName: TypeAlias = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]*(/seed-[0-9]{1,10})?\Z", max_length=160)

@@ -28,11 +28,12 @@ def require_own(run: RunFolder) -> None:
         if fault := open_to_others(path, above=path != run.path):
             raise RunError(f"{run.path}: {fault}; choose another --results or --run")
     for path in (run.code, run.own_code, run.journal, run.plan, run.launch, run.stages, run.path / "submitted"):
-        if fault := open_to_others(path) or ("is a link" if path.is_symlink() else ""):
+        if fault := open_to_others(path):
             raise RunError(f"{run.path}: {path.name}: {fault}; choose another --run")
-    for stage in run.stages.glob("*"):
-        if stage.is_symlink():
-            raise RunError(f"{stage}: is a link, so jobs would write elsewhere; choose another --run")
+    for pattern in ("*", "stages/*", "submitted/*"):
+        for path in run.path.glob(pattern):
+            if path.is_symlink():
+                raise RunError(f"{path}: is a link, so jobs would write elsewhere; choose another --run")
 
 
 def open_to_others(path: Path, *, above: bool = False, owners: Collection[int] = ()) -> str:

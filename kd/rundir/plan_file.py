@@ -14,7 +14,7 @@ from kd.errors import RunError
 from kd.files import write_json
 from kd.rundir.bounded_json import read_bounded_json, read_object
 from kd.rundir.folders import JobKey, RunFolder
-from kd.rundir.names import PlainName, SeedNumber
+from kd.rundir.names import PlainName, SeedNumber, ShownName, ShownStage
 from kd.rundir.stage_spec import JobReference, Needs
 
 FORMAT = 1
@@ -24,13 +24,13 @@ REPORT = "report"  # the kind that runs after all others, whatever became of the
 class PlannedEntry(Struct, frozen=True, kw_only=True):
     """One job. ``parents`` maps a reference (``teacher``) to the job it means."""
 
-    stage: PlainName
+    stage: ShownStage
     seed: SeedNumber | None
     kind: PlainName
-    role: PlainName | None
+    role: ShownName | None = None
     fingerprint: str
     parents: dict[str, JobReference]
-    resources: Needs
+    resources: Needs | None = None  # nobody reads them here: the spec has them
 
     @property
     def key(self) -> JobKey:
@@ -47,12 +47,12 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     """The whole of plan.json. ``jobs`` stand in an order in which every parent comes before its children."""
 
     format: int
-    pipeline: PlainName
+    pipeline: ShownName
     about: str = ""
     seeds: list[SeedNumber]
-    comparisons: dict[PlainName, list[PlainName]] = field(default_factory=dict)
-    headline: PlainName | None = None
-    expect: dict[PlainName, str] = field(default_factory=dict)
+    comparisons: dict[ShownStage, list[ShownStage]] = field(default_factory=dict)
+    headline: ShownStage | None = None
+    expect: dict[ShownStage, str] = field(default_factory=dict)
     jobs: list[PlannedEntry]
     run: str = ""
     created: float = 0.0  # a Unix time

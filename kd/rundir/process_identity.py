@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +31,7 @@ class Process:
     @property
     def here(self) -> bool:
         """Whether it was started on this machine."""
-        return self.host == socket.gethostname()
+        return self.host == os.uname().nodename
 
     @property
     def alive(self) -> bool:
@@ -45,7 +43,7 @@ class Process:
         if not self.alive:
             return False
         if not PROC.is_dir():
-            return "kd-submit" in _command_by_ps(self.pid)
+            return "kd-submit" in _ps(self.pid, "command=")
         return any(_same(handle, file) for handle in _entries(PROC / str(self.pid) / "fd"))
 
     def is_stage_in(self, folder: Path) -> bool:
@@ -53,7 +51,7 @@ class Process:
         if not self.alive:
             return False
         if not PROC.is_dir():
-            return _STAGE_COMMAND in _command_by_ps(self.pid)
+            return _STAGE_COMMAND in _ps(self.pid, "command=")
         process = PROC / str(self.pid)
         try:
             command = (process / "cmdline").read_bytes()
@@ -79,7 +77,7 @@ class Process:
 def describe(pid: int) -> Process | None:
     """Return a running process of this machine, or None when there is none with this id."""
     started = _started(pid)
-    return None if started is None else Process(pid, socket.gethostname(), started)
+    return None if started is None else Process(pid, os.uname().nodename, started)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -109,15 +107,14 @@ def _started(pid: int) -> str | None:
 
 
 def _started_by_ps(pid: int) -> str | None:
-    answer = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
-    )
-    state, _, start = answer.stdout.strip().partition(" ")
+    state, _, start = _ps(pid, "stat=,lstart=").strip().partition(" ")
     return None if not start or state[0] in _DEAD else " ".join(start.split())
 
 
-def _command_by_ps(pid: int) -> str:
+def _ps(pid: int, fields: str) -> str:
+    import subprocess  # only here: every kd-status loads this file, and must start fast
+
     answer = subprocess.run(
-        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
+        ["ps", "-o", fields, "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
     )
     return answer.stdout

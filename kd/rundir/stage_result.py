@@ -4,8 +4,7 @@ Every stage kind writes the first part; the sections after it are those that the
 torch nor pydantic.
 """
 
-from __future__ import annotations
-
+# Annotations are values here, not text: msgspec reads them, and evaluating text would slow kd-status by a tenth.
 from collections.abc import Callable
 from pathlib import Path
 

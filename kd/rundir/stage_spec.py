@@ -39,7 +39,7 @@ class Component(Struct, frozen=True, kw_only=True):
     arguments: Arguments
 
 
-class Term(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TermSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One term of a loss: its weight, and the arguments of the loss function.
 
     ``loss`` is the loss's name where the term has another one; ``teacher`` the number, from 0, of the only teacher that
@@ -71,7 +71,7 @@ class Augment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     own: Component | None = None
 
 
-class Mixing(Struct, frozen=True, kw_only=True):
+class MixingSettings(Struct, frozen=True, kw_only=True):
     """Mixup or cutmix: shares of two images are drawn from Beta(alpha, alpha)."""
 
     alpha: float
@@ -112,11 +112,11 @@ class TrainSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch_size: int
     optimizer: Component
     schedule: Component
-    loss: dict[str, Term]
+    loss: dict[str, TermSettings]
     augment: Augment
     sampling: Sampling | None = None
-    mixup: Mixing | None = None
-    cutmix: Mixing | None = None
+    mixup: MixingSettings | None = None
+    cutmix: MixingSettings | None = None
     ema: Ema | None = None
     clip: float | None = None
     accumulate: int | None = None

@@ -96,6 +96,8 @@ def model_file(path: Path) -> Path:
     if not path.is_dir():
         if not path.exists():
             raise RunError(f"{path}: no such file or folder")
+        if not path.is_file():
+            raise RunError(f"{path}: not a regular file")
         return path
     for name in _ARTEFACTS:
         if (path / name).is_file():

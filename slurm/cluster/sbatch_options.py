@@ -79,6 +79,18 @@ def joined(ours: Mapping[str, str], site: Mapping[str, str | int | bool]) -> Opt
     return {**ours, **given, **both}
 
 
+def unused_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a line for the shell's defaults for sbatch, which jobs of kd do not take; nothing where there are none.
+
+    An account that a site's guide has people export would otherwise be missing without a word.
+    """
+    found = [f"{name}={value}" for name, value in sorted(environment.items()) if name.startswith("SBATCH_") and value]
+    named = [entry for entry in found if not entry.startswith("SBATCH_CLUSTERS=")]
+    return (
+        [f"not used: {', '.join(named)}; the cluster profile has account, qos, partitions and sbatch"] if named else []
+    )
+
+
 def _alternatives_in_brackets(features: str) -> str:
     return f"({features})" if "|" in features and not features.startswith(("(", "[")) else features
 

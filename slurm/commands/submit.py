@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -19,10 +20,10 @@ from kd.jobfile.quantities import parse_seeds
 from kd.rundir.folders import RunFolder, results_folder
 from kd.rundir.ownership import require_own
 from slurm.cluster.profile import cluster_of, load_profile
+from slurm.cluster.sbatch_options import unused_variables
 from slurm.cluster.which_cluster import on_cluster
 from slurm.commands.answers import PrintShippedJobs, PrintVersion
 from slurm.submission.chosen_jobs import chosen_jobs, refuse_alive, set_aside
-from slurm.submission.dropped_seeds import drop_seeds
 from slurm.submission.executors import CLUSTER, EXECUTORS, HERE
 from slurm.submission.installed_torch import without_cuda
 from slurm.submission.lenders import trusted
@@ -30,8 +31,9 @@ from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
 from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
 from slurm.submission.plan_difference import refuse_other_plan
-from slurm.submission.request import in_slots
+from slurm.submission.request import Request, in_slots
 from slurm.submission.run_folder import Launch, open_run, write_run
+from slurm.submission.slurm_executor import require_venv
 
 if TYPE_CHECKING:
     from slurm.submission.resume import StartingPoint
@@ -84,6 +86,8 @@ def _seed_list(text: str) -> list[int]:
 
 
 def _submit(options: argparse.Namespace, arguments: list[str]) -> int:
+    if options.json and not options.dry_run:
+        raise SpecError(["--json: only with --dry-run; kd-status RUN --json has the states of a run"])
     order = _order(options)
     require_own(order.run)
     with on_cluster(cluster_of(order.profile) if order.executor.is_cluster else ""):
@@ -94,6 +98,7 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
     deny_others_to_write()
     if missing := missing_inputs(order.plan, order.chosen):
         raise SpecError(missing)
+    from slurm.submission.dropped_seeds import drop_seeds
     from slurm.submission.resume import find_starting_point, locked
     from slurm.submission.reuse import link_taken
 
@@ -123,18 +128,29 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
 def _show(order: Order, options: argparse.Namespace) -> int:
     """Show what a submission would do now, by the very steps that it takes, changing nothing."""
     from slurm.commands.dry_run import check_scripts, print_scripts
+    from slurm.submission.dropped_seeds import preview_drop
     from slurm.submission.resume import preview_starting_point
 
     _refuse_what_cannot_be(order, again=options.again)
     start = preview_starting_point(order)
-    now = cluster_now_if_here(order, start.pending) if order.executor.is_cluster and start.pending else None
-    requests = placed_requests(order, now, start)
-    for line in (*missing_inputs(order.plan, order.chosen), *_warnings(order, start), *start.lines()):
+    dropped = preview_drop(order, options.drop_seeds)
+    requests = _requests_now(order, start) if order.executor.is_cluster else []
+    for line in (*missing_inputs(order.plan, order.chosen), *dropped, *_warnings(order, start), *start.lines()):
         print(line, file=sys.stderr)
+    if not order.executor.is_cluster:
+        print("\n".join(f"{key}: would run on this machine" for key in start.pending), file=sys.stderr)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
         print_scripts(order.plan, order.run, order.cluster, requests, as_json=options.json)
     return code
+
+
+def _requests_now(order: Order, start: StartingPoint) -> list[Request]:
+    """Return what would be sent. Raises ClusterError for what the cluster of this machine would make impossible."""
+    now = cluster_now_if_here(order, start.pending) if start.pending else None
+    if now is not None:
+        require_venv(order.profile.venv)
+    return placed_requests(order, now, start)
 
 
 def _refuse_what_cannot_be(order: Order, *, again: bool) -> None:
@@ -149,7 +165,8 @@ def _warnings(order: Order, start: StartingPoint) -> list[str]:
     """Return what will go wrong in the jobs, as far as that can be known here."""
     on_gpus = any(job.needs.gpus for job in order.plan.jobs if job.key in start.pending)
     line = without_cuda(order.profile) if order.executor.is_cluster and on_gpus else None
-    return [*([line] if line else []), *missing_caches(order.plan, start.pending, order.profile)]
+    unused = unused_variables(os.environ) if order.executor.is_cluster and start.pending else []
+    return [*([line] if line else []), *unused, *missing_caches(order.plan, start.pending, order.profile)]
 
 
 def _order(options: argparse.Namespace) -> Order:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import Sent, gather, moment_of
@@ -19,8 +20,7 @@ class CanBeAsked(Protocol):
         """Return an answer for each submission. Raises ClusterError when there is none to be had."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobStatus:
+class JobStatus(Struct, frozen=True, kw_only=True):
     """A row of the table: how one job is, how far it came, where. ``why`` is for people, the rest for programs."""
 
     key: JobKey
@@ -101,6 +101,6 @@ def counts(states: Sequence[JobStatus]) -> dict[str, int]:
 
 def to_json(state: JobStatus) -> dict[str, object]:
     """Return a state as plain data."""
-    fields = {name: getattr(state, name) for name in JobStatus.__dataclass_fields__ if name != "key"}
+    fields = {name: getattr(state, name) for name in JobStatus.__struct_fields__ if name != "key"}
     same_as = None if state.same_as is None else str(state.same_as)
     return {"job": str(state.key), "stage": state.key.stage, "seed": state.key.seed, **fields, "same_as": same_as}

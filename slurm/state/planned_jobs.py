@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kd.errors import RunError, did_you_mean
 from kd.rundir import plan_file
@@ -11,8 +12,7 @@ from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import same_in_run
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """One job. ``parents`` are all the jobs it waits for."""
 
     key: JobKey

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kd.rundir.folders import JobKey
-from kd.rundir.job_evidence import Sent
-from kd.rundir.job_state import NOT_ASKED, Answer
-from kd.rundir.journal import Submission
 from slurm.submission.local_executor import refuse_while_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kd.rundir.job_evidence import Sent
+    from kd.rundir.job_state import Answer
+    from kd.rundir.journal import Submission
     from slurm.submission.order import Order
     from slurm.submission.resume import StartingPoint
 
@@ -34,6 +34,8 @@ class DebugExecutor:
 
     def ask(self, sent: Sequence[Sent], *, accounting: bool) -> list[Answer]:
         """Know nothing: the process that ran them has ended."""
+        from kd.rundir.job_state import NOT_ASKED
+
         return [NOT_ASKED for _ in sent]
 
     def cancel(self, doomed: Mapping[JobKey, Submission], alive: Mapping[JobKey, Submission]) -> dict[JobKey, str]:

@@ -11,14 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from kd.rundir.folders import JobKey
-from kd.rundir.job_evidence import Sent
-from kd.rundir.job_state import Answer
-from kd.rundir.journal import Submission
 from slurm.submission.debug_executor import DebugExecutor
 from slurm.submission.local_executor import LocalExecutor
 from slurm.submission.slurm_executor import SlurmExecutor
 
 if TYPE_CHECKING:
+    from kd.rundir.job_evidence import Sent
+    from kd.rundir.job_state import Answer
+    from kd.rundir.journal import Submission
     from slurm.submission.order import Order
     from slurm.submission.resume import StartingPoint
 

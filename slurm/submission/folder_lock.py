@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd.errors import RunError
+from kd.rundir.bounded_json import read_bounded
 from kd.rundir.process_identity import describe
 from slurm.submission.job_identity import owner
 
 if TYPE_CHECKING:
     from filelock import SoftFileLock
 
+LARGEST = 4096  # bytes of its file
 LOOK_SECONDS = 2.0  # how often a wait looks at who holds it
 
 
@@ -75,7 +77,7 @@ def _acquire(marker: SoftFileLock, lock: Path, deadline: float, busy: str) -> No
 def holder(lock: Path) -> Holder | None:
     """Return who holds a lock; None where its file is gone or tells nothing."""
     with suppress(OSError, ValueError, IndexError):
-        pid, host = lock.read_text(encoding="utf-8").splitlines()[:2]
+        pid, host = read_bounded(lock, LARGEST).decode().splitlines()[:2]
         return Holder(user=owner(lock), pid=int(pid), host=host.strip(), ours=lock.stat().st_uid == os.getuid())
     return None
 

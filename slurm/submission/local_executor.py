@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from kd.errors import RunError
 from kd.rundir.folders import JobKey
-from kd.rundir.job_evidence import Sent, process_answer
-from kd.rundir.job_state import Answer
-from kd.rundir.journal import Journal, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kd.rundir.job_evidence import Sent
+    from kd.rundir.job_state import Answer
+    from kd.rundir.journal import Submission
     from slurm.submission.order import Order
     from slurm.submission.resume import StartingPoint
 
@@ -41,6 +41,8 @@ class LocalExecutor:
 
     def ask(self, sent: Sequence[Sent], *, accounting: bool) -> list[Answer]:
         """Return which of the processes live."""
+        from kd.rundir.job_evidence import process_answer
+
         return [process_answer(each.submission) for each in sent]
 
     def cancel(self, doomed: Mapping[JobKey, Submission], alive: Mapping[JobKey, Submission]) -> dict[JobKey, str]:
@@ -59,6 +61,7 @@ def _after_survivors(order: Order, start: StartingPoint, report: Callable[[str],
 
     Raises RunError when what is alive is in a cluster's queue.
     """
+    from kd.rundir.journal import Journal
     from slurm.submission.resume import find_starting_point
 
     if not start.live:

@@ -123,10 +123,12 @@ def provenance(command: Sequence[str]) -> dict[str, object]:
 def freeze_code(target: Path) -> None:
     """Pack the packages that jobs import into one zip file, so that later edits cannot change what runs.
 
-    Links, hidden files and files of other kinds stay out: others may read the zip.
+    Links, hidden files and files of other kinds stay out, and the zip is this user's alone: a file that was never
+    committed may hold what is not for everybody.
     """
     root = Path(__file__).resolve().parents[2]
-    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    packed = zipfile.ZIP_DEFLATED
+    with atomic_path(target, private=True) as temporary, zipfile.ZipFile(temporary, "w", packed) as archive:
         for package in PACKAGES:
             for file in sorted((root / package).rglob("*")):
                 name = file.relative_to(root)

@@ -118,7 +118,7 @@ def test_the_partition_of_a_result_is_where_the_job_ran(at_site: SiteTrial) -> N
     assert teacher["partition"] in ("a100", "markov_gpu")
 
 
-SITES = ("lua", "noaccounting,lua", RULES)
+SITES = ("lua", "noaccounting,lua", "limits,short", "clusters", RULES)
 
 
 @pytest.mark.parametrize("_", [pytest.param(v, marks=pytest.mark.site(v)) for v in SITES])

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,8 @@ def test_a_terminal_without_utf_8_is_no_mistake(encoding: str) -> None:
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, b"")
     assert answer.stdout.decode(encoding).replace("\u00fc", r"\xfc") == "Pr\\xfcfung \\u2192 teacher\n"
+
+
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(lambda: len((tmp_path / ("x" * 300)).read_text())) == 2
+    assert capsys.readouterr().err.endswith("the name is longer than the file system allows\n")

@@ -42,7 +42,7 @@ from kd.jobfile.schema import (
     EarlyStopping,
     Ema,
     Loss,
-    Mixing,
+    MixingOptions,
     Modalities,
     Model,
     Name,
@@ -51,7 +51,7 @@ from kd.jobfile.schema import (
     Programs,
     Schedule,
     Seeds,
-    Term,
+    TermOptions,
 )
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Own, Pipeline, Stage, Traits
@@ -81,14 +81,14 @@ class TrainStage(Stage):
         default=None, gt=0, le=1000, description="Factor on the learning rate of the offsets of norms"
     )
     schedule: Schedule = Field(default=Component(name="constant"), description="The factor on the learning rate")
-    loss: Loss = Field(default={"ce": Term(weight=1.0)}, description="Terms by name with their weights")
+    loss: Loss = Field(default={"ce": TermOptions(weight=1.0)}, description="Terms by name with their weights")
     free_weights: bool = Field(default=False, description="Let the weights of ce and kd sum to something other than 1")
     augment: Augment = Field(default=Augment(), description="Random changes of the training images")
     sampling: Sampling | None = Field(
         default=None, description="Draw rare classes more often: each as often, or by the root of its size"
     )
-    mixup: Mixing | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
-    cutmix: Mixing | None = Field(default=None, description="Paste a box of one image into another (arXiv:1905.04899)")
+    mixup: MixingOptions | None = Field(default=None, description="Blend pairs of images (arXiv:1710.09412)")
+    cutmix: MixingOptions | None = Field(default=None, description="Paste in a box of another image (arXiv:1905.04899)")
     ema: Ema | None = Field(default=None, description="Average the weights over the steps")
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Largest norm of all gradients")
     accumulate: int | None = Field(
@@ -134,7 +134,7 @@ class TrainStage(Stage):
         """Whether the loss is ``ce`` and ``kd`` with weights that are to sum to 1."""
         return set(self.loss) == set(HINTON) and not self.free_weights
 
-    def terms(self) -> list[tuple[str, str, Term]]:
+    def terms(self) -> list[tuple[str, str, TermOptions]]:
         """Return the terms of the loss: each one's name, its loss, and itself."""
         return [(name, term.loss or name, term) for name, term in self.loss.items()]
 
@@ -183,8 +183,8 @@ class TrainStage(Stage):
             loss={name: resolved_term(name, term, self.teachers()) for name, term in self.loss.items()},
             augment=resolved_augment(self.augment),
             sampling=self.sampling,
-            mixup=resolved_option(self.mixup, stage_spec.Mixing),
-            cutmix=resolved_option(self.cutmix, stage_spec.Mixing),
+            mixup=resolved_option(self.mixup, stage_spec.MixingSettings),
+            cutmix=resolved_option(self.cutmix, stage_spec.MixingSettings),
             ema=resolved_option(self.ema, stage_spec.Ema),
             clip=self.clip,
             accumulate=self.accumulate,
@@ -265,7 +265,7 @@ class TrainStage(Stage):
         elif self.weights_share_one and abs(total - 1) > 1e-6:
             yield address, f"the weights of ce and kd sum to {total:g}, not 1 (set 'free_weights: true' to mean it)"
 
-    def _naming_faults(self, name: str, term: Term, address: Address) -> Iterator[Fault]:
+    def _naming_faults(self, name: str, term: TermOptions, address: Address) -> Iterator[Fault]:
         """Yield why a term cannot be called so, or cannot ask the teacher that it names."""
         if term.loss is not None and TERM_NAME.fullmatch(name) is None:
             yield address, f"'{name}' is no name of a term: expected letters, digits and _"

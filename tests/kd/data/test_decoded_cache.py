@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
@@ -13,8 +14,9 @@ import pytest
 import torch
 
 from kd.data.arrays import ImageArrays
-from kd.data.decoded_cache import decoded_once
+from kd.data.decoded_cache import _locked, decoded_once
 from kd.data.sources.synthetic_rgb_ir import synthetic_rgb_ir
+from tests.conftest import need
 
 
 def test_jobs_that_start_at_once_wait_for_the_one_that_decodes(tmp_path: Path) -> None:
@@ -111,3 +113,14 @@ def test_a_stranger_s_store_is_not_read_and_not_replaced(tmp_path: Path, monkeyp
     assert len(list(shared.glob("*.safetensors"))) == 2
     os.chown(data, stranger, stranger)  # whoever owns the data decides the pixels anyway
     assert decoded_once(data, {}, [], never).train_images.max() == 0
+
+
+def test_a_lock_that_another_user_holds_keeps_nobody_waiting(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "files of other users need root")
+    lock = tmp_path / "x.lock"
+    lock.touch()
+    os.chown(lock, 65534, 65534)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with _locked(lock):
+            assert lock.stat().st_uid == 65534

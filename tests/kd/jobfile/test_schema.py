@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from annotated_types import BaseMetadata
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from kd.jobfile.kinds.distill import DistillStage
 from kd.jobfile.kinds.train import TrainStage
-from kd.jobfile.schema import Attack, Augment, EarlyStopping, Ema, Mixing, Resources
+from kd.jobfile.schema import Attack, Augment, Draw, EarlyStopping, Ema, MixingOptions, Resources
 from kd.jobfile.source import parse_value
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/training.md"
-PARTS: tuple[type[BaseModel], ...] = (Augment, Resources, Ema, Mixing, EarlyStopping, Attack)
+PARTS: tuple[type[BaseModel], ...] = (Augment, Resources, Ema, MixingOptions, EarlyStopping, Attack, Draw)
 
 
 def explained() -> list[tuple[str, str]]:
@@ -28,7 +29,9 @@ def default_of(field: FieldInfo, text: str) -> Any:
     """Return the value that a written default means for a key."""
     if text == "required":
         return ...
-    annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    # without the limits: 0 may mean "off" where only 4 or more can be given
+    further = [each for each in field.metadata if not isinstance(each, BaseMetadata)]
+    annotation: Any = Annotated[(field.annotation, *further)] if further else field.annotation
     return TypeAdapter(annotation).validate_python(parse_value(text.strip("`")))
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kd import catalog
-from kd.jobfile.schema import Term
+from kd.jobfile.schema import TermOptions
 from kd.losses.authors_code import COMPARISONS
 from kd.losses.costs import MILLISECONDS
 from kd.losses.page import page
@@ -22,7 +22,7 @@ SAID = [pytest.param(preset, id=f"{preset.loss}: {preset.setting}") for preset i
 
 def faults(terms: dict[str, Any]) -> Iterator[str]:
     for name, value in terms.items():
-        term = Term.model_validate(value, strict=False)
+        term = TermOptions.model_validate(value, strict=False)
         entry = catalog.find("loss", name)
         assert entry is not None, name
         yield from (message for _, message in catalog.check_arguments(entry, "loss", term.arguments, ["weight"]))

@@ -61,10 +61,12 @@ def test_a_text_is_no_formula(tmp_path: Path) -> None:
     assert """'=HYPERLINK("x","click")""" in reasons
 
 
-def test_a_report_is_not_written_through_a_link(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["report", "report/metrics/cnn", "report/figures/x.svg"])
+def test_a_report_is_not_written_through_a_link(part: str, tmp_path: Path) -> None:
     run = three_stages(tmp_path / "trial", [1]).run
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / part).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RunError, match="a link, through which the report would be written elsewhere"):
         collect_and_write([run.path], tmp_path / "report.json")
     assert list((tmp_path / "elsewhere").iterdir()) == []

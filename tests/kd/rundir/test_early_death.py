@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,11 @@ def test_the_report_needs_no_scheduler_to_know_of_it(made: MadeRun) -> None:
     state = decide_all(jobs, gather(made.run, jobs, ask_processes), moment_of(made.run))[teacher(1)]
     assert state.phase == "failed"
     assert "module: command not found" in state.why
+
+
+def test_a_pipe_in_the_place_of_a_log_keeps_nobody_waiting(made: MadeRun) -> None:
+    submission = made.journal.newest()[teacher(1)]
+    path = raw_log(made.run, submission)
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    assert early_death(made.run, submission) == ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from kd.rundir.folders import JobKey
 from kd.rundir.job_files import JobFiles, LastFailure, ResultOrigin

@@ -65,9 +65,10 @@ def test_folders_behind_a_link_are_judged_too(run: RunFolder, tmp_path: Path) ->
         require_own(RunFolder(tmp_path / "link" / "trial"))
 
 
-@pytest.mark.parametrize("part", ["journal.jsonl", "plan.json", "stages/student"])
+@pytest.mark.parametrize("part", ["journal.jsonl", "plan.json", "replaced", "report", "stages/student", "submitted/x"])
 def test_a_link_in_the_place_of_a_runs_own_file_is_refused(run: RunFolder, part: str, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    (run.path / part).parent.mkdir(exist_ok=True)
     (run.path / part).symlink_to(tmp_path / "mine")
     with pytest.raises(RunError, match="is a link"):
         require_own(run)

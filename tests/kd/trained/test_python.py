@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,9 @@ def test_importing_kd_loads_nothing_heavy() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert answer.stdout.strip() == "[]"
     assert "module 'kd' has no attribute 'no_such_name'" in answer.stderr
+
+
+def test_a_pipe_that_is_called_a_model_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(RunError, match="not a regular file"):
+        kd.load(tmp_path / "model.onnx")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from slurm.commands.submit import main
+from tests.slurm.launching import SMALL
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RENEW = "renew with: KD_RENEW_GOLDEN=1 python -m pytest tests/slurm/commands/test_dry_run.py, and read the difference"
@@ -88,3 +89,29 @@ def test_mistakes_end_in_one_line_and_write_nothing(
     assert message in said
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preview_of_a_local_run_names_its_jobs_and_no_script(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([str(SMALL), "--executor", "local", "--seeds", "1", "--results", str(tmp_path), "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "teacher/seed-1: would run on this machine" in err
+    assert "#SBATCH" not in out
+
+
+def test_json_without_a_dry_run_is_refused_rather_than_forgotten(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([str(SMALL), "--results", str(tmp_path), "--json"]) == 2
+    assert capsys.readouterr().err == "--json: only with --dry-run; kd-status RUN --json has the states of a run\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_account_of_the_shell_is_not_dropped_without_a_word(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_ACCOUNT", "proj")
+    monkeypatch.setenv("SBATCH_CLUSTERS", "")
+    assert main([str(SMALL), "--cluster", "generic", "--results", str(tmp_path), "--dry-run"]) == 0
+    assert "not used: SBATCH_ACCOUNT=proj; the cluster profile has account" in capsys.readouterr().err

@@ -322,7 +322,7 @@ def test_states_are_counted_and_become_json(submitted: MadeRun, queue: Queue) ->
     assert counts(found) == {"running": 1, "queued": 4}
     value = to_json(found[0])
     assert (value["job"], value["stage"], value["seed"], value["phase"]) == ("teacher/seed-1", "teacher", 1, "running")
-    assert set(value) == {"job", "stage", "seed"} | set(JobStatus.__dataclass_fields__) - {"key"}
+    assert set(value) == {"job", "stage", "seed"} | set(JobStatus.__struct_fields__) - {"key"}
 
 
 def test_a_thousand_seeds_cost_one_call_each_of_squeue_and_sacct(tmp_path: Path, fake_slurm: FakeSlurm) -> None:

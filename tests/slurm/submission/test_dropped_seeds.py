@@ -9,7 +9,7 @@ import pytest
 
 from kd.errors import RunError
 from slurm.state.planned_jobs import read_plan
-from slurm.submission.dropped_seeds import drop_seeds
+from slurm.submission.dropped_seeds import drop_seeds, preview_drop
 from slurm.submission.order import Order
 from tests.slurm.made_runs import REPORT, MadeRun, make_run, plan_of, student, teacher
 from tests.slurm.make_believe_slurm import MakeBelieveSlurm, slurm
@@ -47,3 +47,13 @@ def test_nor_one_that_is_asked_for_or_unknown(made: MadeRun) -> None:
         drop_seeds(order_of(made), [2])
     with pytest.raises(RunError, match="no such seed"):
         drop_seeds(without_seed_2(made), [7])
+
+
+def test_a_preview_names_what_would_go_and_refuses_what_the_action_does(made: MadeRun) -> None:
+    made.finish(teacher(2))
+    before = sorted(made.run.path.rglob("*"))
+    (line,) = preview_drop(without_seed_2(made), [2])
+    assert line == "would drop seed 2: 2 jobs leave the plan, their folders are set aside"
+    with pytest.raises(RunError, match="no such seed"):
+        preview_drop(without_seed_2(made), [7])
+    assert sorted(made.run.path.rglob("*")) == before

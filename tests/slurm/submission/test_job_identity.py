@@ -160,6 +160,6 @@ def test_another_users_hidden_job_is_not_called_dead(
     made: MadeRun, slurm: MakeBelieveSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.submit({teacher(1): "999"})
-    monkeypatch.setattr("slurm.submission.slurm_executor.os.getuid", lambda: made.run.journal.stat().st_uid + 1)
+    monkeypatch.setattr("slurm.submission.slurm_answers.os.getuid", lambda: made.run.journal.stat().st_uid + 1)
     found = next(state for state in snapshot(made.run, EXECUTORS) if state.key == teacher(1))
     assert (found.phase, found.why) == ("queued", "submitted; Slurm was not asked")

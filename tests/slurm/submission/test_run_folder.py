@@ -84,6 +84,7 @@ def test_the_frozen_code_holds_code_only(run: RunFolder, tmp_path: Path, monkeyp
     freeze_code(run.code)
     with zipfile.ZipFile(run.code) as archive:
         assert archive.namelist() == ["kd/code.py", "slurm/submission/run_folder.py"]
+    assert run.code.stat().st_mode & 0o777 == 0o600, "what was never committed is not for everybody"
 
 
 def test_provenance_is_for_the_owner_alone(run: RunFolder) -> None:

@@ -71,7 +71,7 @@ def test_a_seeds_child_waits_for_its_own_parent_and_the_report_for_all(made: Mad
 
 
 @pytest.mark.parametrize(("parallel", "array"), [(None, "0-1%2"), (1, "0-1%1")])
-def test_an_array_runs_as_many_at_a_time_as_the_profile_allows(
+def test_the_throttle_of_an_array_is_what_the_profile_allows_at_a_time(
     made: MadeRun, slurm: MakeBelieveSlurm, parallel: int | None, array: str
 ) -> None:
     site = profile("gpu", parallel=parallel)

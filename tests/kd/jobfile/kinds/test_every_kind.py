@@ -222,6 +222,17 @@ def test_a_stages_own_role_seeds_and_data_count(kind: str, load: Load) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_without_data_of_its_own_has_that_of_the_stage_it_follows(kind: str, load: Load) -> None:
+    if "data" in stage_kinds()[kind].model_fields or not list(stages_named(example(kind))):
+        return
+    around = {name: {**stage, "data": {"name": "digits", "validation": 77}} for name, stage in AROUND.items()}
+    pipeline = load(example(kind), around=around)
+    if not pipeline.stages[TRIED].traits.waits_for_all_ended:
+        found = {job.spec.data.validation for job in tried(plan_pipeline(pipeline)) if job.spec.data}
+        assert found == {77}, "follows() must return the stage whose seeds and data are this one's too"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_key_of_a_stage_is_forgotten_in_its_settings(kind: str, load: Load) -> None:
     pipeline = load(example(kind))
     stage = pipeline.stages[TRIED]
