@@ -9,7 +9,7 @@ from benchmarks.power import further_comparisons, seeds_needed
 from kd.report.statistics import paired_t_p
 
 
-@pytest.mark.parametrize(("effect_size", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (-0.5, 34)])
+@pytest.mark.parametrize(("effect_size", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (-0.5, 34), (4.7, 3)])
 def test_the_seeds_are_those_of_the_tables(effect_size: float, seeds: int) -> None:
     """Of a two-sided paired t test at 5 % with 80 % power (G*Power, R's pwr.t.test)."""
     assert seeds_needed(effect_size) == seeds
