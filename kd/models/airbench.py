@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from kd.arguments import PositiveFloat, PositiveInt
 from kd.errors import SpecError
+from kd.models.backbone import Preactivation
 
 __all__ = ["airbench94"]
 
@@ -51,6 +52,9 @@ class Airbench(nn.Module):
         "stage2": "blocks.1",
         "stage3": "blocks.2",
         "pooled": "flatten",
+    }
+    preactivation_taps: ClassVar[Mapping[str, Preactivation]] = {
+        f"stage{number}": Preactivation(f"blocks.{number - 1}.5", f"blocks.{number - 1}.5") for number in (1, 2, 3)
     }
 
     def __init__(self, num_classes: int, in_channels: int, width: int, logit_scale: float) -> None:

@@ -23,7 +23,7 @@ LoadText = Callable[..., Pipeline]
         ("stages.teacher.schedule.milestones.0=1", ("stages", "teacher", "schedule", "milestones"), [1, 3]),
         ("stages.teacher.model.width=4", ("stages", "teacher", "model"), {"name": "convnet", "width": 4}),
         ("stages.student.loss.ce.label_smoothing=.1", ("stages", "student", "loss", "ce"),
-         {"weight": 0.5, "label_smoothing": 0.1}),
+         {"weight": 0.5, "loss": None, "teacher": None, "label_smoothing": 0.1}),
         ("stages.student.loss.kd.temperature=2", ("stages", "student", "loss", "kd", "temperature"), 2),
         ("stages.teacher.augment.flip=true", ("stages", "teacher", "augment", "flip"), True),
         ("stages.teacher.resources.time=2h", ("stages", "teacher", "resources", "time"), "2h"),

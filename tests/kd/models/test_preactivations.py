@@ -17,6 +17,7 @@ BECOMES = {
     "resnet20": F.relu,
     "resnet8": F.relu,
     "resnet18_mnist": F.relu,
+    "airbench94": F.gelu,
     "vgg8": F.relu,
     "depthwise_mnist": F.relu,
     "mobilenet_v2": lambda maps: maps,
