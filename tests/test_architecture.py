@@ -23,6 +23,7 @@ SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "k
 LATE = {
     ("slurm.job.payload", "kd.run"),
     ("slurm.job.payload", "kd.stages.context"),
+    ("slurm.job.fork_server", "kd.run"),
     ("slurm.commands.submit", "kd.report.table"),
 }
 # The launcher's rooms: each may import only those named. Arrows go one way, from what a person types to the cluster.

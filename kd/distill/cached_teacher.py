@@ -23,6 +23,7 @@ from torch import Tensor
 from kd.distill.outputs import POOLED
 from kd.errors import CheckpointError, SpecError
 from kd.files import atomic_path
+from kd.losses.inputs import LossInputs
 from kd.train.step import Batch
 
 LOGITS, VALIDATION_LOGITS = "logits", "validation_logits"
@@ -103,11 +104,11 @@ class CachedTeacher:
         self._view: int | None = None
         self._present: dict[str, Tensor] = {}
 
-    def __call__(self, batch: Batch) -> dict[str, Any]:
+    def __call__(self, batch: Batch) -> LossInputs:
         """Return ``teacher_logits_BC`` (float32) and, where they are cached, ``teacher_features``."""
         assert batch.mixed is None, "no cache holds a teacher's outputs for mixed images"
         self.follow(batch.view)
-        given: dict[str, Any] = {"teacher_logits_BC": self._present[LOGITS].index_select(0, batch.indices)}
+        given: LossInputs = {"teacher_logits_BC": self._present[LOGITS].index_select(0, batch.indices)}
         if POOLED in self._present:
             given["teacher_features"] = {POOLED: self._present[POOLED].index_select(0, batch.indices)}
         return given

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from kd.distill.outputs import TEACHERS, Teacher, follow_epoch
+from kd.losses.inputs import LossInputs
 from kd.train.step import Batch
 
 # (logits [B, M, C] of M teachers, labels [B]) -> weights [B, M], each row of sum 1
@@ -26,7 +26,7 @@ class Ensemble:
         self._members, self._weighting, self._apart = tuple(members), weighting, apart
         self.constants = {TEACHERS: [getattr(member, "constants", {}) for member in members]}
 
-    def __call__(self, batch: Batch) -> dict[str, Any]:
+    def __call__(self, batch: Batch) -> LossInputs:
         """Return ``teacher_logits_BMC`` and ``teacher_weights_BM``, both float32; with ``apart``, ``teachers`` too."""
         given = [member(batch) for member in self._members]
         logits_BMC = torch.stack([each["teacher_logits_BC"] for each in given], dim=1)

@@ -21,7 +21,7 @@ from kd.catalog import find, load
 from kd.distill.adapter_training import build_adapter
 from kd.distill.outputs import TEACHERS, Outputs, Teacher
 from kd.errors import SpecError
-from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS
+from kd.losses.inputs import ADAPTER, COUNTS, INPUTS, LABELS, SAME, TEACHER, TEACHER_LOGITS, LossInputs
 from kd.losses.mixture import Mixture
 from kd.train.step import Batch, Losses, Mixed
 
@@ -170,7 +170,7 @@ class WeightedTerms:
         total = torch.stack([term.weight * part for term, part in zip(self._terms, parts, strict=True)]).sum()
         return Losses(total=total, parts=parts.detach(), logits=seen["student_logits_BC"].detach())
 
-    def _part(self, term: Term, seen: Mapping[str, Any], mixed: Mixed | None) -> Tensor:
+    def _part(self, term: Term, seen: LossInputs, mixed: Mixed | None) -> Tensor:
         """Return a term's loss; of mixed images one that asks for labels weighs both labels' by their shares."""
         loss = self._loss(term, seen)
         if mixed is None or not term.needs(*LABELS):
@@ -178,7 +178,7 @@ class WeightedTerms:
         partners = {name: mixed.labels for name in LABELS if name in seen}
         return mixed.share * loss + (1 - mixed.share) * self._loss(term, {**seen, **partners})
 
-    def _loss(self, term: Term, seen: Mapping[str, Any]) -> Tensor:
+    def _loss(self, term: Term, seen: LossInputs) -> Tensor:
         given = _asked(term, seen)
         if term.needs(*ADAPTER):
             given["adapter"] = self.adapters[term.name]
@@ -193,7 +193,7 @@ def _is_unfinished(term: Term) -> bool:
     return term.module is not None and any(map(is_lazy, term.module.parameters()))
 
 
-def _asked(term: Term, seen: Mapping[str, Any]) -> dict[str, Any]:
+def _asked(term: Term, seen: LossInputs) -> LossInputs:
     """Return what a term sees: of several teachers, where it names one, that one's outputs."""
     return dict(seen) if term.teacher is None else {**seen, **seen[TEACHERS][term.teacher]}
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from math import isqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kd.distill.features import BEFORE, FeatureTaps
 from kd.errors import SpecError
-from kd.losses.inputs import STUDENT, TEACHER, needs_features, needs_preactivations
+from kd.losses.inputs import STUDENT, TEACHER, LossInputs, needs_features, needs_preactivations
 from kd.train.step import Batch
 
 # a batch -> "teacher_logits_BC" and, where a loss asks for features, "teacher_features" by tap; of several teachers
 # "teacher_logits_BMC", "teacher_weights_BM" and, under TEACHERS, what each one gives (see kd.distill.ensemble)
-Teacher = Callable[[Batch], Mapping[str, Any]]
+Teacher = Callable[[Batch], LossInputs]
 
 TEACHERS = "teachers"
 POOLED = "pooled"  # the tap in front of the classifier; every other tap is a stage's map
@@ -49,10 +48,10 @@ class Outputs:
         own = self._wanted.intersection(STUDENT)
         self._taps = FeatureTaps(student, preactivations=needs_preactivations(own)) if needs_features(own) else None
 
-    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
+    def __call__(self, model: nn.Module, batch: Batch) -> LossInputs:
         """Return the wanted inputs of one batch; ``model`` is the student or its compiled form."""
         labels = "labels_BK" if batch.labels.ndim == 2 else "labels_B"
-        seen: dict[str, Any] = {labels: batch.labels, "labels": batch.labels, "indices_B": batch.indices}
+        seen: LossInputs = {labels: batch.labels, "labels": batch.labels, "indices_B": batch.indices}
         if self.asks_epoch:
             seen["epoch"] = batch.view
         if self._teacher:
@@ -75,7 +74,7 @@ class Outputs:
         if self._teacher:
             follow_epoch(self._teacher, view)
 
-    def _of_teacher(self, given: Mapping[str, Any], *, several: bool = False) -> dict[str, Any]:
+    def _of_teacher(self, given: LossInputs, *, several: bool = False) -> LossInputs:
         """Return what one teacher or several gave, under the names that losses ask for.
 
         Each of ``several`` gives what the losses that name it ask for, and need not give more.
@@ -87,7 +86,7 @@ class Outputs:
             seen |= self._features("teacher", given.get("teacher_features", {}), require=not several)
         return seen
 
-    def dry_run(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
+    def dry_run(self, model: nn.Module, batch: Batch) -> LossInputs:
         """Return the same of a batch that leaves no trace: no gradients, no batch statistics."""
         training = model.training
         model.eval()
@@ -97,9 +96,9 @@ class Outputs:
         finally:
             model.train(training)
 
-    def _features(self, who: str, features: Mapping[str, Tensor], *, require: bool = True) -> dict[str, Any]:
+    def _features(self, who: str, features: Mapping[str, Tensor], *, require: bool = True) -> LossInputs:
         maps = {name: _as_map(feature) for name, feature in features.items() if name != POOLED}
-        found: dict[str, Any] = {
+        found: LossInputs = {
             f"{who}_maps": [one for name, one in maps.items() if not name.startswith(BEFORE)] or None,
             f"{who}_preactivations": [one for name, one in maps.items() if name.startswith(BEFORE)] or None,
             f"{who}_pooled_BD": features.get(POOLED),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kd.data.modalities import channels_of
 from kd.distill.features import FeatureTaps, norms_before_activation
 from kd.errors import CheckpointError
+from kd.losses.inputs import LossInputs
 from kd.train.step import Batch
 from kd.train.weights import ModelCard, load_model
 
@@ -73,7 +74,7 @@ class LiveTeacher:
         self._rescale = _rescale(own, student, chosen, device)
         _multiply_in(model, autocast)
 
-    def __call__(self, batch: Batch) -> dict[str, Any]:
+    def __call__(self, batch: Batch) -> LossInputs:
         """Return ``teacher_logits_BC`` (float32) and, where asked for, ``teacher_features``."""
         with torch.inference_mode(), self._autocast():
             images = batch.images if batch.privileged is None else batch.privileged
@@ -83,7 +84,7 @@ class LiveTeacher:
                 scale, shift = self._rescale
                 images = images * scale + shift
             logits = self._model(images)
-        given: dict[str, Any] = {"teacher_logits_BC": _usable(logits).float()}
+        given: LossInputs = {"teacher_logits_BC": _usable(logits).float()}
         if self._taps:
             given["teacher_features"] = {name: _usable(feature) for name, feature in self._taps.collect().items()}
         return given

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from kd.catalog import find
 from kd.entry import Entry
@@ -20,18 +20,20 @@ from kd.rundir.counted_file import CONTENT_OF
 from kd.rundir.stage_spec import NOT_IN_FINGERPRINT
 from kd.user_entries import CALLERS
 
+Content: TypeAlias = Mapping[str, Any]  # a part of spec.json as JSON
+
 _COMPONENTS = ("model", "optimizer", "schedule", "weighting", "temperature")
 _WEIGHTS = ("file", "pretrained")
 _USERS = tuple(function for _, function in CALLERS.values())  # that call code of the user's own
 
 
-def fingerprint(kind: str, layers: Iterable[Layer], content: Mapping[str, Any]) -> str:
+def fingerprint(kind: str, layers: Iterable[Layer], content: Content) -> str:
     """Return the digest of what a job of a kind does, by which layers of code; ``content`` is JSON."""
     whole = {**content, "kind": kind, "code": versions_of(layers)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def stage_content(settings: Mapping[str, Any], data: Mapping[str, Any], identity: str) -> dict[str, Any]:
+def stage_content(settings: Content, data: Content, identity: str) -> Content:
     """Return what decides of a stage's settings and data (JSON), with the ``identity`` of its data root.
 
     The source of a catalogue function counts where the declared versions do not stand for it.
@@ -45,9 +47,7 @@ def stage_content(settings: Mapping[str, Any], data: Mapping[str, Any], identity
     return {"settings": deciding(settings), "data": counted, **({"source": edited} if edited else {})}
 
 
-def counted_by_content(
-    settings: Mapping[str, Any], data: Mapping[str, Any], identity: str, layers: Iterable[Layer]
-) -> dict[str, str]:
+def counted_by_content(settings: Content, data: Content, identity: str, layers: Iterable[Layer]) -> dict[str, str]:
     """Return the digest of all that a stage counts by what it is, by the words for it: what ``has changed``."""
     counted = {_source_of(kind, entry): _source_digest(entry) for kind, entry in _named_entries(settings, data)}
     files = [*_named_files(settings), *filter(_is_absolute, data["arguments"].values())]
@@ -58,7 +58,7 @@ def counted_by_content(
     return counted if data["root"] is None else {**counted, f"{CONTENT_OF}{data['root']}": identity}
 
 
-def users_code(settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> dict[str, str]:
+def users_code(settings: Content, data: Content | None) -> dict[str, str]:
     """Return the digest of each piece of the user's own code, by the words that ``counted_by_content`` has for it."""
     found = _named_entries(settings, data)
     return {_source_of(kind, entry): _source_digest(entry) for kind, entry in found if entry.function in _USERS}
@@ -72,7 +72,7 @@ def _source_digest(entry: Entry) -> str:
     return f"{source_digest(entry.module, entry.function)} {entry.identity or ''}"
 
 
-def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+def deciding(settings: Content) -> Content:
     """Return the settings (JSON) that decide what comes out of a stage; those of a search hold a training's.
 
     Files count by what is in them: the weights of a stage, and every argument that names a file.
@@ -93,7 +93,7 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _deciding_term(name: str, term: Mapping[str, Any]) -> dict[str, Any]:
+def _deciding_term(name: str, term: Content) -> Content:
     """Return what decides of a loss's term: its version, and no later argument that is as if it were not there."""
     kept = {
         key: value
@@ -110,7 +110,7 @@ def _code_of(kind: str, name: str) -> dict[str, str]:
     return {"code": entry.identity} if entry and entry.identity else {}
 
 
-def _deciding_model(model: Mapping[str, Any]) -> dict[str, Any]:
+def _deciding_model(model: Content) -> Content:
     """Return what decides of a model: files by their content, and code that is not this project's by what it is."""
     arguments = _by_content(model["arguments"])
     if isinstance(file := model["arguments"].get("pretrained"), str):
@@ -148,12 +148,12 @@ def _is_absolute(value: Any) -> bool:
     return isinstance(value, str) and os.path.isabs(value)
 
 
-def _loss_names(settings: Mapping[str, Any]) -> list[str]:
+def _loss_names(settings: Content) -> list[str]:
     """Return the losses of a training's terms, each once."""
     return list(dict.fromkeys(term.get("loss") or name for name, term in settings.get("loss", {}).items()))
 
 
-def _named_entries(settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> Iterator[tuple[str, Entry]]:
+def _named_entries(settings: Content, data: Content | None) -> Iterator[tuple[str, Entry]]:
     """Yield kind and entry of every catalogue function that a stage names."""
     names = [("dataset", data["name"])] if data else []
     names += [(kind, settings[kind]["name"]) for kind in _COMPONENTS if isinstance(settings.get(kind), Mapping)]

@@ -8,6 +8,9 @@ several, D: width of the pooled features.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+LossInputs: TypeAlias = dict[str, Any]  # values of what is named below: tensors, lists of one per stage, an epoch
 
 # parameter -> what it is
 STUDENT = {

@@ -29,6 +29,11 @@ def test_each_stage_whose_images_do_not_fit_is_named_once_with_what_to_ask_for()
     assert lines(planned(f"resources.memory={asked}")) == [], "the remedy is one"
 
 
+def test_a_few_images_on_a_gpu_fit_beside_the_process_alone() -> None:
+    plan = plan_pipeline(load_pipeline(str(SMALL), overrides=["resources.gpus=1", "resources.memory=1G"]))
+    assert lines(plan) == []
+
+
 def test_images_that_no_gpu_of_the_type_can_hold_are_refused_for_it() -> None:
     wanted = ("resources.memory=900G", "resources.gpus=1")
     (line, *_) = lines(planned(*wanted, "resources.gpu_type=l4"))
