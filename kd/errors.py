@@ -36,6 +36,7 @@ _OF_THE_FILE_SYSTEM = {
     errno.ELOOP: "links that lead in a circle, or a link where kd follows none",
     errno.EISDIR: "a folder lies where a file should",
     errno.ENOTDIR: "a file lies where a folder should",
+    errno.EEXIST: "something else lies where a folder should",
     errno.EROFS: "the file system is read-only: choose another place",
 }
 MOST_SHOWN_CHARACTERS = 60

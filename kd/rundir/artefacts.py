@@ -26,9 +26,9 @@ def is_own_file(folder: Path, name: str) -> bool:
         return False
     try:
         for depth in range(1, len(parts)):
-            if not stat.S_ISDIR(os.lstat(folder.joinpath(*parts[:depth])).st_mode):
+            if not stat.S_ISDIR(os.lstat(os.path.join(folder, *parts[:depth])).st_mode):
                 return False
-        found = os.lstat(folder / name)
+        found = os.lstat(os.path.join(folder, name))
     except (OSError, ValueError):
         return False
     sparse = found.st_size > LARGEST and found.st_blocks * BLOCK < LEAST_SHARE * found.st_size

@@ -8,7 +8,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +66,13 @@ def owner_of_run(lender: RunFolder) -> int:
     return os.lstat(lender.path).st_uid
 
 
-def require_lendable(lender: RunFolder, folder: StageFolder, owner: int) -> None:
+def require_lendable(lender: RunFolder, folders: Iterable[StageFolder], owner: int) -> None:
     """Raise RunError when others than the run's owner could have written what is to be taken over."""
-    for path in (lender.path, lender.plan, lender.stages, folder.path.parent, folder.path, folder.result):
+    jobs = (path for folder in folders for path in (folder.path.parent, folder.path, folder.result))
+    for path in dict.fromkeys((lender.path, lender.plan, lender.stages, *jobs)):  # each once: jobs share folders
         if fault := open_to_others(path, owners=(owner,)):
             raise RunError(fault)
-        if path.is_symlink():
+        if os.path.islink(path):
             raise RunError(f"{path} is a link")
 
 

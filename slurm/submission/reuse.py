@@ -21,7 +21,7 @@ from kd.rundir.borrowed_file import Pin, pin_of, write_pins
 from kd.rundir.folders import JobKey, RunFolder, StageFolder, submission_lock
 from kd.rundir.journal import Journal
 from kd.rundir.plan_file import REPORT, read_plan
-from kd.rundir.stage_result import damaged_artefacts, read_result
+from kd.rundir.stage_result import StageResult, damaged_artefacts, read_result
 from slurm.cluster.profile import Profile
 from slurm.cluster.which_cluster import current_cluster
 from slurm.state.checksum_cache import RememberedDigests
@@ -51,6 +51,14 @@ class Lending:
 
     found: tuple[Borrowed, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A lender's own folder of a wanted job, and its result, read once; None while it is not done."""
+
+    folder: StageFolder
+    result: StageResult | None
 
 
 @contextmanager
@@ -96,8 +104,8 @@ def find_lenders(
     return Lending(found=tuple(found.values()), notes=tuple(notes))
 
 
-def _not_trusted(lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFolder]) -> list[str]:
-    done = sum(folder.result.is_file() for folder in offered.values())
+def _not_trusted(lender: RunFolder, owner: int, offered: Mapping[JobKey, _Offer]) -> list[str]:
+    done = sum(offer.folder.result.is_file() for offer in offered.values())
     name = owner_words(owner).removeprefix(" of ")
     line = f"run {lender.name} of {name} has done {done} of these jobs; --reuse-from {name} takes them over"
     return [line] if done else []
@@ -106,21 +114,23 @@ def _not_trusted(lender: RunFolder, owner: int, offered: Mapping[JobKey, StageFo
 def _usable(
     lender: RunFolder,
     owner: int,
-    offered: Mapping[JobKey, StageFolder],
+    offered: Mapping[JobKey, _Offer],
     profile: Profile,
     digests: RememberedDigests,
     executors: Mapping[str, Executor],
 ) -> dict[JobKey, Borrowed]:
     """Return the offered jobs that are done and whole, and of this user's own runs those that wait or run."""
-    results = {key: read_result(folder) for key, folder in offered.items()}
-    ask = owner == os.geteuid() and None in results.values()
+    done = [offer.folder for offer in offered.values() if offer.result is not None]
+    if done:
+        require_lendable(lender, done, owner)
+    ask = owner == os.geteuid() and len(done) < len(offered)
     alive = _alive(lender, profile, executors) if ask else {}
     found = {}
-    for key, folder in offered.items():
-        if result := results[key]:
-            require_lendable(lender, folder, owner)
+    for key, offer in offered.items():
+        folder = offer.folder
+        if offer.result is not None:
             job_id = None
-            usable = not damaged_artefacts(folder, result, digests)
+            usable = not damaged_artefacts(folder, offer.result, digests)
         else:
             job_id = alive.get(folder.path)
             usable = job_id is not None
@@ -161,22 +171,22 @@ def unlink_stale(run: RunFolder, key: JobKey) -> None:
 
 def _offers(
     lender: RunFolder, fingerprints: Mapping[str, Collection[JobKey]], found: Mapping[JobKey, Borrowed]
-) -> dict[JobKey, StageFolder]:
+) -> dict[JobKey, _Offer]:
     """Return the lender's own folders of jobs that are wanted and not found yet; a link of its own is no offer.
 
     Raises RunError when its plan cannot be read.
     """
-    offered: dict[JobKey, StageFolder] = {}
+    offered: dict[JobKey, _Offer] = {}
     for job in read_plan(lender).jobs:
         keys = [key for key in fingerprints.get(job.fingerprint, ()) if key not in found]
         if not keys:
             continue
         folder = lender.stage(job.key)
-        if folder.path.is_symlink():
+        if os.path.islink(folder.path):
             continue
         result = read_result(folder)
         if result is None or result.fingerprint == job.fingerprint:
-            offered.update(dict.fromkeys(keys, folder))
+            offered.update(dict.fromkeys(keys, _Offer(folder, result)))
     return offered
 
 

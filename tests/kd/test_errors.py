@@ -54,6 +54,13 @@ def test_another_users_file_is_named_in_one_line(capsys: pytest.CaptureFixture[s
     )
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "checkpoint"
+    place.write_bytes(b"")
+    assert run_command(lambda: place.mkdir(exist_ok=True) or 0) == 2
+    assert capsys.readouterr().err == f"{place}: something else lies where a folder should\n"
+
+
 def test_a_permission_that_is_no_files_keeps_its_traceback() -> None:
     def main() -> int:
         raise PermissionError(errno.EPERM, "Operation not permitted")

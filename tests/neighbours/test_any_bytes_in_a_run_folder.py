@@ -1,13 +1,18 @@
-"""Whatever stands in the place of a run folder's files, every command ends with 0, 1 or 2, and changes nothing else."""
+"""Whatever stands in the place of a run folder's files, every command ends in order, and changes nothing else.
+
+In order: with 0, 1 or 2 and no traceback, within 10 seconds and 500 MB. ``KD_EXAMPLES`` sets how often each is tried.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +20,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from kd.errors import run_command
 from kd.files import sha256_file, write_json
 from kd.report.command import main as kd_collect
 from kd.rundir.folders import RunFolder
 from kd.rundir.ownership import require_own
+from kd.train_command import main as kd_train
+from kd.trained.evaluate_command import main as kd_evaluate
+from kd.trained.predict_command import main as kd_predict
+from slurm.cluster.measured_throughput import read_history
+from slurm.cluster.profile import Profile
 from slurm.commands.cancel import main as kd_cancel
 from slurm.commands.status import main as kd_status
 from slurm.submission.executors import EXECUTORS
@@ -29,7 +40,8 @@ from slurm.submission.resume import find_starting_point
 from tests.slurm.made_runs import MadeRun, make_run, plan_of, student, teacher
 from tests.slurm.resubmitting import order_of
 
-EXAMPLES = int(os.environ.get("KD_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("KD_EXAMPLES", "5"))
+MOST_SECONDS, MOST_BYTES = 10, 500 << 20
 STAGE = "stages/teacher/seed-1"
 FILES = (
     *("plan.json", "journal.jsonl", "job.yaml", "launch.json", "provenance.json", "digests.json", "capabilities.json"),
@@ -38,6 +50,21 @@ FILES = (
     *(f"{STAGE}/{name}" for name in ("metrics.csv", "checkpoint/best.safetensors", "log/attempt-1.log", ".lock")),
     "stages/student/seed-1/result.json",
 )
+OF_A_TRAINED_ONE = (
+    *("plan.json", "counted.json", "borrowed.json", "own_code.zip", f"{STAGE}/spec.json", f"{STAGE}/result.json"),
+    *(f"{STAGE}/{name}" for name in ("checkpoint/best.safetensors", "checkpoint/resume.pt", "metrics.csv", ".lock")),
+    *(f"stages/student/seed-1/{name}" for name in ("spec.json", "result.json", "attempt.json", "checkpoint")),
+)
+JOB = """
+pipeline: q
+data: {name: digits, train_subset: 200, validation: 80}
+seeds: [1]
+stages:
+  teacher: {kind: train, model: {name: convnet, width: 4}, epochs: 1, batch_size: 50,
+            optimizer: {name: sgd, lr: 0.1}}
+  student: {kind: distill, teacher: teacher, model: {name: convnet, width: 2}, epochs: 1, batch_size: 50,
+            optimizer: {name: sgd, lr: 0.1}, loss: {ce: 0.5, kd: {weight: 0.5, temperature: 4}}}
+"""
 
 
 def kd_submit_again(run: Path) -> int:
@@ -55,6 +82,16 @@ def _starting_points(run: Path) -> int:
     return 0
 
 
+def speeds_for_kd_partitions(run: Path) -> int:
+    """What kd-partitions reads of runs: how fast their trainings were."""
+    return run_command(lambda: len(read_history(run.parent, "here", Profile())) and 0)
+
+
+def train_the_student(run: Path) -> int:
+    job = str(run.parent.parent / "job.yaml")
+    return kd_train([job, "student", "--run", run.name, "--results", str(run.parent)])
+
+
 COMMANDS: dict[str, Callable[[Path], int]] = {
     "kd-status": lambda run: kd_status([str(run)]),
     "kd-status --json": lambda run: kd_status([str(run), "--json"]),
@@ -62,16 +99,43 @@ COMMANDS: dict[str, Callable[[Path], int]] = {
     "kd-cancel": lambda run: kd_cancel([str(run)]),
     "kd-submit": kd_submit_again,
     "kd-collect": lambda run: kd_collect([str(run), "-o", str(run.parent / "out" / "report.json")]),
+    "kd-partitions": speeds_for_kd_partitions,
+}
+WITH_MODELS: dict[str, Callable[[Path], int]] = {
+    "kd-train": train_the_student,
+    "kd-evaluate": lambda run: kd_evaluate([str(run / STAGE)]),
+    "kd-predict": lambda run: kd_predict([str(run / STAGE), str(run.parent.parent / "digit.png")]),
 }
 
 
 @pytest.fixture(scope="module")
 def original() -> Iterator[Path]:
     """A run with a job that is done, one that failed, and one that a process runs."""
+    with among_others() as folder:
+        made = make_run(folder, [1], name="trial")
+        fill(made)
+        yield made.run.path
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[Path]:
+    """A run whose teacher was really trained."""
+    with among_others() as folder:
+        (folder / "job.yaml").write_text(JOB)
+        Image.new("L", (8, 8), 100).save(folder / "digit.png")
+        run = folder / "results" / "trial"
+        assert kd_train([str(folder / "job.yaml"), "teacher", "--run", "trial", "--results", str(run.parent)]) == 0
+        yield run
+
+
+@contextmanager
+def among_others() -> Iterator[Path]:
+    """A folder with files of a person's own, and with somebody's run in its results."""
     folder = Path(tempfile.mkdtemp())
-    made = make_run(folder, [1], name="trial")
-    fill(made)
-    yield made.run.path
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "mine").write_text('{"format": 1}')
+    fill(make_run(folder, [1], name="neighbour"))
+    yield folder
     shutil.rmtree(folder)
 
 
@@ -90,7 +154,8 @@ def fill(made: MadeRun) -> None:
         test=measured,
         validation=measured,
         epochs=3,
-        job={"attempt": 1},
+        job={"attempt": 1, "cluster": "here"},
+        device="cuda: NVIDIA H100",
         finished=time.time() + 5,
     )
     made.beat(teacher())
@@ -128,30 +193,70 @@ def mutated(draw: st.DrawFn, before: bytes) -> bytes:
     return b"\n".join(json.dumps(line).encode() for line in lines) + b"\n"
 
 
+ANY_TIME = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@ANY_TIME
 @given(data=st.data())
 def test_a_command_ends_in_order(command: Callable[[Path], int], original: Path, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(FILES))
+    try_with_another_file(command, original, FILES, data)
+
+
+@pytest.mark.parametrize("command", WITH_MODELS.values(), ids=WITH_MODELS)
+@ANY_TIME
+@given(data=st.data())
+def test_a_command_that_opens_models_ends_in_order(
+    command: Callable[[Path], int], trained: Path, data: st.DataObject
+) -> None:
+    try_with_another_file(command, trained, OF_A_TRAINED_ONE, data)
+
+
+def try_with_another_file(command: Callable[[Path], int], run: Path, files: Sequence[str], data: st.DataObject) -> None:
+    """Put something in the place of one of the files, run the command, and put the run back as it was.
+
+    The run itself is changed, not a copy: the journal's lines are of this very folder.
+    """
+    target = run / data.draw(st.sampled_from(files))
+    kind = data.draw(st.sampled_from(("bytes", "json", "mutated", "mutated", "pipe", "link", "folder", "deep")))
+    before = target.read_bytes() if target.is_file() else b"{}"
     with tempfile.TemporaryDirectory() as folder:
-        # moved, not copied: the journal's lines are of this very folder
-        run, target = original, original / name
-        before = target.read_bytes() if target.is_file() else b"{}"
-        others = Path(folder)
-        (others / "mine").write_text("mine")
-        kind = data.draw(st.sampled_from(("bytes", "json", "mutated", "mutated", "pipe", "link", "folder", "deep")))
-        backup = others / "backup"
-        shutil.copytree(original, backup)
+        backup = shutil.copytree(run, Path(folder) / "backup")
         try:
-            put(target, kind, before, others / "mine", data)
-            begin = time.monotonic()
-            assert ended(command, run) in (0, 1, 2)
-            assert time.monotonic() - begin < 10
-            assert (others / "mine").read_text() == "mine"
+            put(target, kind, before, run.parent.parent / "thesis" / "mine", data)
+            others = outside(run)
+            with bounded():
+                assert ended(command, run) in (0, 1, 2)
+            assert outside(run) == others
         finally:
-            shutil.rmtree(original)
-            shutil.copytree(backup, original)
-            shutil.rmtree(original.parent / "out", ignore_errors=True)
+            for path in (run, run.parent / "out", run.parent / "beside"):
+                shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(backup, run)
+
+
+def outside(run: Path) -> dict[Path, tuple[int, int, bytes] | int]:
+    """All files around a run: mode, time of change in ns, bytes; of folders the mode."""
+    own = {run, run.parent / "out", run.parent / "beside"}  # what the command was asked to write
+    found: dict[Path, tuple[int, int, bytes] | int] = {}
+    for path in run.parent.parent.rglob("*"):
+        if own.isdisjoint((path, *path.parents)):
+            state = path.lstat()
+            found[path] = (state.st_mode, state.st_mtime_ns, path.read_bytes()) if path.is_file() else state.st_mode
+    return found
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    with suppress(OSError):  # from now on the peak of this process counts anew, where Linux is asked
+        Path("/proc/self/clear_refs").write_text("5")
+    before, begin = peak_bytes(), time.monotonic()
+    yield
+    assert time.monotonic() - begin < MOST_SECONDS
+    assert peak_bytes() - before < MOST_BYTES
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def ended(command: Callable[[Path], int], run: Path) -> int | str | None:
@@ -164,6 +269,8 @@ def ended(command: Callable[[Path], int], run: Path) -> int | str | None:
 def put(target: Path, kind: str, before: bytes, elsewhere: Path, data: st.DataObject) -> None:
     """Put something else in the place of a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        shutil.rmtree(target)
     target.unlink(missing_ok=True)
     match kind:
         case "bytes":

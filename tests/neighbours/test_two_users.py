@@ -17,8 +17,10 @@ import pytest
 from kd.files import sha256_file
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import plan_pipeline
+from kd.rundir.borrowed_file import read_pins
 from kd.rundir.folders import JobKey
 from kd.rundir.plan_file import write_plan
+from kd.rundir.stage_result import load_result
 from tests.conftest import REPOSITORY, need
 from tests.slurm.made_runs import MadeRun, RunFolder
 
@@ -30,6 +32,10 @@ resources: {gpus: 0, cpus: 1, memory: 2G, time: 10m}
 stages:
   teacher: {kind: train, role: teacher, model: {name: convnet, width: 4}, epochs: 1, batch_size: 32,
             optimizer: {name: sgd, lr: 0.1}}
+"""
+STUDENT = """
+  student: {kind: distill, role: distilled, teacher: teacher, model: {name: convnet, width: 2}, epochs: 1,
+            batch_size: 32, optimizer: {name: sgd, lr: 0.1}, loss: {ce: 0.5, kd: {weight: 0.5, temperature: 4}}}
 """
 COMMANDS = {
     "kd-submit": "slurm.commands.submit",
@@ -61,7 +67,7 @@ class Person:
             env={
                 "PATH": "/usr/bin:/bin", "HOME": str(self.place), "USER": self.name, "LOGNAME": self.name,
                 "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *site.getsitepackages()]),
-                "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "KD_THREADS": "1",
             },
         )  # fmt: skip
         assert "Traceback" not in done.stdout, done.stdout
@@ -158,3 +164,24 @@ def test_a_run_folder_that_a_neighbour_made_is_refused(people: tuple[Person, Per
     assert code == 2
     assert f"belongs to {neighbour.name}, who could put other code there" in printed
     assert list(run.iterdir()) == []
+
+
+def test_a_student_learns_from_another_users_teacher(people: tuple[Person, Person], results: Path) -> None:
+    neighbour, person = people
+    (results.parent / "both.yaml").write_text(JOB + STUDENT)
+    here = ("--results", str(results), "--executor", "local")
+    code, printed = neighbour.run("kd-submit", "job.yaml", "--run", "theirs", *here)
+    assert code == 0, printed
+    code, printed = person.run("kd-submit", "both.yaml", "--run", "mine", "--reuse-from", neighbour.name, *here)
+    assert code == 0, printed
+    theirs, mine = RunFolder(results / "theirs").stage(JobKey("teacher", 1)), RunFolder(results / "mine")
+    student = mine.stage(JobKey("student", 1))
+    assert mine.stage(JobKey("teacher", 1)).path.resolve() == theirs.path
+    assert (theirs.result.stat().st_uid, student.result.stat().st_uid) == (neighbour.uid, person.uid)
+    found = load_result(student)
+    assert found.test_accuracy is not None
+    assert found.parents["teacher"].fingerprint == load_result(theirs).fingerprint
+    assert read_pins(mine)["teacher/seed-1"].result == sha256_file(theirs.result)
+    code, printed = person.run("kd-status", str(mine.path))
+    assert code == 0
+    assert f"theirs of {neighbour.name}" in printed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import RunError
-from kd.report.cells import Cell, read_run
+from kd.report.cells import Cell, read_run, utc
 from tests.kd.report.builder import RunBuilder, three_stages
 
 
@@ -103,3 +103,8 @@ def test_a_plan_of_another_format_is_refused(tmp_path: Path) -> None:
     run = three_stages(tmp_path / "run", [1]).write_plan(format=99)
     with pytest.raises(RunError, match=r"plan.json: another version of kd wrote it \(format 99; this one reads 1\)"):
         read_run(run.run.path)
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e18, float("inf")])
+def test_a_time_of_no_calendar_is_shown_as_a_number(seconds: float) -> None:
+    assert utc(seconds) == f"{seconds:g} s"

@@ -134,6 +134,13 @@ def test_lines_of_another_form_are_passed_over(tmp_path: Path) -> None:
     assert set(written.submissions()) == {teacher()}
 
 
+def test_an_executor_that_kd_has_not_submitted_nothing(tmp_path: Path) -> None:
+    written = journal(tmp_path)
+    written.submitted("token", "touch PWNED", {teacher(): "7"})
+    written.submitted("token", "slurm", {student(): "8"})
+    assert set(written.submissions()) == {student()}
+
+
 def test_the_lines_of_a_copied_journal_are_the_originals_alone(tmp_path: Path) -> None:
     original, copy = (journal(tmp_path / name) for name in ("original", "copy"))
     original.submitted("token", "slurm", {teacher(): "7"})
