@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -66,7 +67,7 @@ def split_name(name: str) -> tuple[str, str] | None:
 
 def installed_version(library: str) -> str | None:
     """Return the version of an installed library, or None where there is none."""
-    folder = _package_folder(library)
+    folder = _package_folder(library, tuple(sys.path))
     found = folder and next(iter(sorted(folder.parent.glob(f"{library}-*.dist-info"))), None)
     return found.name.removeprefix(f"{library}-").removesuffix(".dist-info") if found else None
 
@@ -177,11 +178,11 @@ def _definition(source: bytes, start: str) -> ast.stmt | None:
 @cache
 def _sources(library: str) -> tuple[bytes, ...]:
     """Return the text of every module of a library that may hold networks."""
-    folder = _package_folder(library)
+    folder = _package_folder(library, tuple(sys.path))
     return tuple(file.read_bytes() for file in sorted((folder / "models").glob("*.py"))) if folder else ()
 
 
 @cache
-def _package_folder(library: str) -> Path | None:
+def _package_folder(library: str, path: tuple[str, ...]) -> Path | None:
     found = find_spec(library)
     return Path(found.origin).parent if found and found.origin else None

@@ -71,7 +71,7 @@ def arrange(source: Path, files: Iterable[str], folders: Iterable[str], test: Te
     _refuse_empty_classes(source, parts, known, placed, paths)
     train, tested = placed[TRAIN], placed.get(str(test), {})
     classes = tuple(sorted(set(train.values())))
-    _refuse_twins(source, classes)
+    refuse_twins(source, classes)
     if isinstance(test, str):
         _refuse_strangers(source, classes, sorted(set(tested.values())), test)
     remarks = [*_left_out(parts, images, paths, placed), *_untested(classes, tested, test)]
@@ -174,7 +174,7 @@ def _refuse_empty_classes(
             raise DataError(f"{source}: no image lies in a class folder below {prefix or '.'}")
 
 
-def _refuse_twins(source: Path, classes: Sequence[str]) -> None:
+def refuse_twins(source: Path, classes: Sequence[str]) -> None:
     """Raise DataError for two classes that look the same but are written in two Unicode forms."""
     met: dict[str, str] = {}
     for name in classes:

@@ -11,6 +11,7 @@ import os
 import posixpath
 import re
 import stat
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -133,7 +134,7 @@ class _Images:
             path, fault = self._inside(text) if text else ("", "no path")
             file = None if fault or not look else _file_of(self.root / path)
             if not fault and look and file is None:
-                fault = f"{shown(text)}: no such file"
+                fault = f"{shown(text)}: no such file{_other_form(self.root, path)}"
             if not fault and column == self.columns[0]:
                 first_line, first = self._met.setdefault(file or path, (line, text))
                 if first_line != line:
@@ -171,6 +172,15 @@ def _file_of(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (facts.st_dev, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+
+
+def _other_form(root: Path, path: str) -> str:
+    """Return what to add of a file whose name is there in another Unicode form: the two look the same."""
+    for form in ("NFC", "NFD"):
+        other = unicodedata.normalize(form, path)
+        if other != path and _file_of(root / other):
+            return f" in this Unicode form ({path!a}), but {other!a} is there (macOS decomposes accents); write that"
+    return ""
 
 
 def require_both_answers(path: Path, frames: Sequence[Frame], labels: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ result.json repeats.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -165,12 +166,25 @@ def _fault(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], classifier:
 def _other_network(
     weights: Mapping[str, Tensor], own: Mapping[str, Tensor], missing: list[str], unknown: list[str]
 ) -> str:
-    prefix = f"{next(iter(weights)).partition('.')[0]}."
-    plain = {name.removeprefix(prefix) for name in weights}
-    if all(name.startswith(prefix) for name in weights) and len(plain.intersection(own)) > len(own) // 2:
-        return f"all its names begin with {shown(prefix)} and fit without it; save the state_dict of that inner module"
+    fitting = _fitting_prefixes(weights, own)
+    if len(fitting) == 1 and all(name.startswith(fitting[0]) for name in weights):
+        return (
+            f"all its names begin with {shown(fitting[0])} and fit without it; save the state_dict of that inner module"
+        )
+    if fitting:
+        where = " and ".join(shown(prefix) for prefix in fitting)
+        return f"it holds more than one network; this one's names stand below {where}; save the state_dict of one alone"
     known = [name for name in own if not name.endswith(_COUNTER)]
+    extra = f"; unknown: {shortened(unknown)}" if unknown else ""
     fit = f"{len(known) - len(missing)} of its {len(known)} tensors are there"
     lacks = f"; missing: {shortened(missing)}" if missing else ""
-    extra = f"; unknown: {shortened(unknown)}" if unknown else ""
-    return f"these weights are of another network: {fit}{lacks}{extra}"
+    remedy = "" if missing else "; if those are no layers, save the weights without them"
+    return f"these weights are of another network: {fit}{lacks}{extra}{remedy}"
+
+
+def _fitting_prefixes(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Return the prefixes below which most names of the network stand, sorted: wrappers, or several networks."""
+    parted = (name.split(".") for name in weights)
+    splits = ((".".join(parts[:n]) + ".", ".".join(parts[n:])) for parts in parted for n in range(1, len(parts)))
+    counts = Counter(prefix for prefix, inner in splits if inner in own)
+    return sorted(prefix for prefix, count in counts.items() if count > len(own) // 2)

@@ -60,6 +60,8 @@ def read_foreign_weights(path: Path) -> ForeignWeights:
     others = [str(name) for name, value in found.items() if not isinstance(value, Tensor) or not isinstance(name, str)]
     if others or not found:
         raise CheckpointError(f"{path}: holds no plain weights{_found(found, others)}; {REMEDY}")
+    if fault := next((f"{name} {fault}" for name, value in found.items() if (fault := _tensor_fault(value))), None):
+        raise CheckpointError(f"{path}: {fault}")
     return ForeignWeights({name: _plain(tensor) for name, tensor in found.items()}, tuple(place))
 
 
@@ -80,6 +82,15 @@ def shortened(names: list[str]) -> str:
     """Return the first names of a list, and how many more there are."""
     more = len(names) - MOST_SHOWN
     return ", ".join(names[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _tensor_fault(tensor: Tensor) -> str | None:
+    """Return why a tensor cannot be a weight: it has no values, values of another kind, or values that are none."""
+    if tensor.is_meta:
+        return "is on the device 'meta' and has no values"
+    if tensor.is_quantized or tensor.is_complex() or tensor.layout != torch.strided:
+        return "is quantised, complex or sparse; save real numbers in a dense tensor"
+    return "holds NaN: its training diverged" if tensor.isnan().any() else None
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -120,6 +131,8 @@ def _reason(path: Path, error: Exception) -> str:
         return impostor
     message = str(error)
     if named := _GLOBAL.search(message):
+        if named[1].endswith("multiarray._reconstruct"):
+            return "it holds NumPy arrays; save tensors: torch.save({name: torch.from_numpy(a) for name, a in …}, FILE)"
         return f"it holds a {named[1]}, and to read that would run code; {REMEDY}"
     if "TorchScript" in message:
         return f"it is a TorchScript program; {REMEDY}"

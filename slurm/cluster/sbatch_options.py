@@ -64,7 +64,7 @@ _WHOLE = ("gres", "comment", "constraint", "wckey", "exclusive", "exclude", "nod
 
 def allowed_gres(value: str | int | bool) -> str | int | bool:
     """Return a ``gres`` of the profile. Raises ValueError where it names GPUs: their number is the job's."""
-    if re.search(r"(^|,)gpu(:|,|$)", str(value)):
+    if re.search(r"(^|,)\s*(gres[:/])?gpu\s*([:=,]|$)", str(value)):
         raise ValueError(f"'gres: {value}' names GPUs: how many is the job file's (resources.gpus)")
     return value
 
@@ -92,7 +92,11 @@ def unused_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _alternatives_in_brackets(features: str) -> str:
-    return f"({features})" if "|" in features and not features.startswith(("(", "[")) else features
+    """Return features that may stand behind ``&``: ``a|b`` in brackets, and ``[a|b]`` or ``a&(b|c)`` as they are."""
+    outside, inner = "", features
+    while inner != outside:
+        outside, inner = inner, re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", inner)
+    return f"({features})" if "|" in outside else features
 
 
 _JOINS = {

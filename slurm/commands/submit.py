@@ -30,9 +30,9 @@ from slurm.submission.lenders import trusted
 from slurm.submission.memory_limits import images_beyond_memory
 from slurm.submission.missing_inputs import missing_caches, missing_inputs
 from slurm.submission.order import Order
-from slurm.submission.placed_requests import cluster_now_if_here, placed_requests
+from slurm.submission.placed_requests import ClusterNow, cluster_now_if_here, placed_requests
 from slurm.submission.plan_difference import refuse_other_plan
-from slurm.submission.request import Request, in_slots
+from slurm.submission.request import in_slots
 from slurm.submission.run_folder import Launch, open_run, write_run
 from slurm.submission.slurm_executor import require_venv
 
@@ -127,7 +127,11 @@ def _send(order: Order, options: argparse.Namespace, arguments: list[str]) -> in
 
 
 def _show(order: Order, options: argparse.Namespace) -> int:
-    """Show what a submission would do now, by the very steps that it takes, changing nothing."""
+    """Show what a submission would do now, by the very steps that it takes, changing nothing.
+
+    The exit code is the submission's where the jobs would run on this machine or its cluster. Elsewhere, and below a
+    variable that is not set, their inputs cannot be looked for: what is missing is printed alone.
+    """
     from slurm.commands.dry_run import check_scripts, print_scripts
     from slurm.submission.dropped_seeds import preview_drop
     from slurm.submission.resume import preview_starting_point
@@ -135,23 +139,26 @@ def _show(order: Order, options: argparse.Namespace) -> int:
     _refuse_what_cannot_be(order, again=options.again)
     start = preview_starting_point(order)
     dropped = preview_drop(order, options.drop_seeds)
-    requests = _requests_now(order, start) if order.executor.is_cluster else []
-    for line in (*_impossible(order), *dropped, *_warnings(order, start), *start.lines()):
+    now = _cluster_now(order, start) if order.executor.is_cluster else None
+    requests = placed_requests(order, now, start) if order.executor.is_cluster else []
+    faults = _impossible(order)
+    for line in (*faults, *dropped, *_warnings(order, start), *start.lines()):
         print(line, file=sys.stderr)
     if not order.executor.is_cluster:
         print("\n".join(f"{key}: would run on this machine" for key in start.pending), file=sys.stderr)
     code = check_scripts(requests) if options.check else 0
     if options.dry_run:
         print_scripts(order.plan, order.run, order.cluster, requests, as_json=options.json)
-    return code
+    here = now is not None or not order.executor.is_cluster
+    return 2 if here and any("${" not in line for line in faults) else code
 
 
-def _requests_now(order: Order, start: StartingPoint) -> list[Request]:
-    """Return what would be sent. Raises ClusterError for what the cluster of this machine would make impossible."""
+def _cluster_now(order: Order, start: StartingPoint) -> ClusterNow | None:
+    """Return the cluster of this machine, if jobs wait for one. Raises ClusterError for what it makes impossible."""
     now = cluster_now_if_here(order, start.pending) if start.pending else None
     if now is not None:
         require_venv(order.profile.venv)
-    return placed_requests(order, now, start)
+    return now
 
 
 def _refuse_what_cannot_be(order: Order, *, again: bool) -> None:

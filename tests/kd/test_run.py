@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,10 +15,11 @@ from kd.errors import DataError, RunError
 from kd.files import write_json
 from kd.jobfile.data_content import data_content, known_content, read_content
 from kd.jobfile.load import load_pipeline
-from kd.jobfile.plan import plan_pipeline
+from kd.jobfile.plan import Plan, plan_pipeline
 from kd.run import run_stage
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.stages.context import in_place
+from slurm.submission.plan_difference import refuse_other_plan
 
 SMALL = Path(__file__).resolve().parents[1] / "jobs" / "small.yaml"
 
@@ -121,3 +124,70 @@ def test_an_archive_that_changed_after_the_plan_is_refused_by_the_job(planned: S
     assert data_content(str(archive)).identity == content.identity
     assert read_content(str(archive), tmp_path).identity != content.identity
     assert known_content(str(archive), tmp_path).identity != content.identity
+
+
+INSTALLED = """
+from torch import nn
+
+def Net(num_classes, in_channels, image_size):
+    \"\"\"A line.\"\"\"
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+"""
+OF_THE_PACKAGE = "model={name: 'installed_nets.nets:Net'}"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package as pip installs it, of version 1.0."""
+    site = tmp_path / "site"
+    (site / "installed_nets").mkdir(parents=True)
+    (site / "installed_nets" / "__init__.py").touch()
+    (site / "installed_nets" / "nets.py").write_text(INSTALLED)
+    (site / "installed_nets-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    return site
+
+
+def of_the_package() -> Plan:
+    return plan_pipeline(load_pipeline(str(SMALL), overrides=[f"stages.teacher.{OF_THE_PACKAGE}"]))
+
+
+def edited(site: Path) -> None:
+    (site / "installed_nets" / "nets.py").write_text(INSTALLED.replace("nn.Flatten()", "nn.Flatten(), nn.ReLU()"))
+
+
+def upgraded(site: Path) -> None:
+    (site / "installed_nets-1.0.dist-info").rename(site / "installed_nets-1.1.dist-info")
+
+
+def commented(site: Path) -> None:
+    (site / "installed_nets" / "nets.py").write_text("# a comment\n" + INSTALLED.replace("A line", "Another"))
+
+
+@pytest.mark.parametrize("change", [edited, upgraded])
+def test_a_package_of_another_source_or_version_is_trained_again_and_named(
+    change: Callable[[Path], None], package: Path, tmp_path: Path
+) -> None:
+    """By kd-submit, as another plan of the same run, and by a job that was planned before."""
+    before = of_the_package()
+    run = RunFolder(tmp_path / "run")
+    for job in before.jobs:
+        run.stage(job.key).path.mkdir(parents=True)
+        write_json(run.stage(job.key).spec, job.spec.to_json())
+    write_json(run.plan, msgspec.to_builtins(before.to_file()))
+    write_json(run.counted, msgspec.to_builtins(before.counted()))
+    commented(package)
+    assert of_the_package().to_file() == before.to_file()
+    change(package)
+    now = of_the_package()
+    pairs = {
+        job.key.stage: (job.fingerprint, other.fingerprint) for job, other in zip(before.jobs, now.jobs, strict=True)
+    }
+    assert pairs["teacher"][0] != pairs["teacher"][1], "trained again"
+    assert pairs["baseline"][0] == pairs["baseline"][1], "names nothing of it"
+    said = "the source of model 'installed_nets.nets:Net' has changed"
+    with pytest.raises(RunError, match=f"teacher: {said}"):
+        refuse_other_plan(run, now)
+    with pytest.raises(RunError, match=f"^{said} since kd-submit planned this run; submit it anew"):
+        run_stage(in_place(run.stage(JobKey("teacher", 1))))
+    assert "installed_nets" not in sys.modules

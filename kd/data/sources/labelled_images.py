@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kd.arguments import Fraction, PositiveInt
 from kd.data.arrays import ImageArrays, channel_statistics
+from kd.data.class_folders import refuse_twins
 from kd.data.decoded import SUFFIX, read_decoded
 from kd.data.decoded_cache import decoded_once
 from kd.data.frame_table import Columns, Frame, read_table, refuse, require_both_answers
@@ -63,6 +64,7 @@ def labelled_images(
     require_both_answers(root / csv, frames, labels)
     rows = [[frame.images[0], *frame.labels, frame.class_name] for frame in frames]
     settings = {"labels": labels, "size": size, "channels": channels, "test": test, "rows": rows, "bits": bits}
+    refuse_twins(root / csv, sorted({frame.class_name for frame in frames}) if class_column else [])
     used = [root / frame.images[0] for frame in frames]
     return decoded_once(root, settings, used, lambda: _arrays(root / csv, frames, labels, decode(), test))
 

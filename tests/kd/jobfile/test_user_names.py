@@ -13,8 +13,13 @@ from kd.errors import SpecError
 from kd.jobfile.fingerprint import users_code
 from kd.jobfile.load import load_pipeline
 from kd.jobfile.plan import Plan, plan_pipeline
+from kd.report.command import main as kd_collect
 from kd.user_code import sources
+from slurm.cluster.profile import Profile
+from slurm.commands.status import main as kd_status
 from slurm.commands.submit import main as submit
+from slurm.submission.executors import EXECUTORS
+from slurm.submission.run_folder import Launch, open_run, write_run
 
 MODULE = '''"""Mine."""
 from parts import width_of
@@ -85,6 +90,22 @@ def test_names_without_modules_get_them_and_nothing_is_run(job: Path) -> None:
     assert specs["other"].settings.loss["focal"].arguments == {"gamma": 3.0}
     assert set(sources.bound()) == {"mine", "parts"}
     assert submit([str(job), "--dry-run", "--cluster", "local", "--results", str(job.parent)]) == 0
+    assert not (job.parent / "ran").exists()
+    assert "mine" not in sys.modules
+
+
+def test_status_and_collection_of_a_run_import_nothing_of_the_users(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = open_run(job.parent / "results", "mine")
+    launch = Launch(executor=EXECUTORS["local"], cluster="local", profile=Profile())
+    write_run(run, load_pipeline(str(job)), planned(job), launch, ["kd-submit", str(job)])
+    kd_status([str(run.path)])
+    kd_status([str(run.path), "--json"])
+    kd_collect([str(run.path)])
+    said = capsys.readouterr()
+    assert "teacher" in said.out
+    assert "Traceback" not in said.err
     assert not (job.parent / "ran").exists()
     assert "mine" not in sys.modules
 

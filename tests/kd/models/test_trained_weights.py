@@ -195,3 +195,18 @@ def test_parts_are_found_in_any_network() -> None:
     assert find_parts(network, classes=10) == ("0", ("0",), "3")
     assert find_parts(network).classifier == "4"
     assert find_parts(nn.Linear(3, 2)).first_convolution == ""
+
+
+def test_a_chain_of_prefixes_and_several_networks_in_one_file_are_named(tmp_path: Path) -> None:
+    weights = weights_of(resnet20(10, 3, 32))
+    said = refusal(tmp_path, resnet20(10, 3, 32), {f"module.encoder.{name}": value for name, value in weights.items()})
+    assert "all its names begin with 'module.encoder.' and fit without it" in said
+    both = {f"{whose}.{name}": value for name, value in weights.items() for whose in ("student", "teacher")}
+    said = refusal(tmp_path, resnet20(10, 3, 32), both)
+    assert "it holds more than one network; this one's names stand below 'student.' and 'teacher.'; save the" in said
+
+
+def test_what_counts_operations_beside_the_weights_is_named_with_the_remedy(tmp_path: Path) -> None:
+    counted = {**weights_of(resnet20(10, 3, 32)), "total_ops": torch.zeros(1)}
+    said = refusal(tmp_path, resnet20(10, 3, 32), counted)
+    assert "unknown: total_ops; if those are no layers, save the weights without them" in said

@@ -137,3 +137,23 @@ def test_what_is_no_file_of_weights_is_called_what_it_is(name: str, content: byt
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "there is no file" in refusal(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.ones(2, device="meta"), "conv.bias is on the device 'meta' and has no values"),
+        (torch.ones(2).to_sparse(), "conv.bias is quantised, complex or sparse; save real numbers in a dense tensor"),
+        (torch.ones(2, dtype=torch.complex64), "conv.bias is quantised, complex or sparse"),
+        (torch.tensor([1.0, torch.nan]), "conv.bias holds NaN: its training diverged"),
+    ],
+)
+def test_tensors_that_can_be_no_weights_are_refused_by_name(tensor: Tensor, said: str, tmp_path: Path) -> None:
+    assert said in refusal(saved(tmp_path, {"state_dict": {**WEIGHTS, "conv.bias": tensor}}))
+
+
+def test_numpy_arrays_are_refused_with_the_way_to_save_them(tmp_path: Path) -> None:
+    arrays = {name: tensor.numpy() for name, tensor in WEIGHTS.items()}
+    assert "it holds NumPy arrays; save tensors: torch.save({name: torch.from_numpy(a)" in refusal(
+        saved(tmp_path, arrays)
+    )

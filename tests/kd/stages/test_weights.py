@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from kd.catalog import load
 from kd.errors import CheckpointError
@@ -80,3 +81,18 @@ def test_no_epochs_measure_what_another_stage_trained(run, teacher: Path, tmp_pa
     after = load_model(tmp_path / "again" / BEST)[0].state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert (result["epochs"], result["start"]["stage"]) == (0, "teacher")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_of_another_network_is_one_line_with_the_file_and_what_differs(suffix: str, run, tmp_path: Path) -> None:
+    wider, other = load("model", "convnet")(4, 3, 8, width=8), load("model", "resnet8")(4, 3, 8)
+    for network, said in ((wider, "is [8, 3, 3, 3] there and [4, 3, 3, 3] here"), (other, "are there; missing: ")):
+        path = tmp_path / f"weights{suffix}"
+        weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+        with pytest.raises(CheckpointError) as error:
+            run(tmp_path / "given", weights_spec(path))
+        line = str(error.value)
+        assert line.startswith(f"{path}: these weights are of another network: ")
+        assert said in line
+        assert "\n" not in line

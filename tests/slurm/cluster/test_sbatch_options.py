@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slurm.cluster.sbatch_options import OWNED, allowed_option, joined
+from slurm.cluster.sbatch_options import OWNED, allowed_gres, allowed_option, joined
 
 
 @pytest.mark.parametrize("name", sorted(OWNED))
@@ -35,3 +35,23 @@ def test_both_values_of_an_option_that_both_need_are_sent() -> None:
 
 def test_a_job_without_a_gpu_gets_the_site_s_values_alone() -> None:
     assert joined({}, {"gres": "lscratch:100", "constraint": "ib"}) == {"gres": "lscratch:100", "constraint": "ib"}
+
+
+@pytest.mark.parametrize(
+    ("features", "joint"),
+    [
+        ("[rack1|rack2]", "a100&[rack1|rack2]"),
+        ("ib&[rack1|rack2]", "a100&ib&[rack1|rack2]"),
+        ("(ib|roce)&ssd", "a100&(ib|roce)&ssd"),
+        ("(ib&ssd)|roce", "a100&((ib&ssd)|roce)"),
+        ("ib&ssd|roce", "a100&(ib&ssd|roce)"),
+    ],
+)
+def test_a_sites_alternatives_never_free_a_job_of_its_gpu_type(features: str, joint: str) -> None:
+    assert joined({"constraint": "a100"}, {"constraint": features}) == {"constraint": joint}
+
+
+@pytest.mark.parametrize("value", ["gpu", "lscratch:1,gpu:2", "lscratch:1, gpu:2", "gres:gpu:1", "gres/gpu=1"])
+def test_gpus_in_a_sites_gres_are_refused_in_every_spelling(value: str) -> None:
+    with pytest.raises(ValueError, match="names GPUs"):
+        allowed_gres(value)

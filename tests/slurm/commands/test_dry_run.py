@@ -113,6 +113,27 @@ def test_a_preview_of_a_local_run_names_its_jobs_and_no_script(
     assert "#SBATCH" not in out
 
 
+@pytest.mark.parametrize(("executor", "code"), [("local", 2), ("debug", 2), ("slurm", 0)])
+def test_a_preview_exits_as_the_submission_would_where_the_jobs_would_run(
+    executor: str, code: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """There is no Slurm here: what lies on the machine of a cluster cannot be known."""
+    images = ["--set", "data={name: mnist, root: /gone, validation: 10}"]
+    order = [str(SMALL), "--executor", executor, "--results", str(tmp_path), *images]
+    assert main([*order, "--dry-run"]) == code
+    said = "data.root: /gone does not exist (docs/data.md says what to put there)"
+    assert said in capsys.readouterr().err.splitlines()
+    if code:
+        assert main(order) == code
+        assert said in capsys.readouterr().err.splitlines()
+
+
+def test_a_variable_that_is_not_set_still_allows_a_preview(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    images = ["--set", "data={name: mnist, root: '${OF_NOBODY}/mnist', validation: 10}"]
+    assert main([str(SMALL), "--executor", "local", "--results", str(tmp_path), *images, "--dry-run"]) == 0
+    assert "OF_NOBODY is not set" in capsys.readouterr().err
+
+
 def test_json_without_a_dry_run_is_refused_rather_than_forgotten(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -98,3 +98,16 @@ def test_a_class_too_small_for_both_parts_is_named(folder: Path) -> None:
     table.write_text(table.read_text().replace("images/3.png,1,1,cow", "images/3.png,1,1,eel"))
     with pytest.raises(DataError, match=r"with 'test: 0.2' the test part has no image of 'eel'; give"):
         labelled_images(folder, class_column="kind", size=8)
+
+
+def test_names_in_two_unicode_forms_are_told_apart_in_words(folder: Path) -> None:
+    table, text = folder / "labels.csv", (folder / "labels.csv").read_text()
+    table.write_text(text.replace("bee", "b\u00e9", 5).replace("bee", "be\u0301"), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"labels.csv: two classes 'be\\u0301' and 'b\\xe9' are one name in two Unicode"
+    ):
+        labelled_images(folder, class_column="kind", size=8)
+    (folder / "images/7.png").rename(folder / "images/\u00e9.png")
+    table.write_text(text.replace("images/7.png", "images/e\u0301.png"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"no such file in this Unicode form .*, but 'images/\\xe9.png' is there"):
+        labelled_images(folder, class_column="kind", size=8)
