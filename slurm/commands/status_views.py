@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -33,10 +32,15 @@ def print_states(run: RunFolder, *, as_json: bool) -> int:
         print(json.dumps({"run": str(run.path), "counts": counts(states), "jobs": [to_json(one) for one in states]}))
     else:
         terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if terminal else None
-        print(render(states, width=width, colour=terminal))
+        print(render(states, width=_terminal_width() if terminal else None, colour=terminal))
         print(_summary(run, states))
     return exit_code(states)
+
+
+def _terminal_width() -> int:
+    import shutil  # only here: it loads every compression library, and a script's kd-status asks for no width
+
+    return shutil.get_terminal_size().columns
 
 
 def exit_code(states: Sequence[JobStatus]) -> int:
