@@ -19,6 +19,7 @@ SOURCES = sorted(path for package in ("kd", "slurm") for path in (REPOSITORY / p
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "torchvision", "timm", "sklearn", "scipy", "safetensors"}
 # What the launcher may use of the library: its torch-free part.
 SHARED = (
+    "kd.columns",
     "kd.durations",
     "kd.errors",
     "kd.files",

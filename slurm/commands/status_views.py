@@ -14,7 +14,7 @@ from kd.rundir.job_state import OVER_WITHOUT_RESULT
 from slurm.commands.status_table import render, summary
 from slurm.state import logs
 from slurm.state.job_status import JobStatus, counts, snapshot, to_json
-from slurm.state.planned_jobs import read_plan, select
+from slurm.state.planned_jobs import read_jobs, select
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _screen(run: RunFolder, states: Sequence[JobStatus], trouble: str, size: tup
 
 
 def print_logs(run: RunFolder, name: str, lines: int) -> int:
-    for key in select(read_plan(run), [name]):
+    for key in select(read_jobs(run), [name]):
         found = logs.newest_logs(run, key)
         if not found:
             print(f"{key}: no log yet; kd-status {run.name} says why")
