@@ -56,7 +56,7 @@ LONGEST = {
     "kd.drawing": (123, 23),
     "kd.evaluate": (103, 31),
     "kd.jobfile": (301, 36),
-    "kd.jobfile.kinds": (370, 30),
+    "kd.jobfile.kinds": (300, 30),
     "kd.losses": (266, 26),
     "kd.models": (264, 40),
     "kd.report": (226, 41),
