@@ -122,7 +122,9 @@ class WeightedTerms:
         own = {term.name.replace(".", "/"): term for term in terms if term.module is not None}
         if owners or any(map(_is_unfinished, own.values())):
             assert example is not None, "losses with adapters need an example to build them by"
-            seen = {**self._outputs.dry_run(student, example), "labels_N": labels_N}
+            # of several processes each has a share of the example, and losses see the whole batch
+            seen = {name: gather(value) for name, value in self._outputs.dry_run(student, example).items()}
+            seen["labels_N"] = labels_N
             seen = _with_constants(seen, getattr(teacher, "constants", {}))
             for term in owners:
                 self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)

@@ -134,7 +134,8 @@ def test_the_student_starts_the_same_with_adapters_and_without(distil, run, spec
 def test_two_processes_come_to_the_result_of_one_by_all_losses_together(
     run, spec, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = {name: {"weight": 0.1, "arguments": ARGUMENTS.get(name, {})} for name in ("ce", *LOSSES)}
+    # small weights: forty gradients together enlarge what sums in another order round otherwise
+    terms = {name: {"weight": 0.02, "arguments": ARGUMENTS.get(name, {})} for name in ("ce", *LOSSES)}
     job = spec("student", kind="distill", model="resnet8", epochs=2, loss=terms, precision="float32")
     alone = run(tmp_path / "one", job, parents={"teacher": teacher})
     monkeypatch.setenv("KD_PROCESSES", "2")
