@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.timing import machine
-from kd.files import copy_hashed
+from kd.hashed_copy import copy_hashed
 from slurm.job.stage_dataset import stage_data
 
 Way = Callable[[Path, Path], float]

@@ -1,4 +1,4 @@
-"""Reading and writing files so that no reader ever sees half of one, and hashing them while they are copied.
+"""Reading, writing and hashing files so that no reader ever sees half of one.
 
 Every write goes to a unique temporary name in the same folder, is fsynced, then renamed: a kill at any instant leaves
 the old file or the new one. Leftover temporary files are harmless and never block a later write.
@@ -10,17 +10,12 @@ import errno
 import hashlib
 import json
 import os
-import queue
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 1 << 20  # stays in the processor's cache between the read, the write and the hash
-RING_BUFFERS = 4
-
 
 _staying: list[Path] = []  # folders that were there when a job began
 
@@ -50,6 +45,8 @@ def atomic_path(target: Path, *, durable: bool = True, private: bool = False) ->
     ``durable=False`` leaves the fsync out: for node-local scratch, which nobody reads after a crash. A ``private`` file
     is readable by its owner alone.
     """
+    import tempfile  # only here: commands that only look write nothing, and must start fast
+
     make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(handle)
@@ -127,61 +124,3 @@ def sha256_file(path: Path) -> str:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()
-
-
-def copy_hashed(source: Path, target: Path, *, durable: bool = True) -> str:
-    """Copy a file atomically, hashing in a second thread the very bytes that are written; return the SHA-256 in hex.
-
-    ``durable`` as in :func:`atomic_path`. A full disk leaves the older ``target`` and no half file.
-    """
-    hashing = _BackgroundHash()
-    with (
-        atomic_path(target, durable=durable) as temporary,
-        open(source, "rb", buffering=0) as reader,
-        open(temporary, "wb", buffering=0) as writer,
-        hashing,
-    ):
-        while count := reader.readinto(buffer := hashing.free_buffer()):
-            hashing.put(buffer, count)
-            chunk = buffer[:count]
-            while chunk:  # a write may take less than it was given
-                chunk = chunk[writer.write(chunk) or 0 :]
-    return hashing.hexdigest()
-
-
-class _BackgroundHash:
-    """SHA-256 in a thread (hashlib frees the interpreter) over a ring of buffers that are filled again once hashed."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
-        self._full: queue.SimpleQueue[tuple[memoryview, int] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> _BackgroundHash:
-        for _ in range(RING_BUFFERS):
-            self._free.put(memoryview(bytearray(CHUNK_BYTES)))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._full.put(None)
-        self._thread.join()
-
-    def free_buffer(self) -> memoryview:
-        """Return a buffer to fill."""
-        return self._free.get()
-
-    def put(self, buffer: memoryview, count: int) -> None:
-        """Hash the first ``count`` bytes of a buffer, in the order of the calls."""
-        self._full.put((buffer, count))
-
-    def hexdigest(self) -> str:
-        """Return the digest; only after the ``with`` block."""
-        return self._digest.hexdigest()
-
-    def _work(self) -> None:
-        while (item := self._full.get()) is not None:
-            buffer, count = item
-            self._digest.update(buffer[:count])
-            self._free.put(buffer)

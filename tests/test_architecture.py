@@ -18,7 +18,18 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for package in ("kd", "slurm") for path in (REPOSITORY / package).rglob("*.py"))
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "torchvision", "timm", "sklearn", "scipy", "safetensors"}
 # What the launcher may use of the library: its torch-free part.
-SHARED = ("kd.durations", "kd.errors", "kd.files", "kd.catalog", "kd.rundir", "kd.places", "kd.jobfile", "kd.user_code")
+SHARED = (
+    "kd.columns",
+    "kd.durations",
+    "kd.errors",
+    "kd.files",
+    "kd.hashed_copy",
+    "kd.catalog",
+    "kd.rundir",
+    "kd.places",
+    "kd.jobfile",
+    "kd.user_code",
+)
 # Imports of the library inside functions, allowed because they run in a job or after one.
 LATE = {
     ("slurm.job.payload", "kd.run"),
@@ -45,7 +56,7 @@ LONGEST = {
     "kd.drawing": (123, 23),
     "kd.evaluate": (103, 31),
     "kd.jobfile": (301, 36),
-    "kd.jobfile.kinds": (370, 30),
+    "kd.jobfile.kinds": (300, 30),
     "kd.losses": (266, 26),
     "kd.models": (264, 40),
     "kd.report": (226, 41),

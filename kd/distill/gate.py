@@ -67,7 +67,7 @@ class Gate(nn.Module):
                 layer.reset_parameters()
 
     def _log_weights(self, log_p_BMC: Tensor) -> Tensor:
-        # a probability of 1e-9 or of 1e-90 tells the scorer the same
+        # a probability of 1e-9 means the same to the scorer as one of 1e-90
         clipped = log_p_BMC.clamp(min=-20.0)
         shared = clipped.mean(1, keepdim=True).expand_as(clipped)
         named = self.embeddings.expand(len(clipped), -1, -1)

@@ -1,6 +1,6 @@
 """What a training minimises: a weighted sum of named loss terms of the catalogue.
 
-Each loss function says by the names of its positional parameters what it needs (``kd.losses.inputs``); the objective
+Each loss function names what it needs by its positional parameters (``kd.losses.inputs``); the objective
 computes only that. Networks run under autocast, losses outside it.
 """
 
@@ -191,7 +191,7 @@ class WeightedTerms:
 
 
 def _is_unfinished(term: Term) -> bool:
-    """Whether a loss has layers whose sizes only its first inputs tell (``nn.LazyLinear``)."""
+    """Whether a loss has layers whose sizes are known only from its first inputs (``nn.LazyLinear``)."""
     return term.module is not None and any(map(is_lazy, term.module.parameters()))
 
 

@@ -19,7 +19,7 @@ from kd.train.weights import ModelCard, load_model
 
 
 def load_trained_model(weights: Path, *, student: ModelCard) -> tuple[nn.Module, ModelCard]:
-    """Rebuild a teacher from its weights. ``student`` says what the images are that it will be shown.
+    """Rebuild a teacher from its weights. ``student`` describes the images that it will be shown.
 
     Raises CheckpointError when they are missing or damaged, or when the teacher was trained for other classes
     or other images; to see only some of the images' modalities is no fault.

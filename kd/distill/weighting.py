@@ -74,5 +74,5 @@ def gate(
     epochs: PositiveInt = 30,
     lr: PositiveFloat = 1e-3,
 ) -> Weighting:
-    """A small network tells from what the teachers say whom to believe; it is trained on held-out images beforehand."""
+    """A small network weighs the teachers by their outputs; it is trained on held-out images beforehand."""
     return Gate(teachers, num_classes, hidden=hidden, dropout=dropout, beta=beta, epochs=epochs, lr=lr)

@@ -1,7 +1,6 @@
 """The section of a result.json that tells the classes apart: scores of each, and who is taken for whom."""
 
-from __future__ import annotations
-
+# Annotations are values here, not text: msgspec reads them, and evaluating text would slow kd-status.
 from msgspec import Struct
 
 

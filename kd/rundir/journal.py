@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,7 @@ def _given(**fields: str) -> dict[str, str]:
 
 def _process_json(pid: int) -> dict[str, Any] | None:
     process = describe(pid)
-    return None if process is None else asdict(process)  # None: it has ended already
+    return None if process is None else structs.asdict(process)  # None: it has ended already
 
 
 def parse_key(text: str) -> JobKey:

@@ -8,8 +8,7 @@ withdrawn  those ids were cancelled again (roll-back, kd-cancel, or replaced by 
 scheduler  the process that runs the local executor's job graph
 """
 
-from __future__ import annotations
-
+# Annotations are values here, not text: msgspec reads them, and evaluating text would slow kd-status.
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 

@@ -3,8 +3,7 @@
 Read by every command that only looks at a run, so it loads neither the job file's schema nor pydantic.
 """
 
-from __future__ import annotations
-
+# Annotations are values here, not text: msgspec reads them, and evaluating text would slow kd-status.
 import time
 
 import msgspec

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 PROC = Path("/proc")
 _STATE_AND_START = (0, 19)  # of the fields of /proc/<pid>/stat that follow the command's name
@@ -20,8 +19,7 @@ _DEAD = "ZX"
 _STAGE_COMMAND = "fork_server"  # a stage is a fork of it, and has its command line
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """One process. ``started`` is unlike that of any other process with this id, before or after."""
 
     pid: Annotated[int, Meta(ge=1)]

@@ -6,8 +6,7 @@ Reading it needs neither pydantic nor the job file: a stage folder with a spec.j
 Options that are off are absent from the file, so that a new option changes no fingerprint of stages without it.
 """
 
-from __future__ import annotations
-
+# Annotations are values here, not text: msgspec reads them, and evaluating text would slow kd-status.
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Generic, Literal, TypeAlias, TypeVar

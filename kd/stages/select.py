@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kd.distill.chain import Step, choose
 from kd.distill.teacher import load_trained_model
-from kd.files import copy_hashed
+from kd.hashed_copy import copy_hashed
 from kd.rundir.folders import BEST
 from kd.rundir.result_sections import Charged, Seconds, Selection, SelectionStep, TrainingCost
 from kd.rundir.stage_result import StageResult

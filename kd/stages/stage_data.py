@@ -106,7 +106,7 @@ def load_data(
     """Load and split the data of a spec; ``staged`` replaces the root it names.
 
     The stage's model sees these ``modalities``, or all; with ``privileged`` training keeps all for teachers to see.
-    ``model`` may choose by what pixels are normalised; ``normalisation`` says so outright.
+    ``model`` may choose by what pixels are normalised; ``normalisation`` names the values outright.
     Raises DataError when the data are missing or too few, SpecError when no validation images are asked for or the
     images have no such modality.
     """

@@ -132,7 +132,7 @@ def _multiplication(precision: Precision, native_bfloat16: bool) -> torch.dtype:
 
 
 def thread_count(environment: Mapping[str, str], cores: int) -> int:
-    """Return how many threads to use: KD_THREADS, else what Slurm or OpenMP was told, at most ``cores``.
+    """Return how many threads to use: KD_THREADS, else what Slurm or OpenMP was given, at most ``cores``.
 
     More threads than cores halve the speed, so a process may not exceed the cores it is bound to.
     """
@@ -144,7 +144,7 @@ def thread_count(environment: Mapping[str, str], cores: int) -> int:
 
 
 def usable_cores() -> int:
-    """Return the number of cores this process is bound to, or all where the system cannot say."""
+    """Return the number of cores this process is bound to, or all where the system does not report it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -190,7 +190,7 @@ def free_memory() -> None:
 
 @lru_cache(maxsize=1)
 def _processor() -> tuple[frozenset[str], str]:
-    """Return the flags and the name of the processor, as far as Linux tells."""
+    """Return the flags and the name of the processor, as far as Linux reports them."""
     facts: dict[str, str] = {}
     source = Path("/proc/cpuinfo")
     if source.is_file():

@@ -79,7 +79,7 @@ class Processes:
             dist.all_reduce(values)
 
     def any(self, flag: bool) -> bool:
-        """Return whether any process says yes; all of them learn the same. Waits for no GPU."""
+        """Return whether the flag is set in any process; all of them get the same answer. Waits for no GPU."""
         if not self.several:
             return flag
         said = torch.tensor(int(flag))

@@ -41,7 +41,7 @@ def fit(
 ) -> None:
     """Train from wherever ``training`` stands to the end of ``epochs``, or until nothing got better for ``patience``.
 
-    ``forward`` is the model as it is called (compiled, say) where that is another object than the one that
+    ``forward`` is the model as it is called, for example compiled, where that is another object than the one that
     owns the weights. ``clip`` bounds the norm of the gradients. ``accumulate`` is in how many parts a batch is
     computed, one after another, where it does not fit at once. ``made_of`` may put another form of the step in its
     place. Raises TrainingDiverged when a loss is not finite, and whatever the two callbacks raise.

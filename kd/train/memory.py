@@ -9,7 +9,7 @@ import torch
 
 from kd.errors import MemoryFull
 
-# what torch's allocator on the CPU says in a plain RuntimeError
+# the message of torch's CPU allocator, in a plain RuntimeError
 _CPU_ALLOCATOR = ("DefaultCPUAllocator", "allocate memory")
 
 

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors files with a card that says how to rebuild the model.
+"""Weights on disk: safetensors files with a card that describes how to rebuild the model.
 
 The card travels inside the file, so a teacher is loaded from its weights alone, wherever they were copied to.
 """

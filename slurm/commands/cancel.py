@@ -12,7 +12,7 @@ from kd.rundir.job_state import AGAIN, BY_KD_CANCEL
 from kd.rundir.journal import Journal, Submission
 from slurm.state.borrowers import borrowers
 from slurm.state.job_status import JobStatus, snapshot
-from slurm.state.planned_jobs import Planned, read_plan, select, with_descendants
+from slurm.state.planned_jobs import Planned, read_jobs, select, with_descendants
 from slurm.submission.executors import EXECUTORS
 
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _cancel(options: argparse.Namespace) -> int:
     run = find_run(options.run, options.results or results_folder())
-    jobs = read_plan(run)
+    jobs = read_jobs(run)
     chosen = with_descendants(jobs, select(jobs, options.stages)) if options.stages else {job.key for job in jobs}
     for line in cancel(run, jobs, chosen):
         print(printable(line))

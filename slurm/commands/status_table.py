@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from kd.columns import aligned
 from kd.durations import rough_duration
 from kd.errors import printable
 from slurm.state.job_status import JobStatus, counts
@@ -26,7 +27,7 @@ _HEADINGS = (
     "job",
     "why",
 )
-_STATE, _WHY = _HEADINGS.index("state"), _HEADINGS.index("why")
+_WHY = _HEADINGS.index("why")
 
 
 def render(states: Sequence[JobStatus], *, width: int | None = None, colour: bool = False) -> str:
@@ -34,18 +35,18 @@ def render(states: Sequence[JobStatus], *, width: int | None = None, colour: boo
     rows = [tuple(map(printable, _row(state))) for state in states]  # texts of a run's files may drive a terminal
     if not rows:
         return "no jobs"
-    used = [index for index in range(_WHY) if any(row[index] for row in rows)]
-    widths = {index: max(len(row[index]) for row in [_HEADINGS, *rows]) for index in used}
-    beside = sum(widths.values()) + 2 * len(used)
+    head, *cells_of_rows = aligned(_HEADINGS[:_WHY], rows)
+    beside = sum(len(cell) + 2 for cell in head)
+    state = [cell.rstrip() for cell in head].index("state")
     below = width is not None and width - beside < NARROWEST
     indent = INDENT if below else beside
-    head = [_HEADINGS[index].ljust(widths[index]) for index in used]
     if not below and any(row[_WHY] for row in rows):
         head.append(_HEADINGS[_WHY])
     lines = ["  ".join(head).rstrip()]
-    for row in rows:
+    for row, cells in zip(rows, cells_of_rows, strict=True):
         why = textwrap.wrap(row[_WHY], max(NARROWEST, width - indent)) if width else [row[_WHY]]
-        cells = [_cell(row, index, widths[index], colour) for index in used]
+        if colour:
+            cells[state] = _coloured(cells[state])
         lines.append("  ".join(cells if below else [*cells, *why[:1]]).rstrip())
         lines += [" " * indent + more for more in (why if below else why[1:])]
     return "\n".join(lines)
@@ -74,7 +75,6 @@ def _row(state: JobStatus) -> tuple[str, ...]:
     )
 
 
-def _cell(row: tuple[str, ...], index: int, width: int, colour: bool) -> str:
-    text = row[index].ljust(width)
-    code = COLOURS.get(row[index]) if colour and index == _STATE else None
-    return text if code is None else f"\x1b[{code}m{text}\x1b[0m"
+def _coloured(state: str) -> str:
+    code = COLOURS.get(state.rstrip())
+    return state if code is None else f"\x1b[{code}m{state}\x1b[0m"

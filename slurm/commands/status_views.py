@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from kd.rundir.job_state import OVER_WITHOUT_RESULT
 from slurm.commands.status_table import render, summary
 from slurm.state import logs
 from slurm.state.job_status import JobStatus, counts, snapshot, to_json
-from slurm.state.planned_jobs import read_plan, select
+from slurm.state.planned_jobs import read_jobs, select
 from slurm.submission.executors import EXECUTORS, ON_THIS_MACHINE
 
 if TYPE_CHECKING:
@@ -33,10 +32,15 @@ def print_states(run: RunFolder, *, as_json: bool) -> int:
         print(json.dumps({"run": str(run.path), "counts": counts(states), "jobs": [to_json(one) for one in states]}))
     else:
         terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if terminal else None
-        print(render(states, width=width, colour=terminal))
+        print(render(states, width=_terminal_width() if terminal else None, colour=terminal))
         print(_summary(run, states))
     return exit_code(states)
+
+
+def _terminal_width() -> int:
+    import shutil  # only here: it loads every compression library, and a script's kd-status asks for no width
+
+    return shutil.get_terminal_size().columns
 
 
 def exit_code(states: Sequence[JobStatus]) -> int:
@@ -92,7 +96,7 @@ def _screen(run: RunFolder, states: Sequence[JobStatus], trouble: str, size: tup
 
 
 def print_logs(run: RunFolder, name: str, lines: int) -> int:
-    for key in select(read_plan(run), [name]):
+    for key in select(read_jobs(run), [name]):
         found = logs.newest_logs(run, key)
         if not found:
             print(f"{key}: no log yet; kd-status {run.name} says why")

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from kd.errors import RunError
-from kd.files import atomic_path, copy_hashed, sha256_file
+from kd.files import atomic_path, sha256_file
+from kd.hashed_copy import copy_hashed
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 LEAST_BYTES = 1 << 16

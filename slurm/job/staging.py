@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kd.errors import CheckpointError
-from kd.files import copy_hashed, sha256_file
+from kd.files import sha256_file
+from kd.hashed_copy import copy_hashed
 from kd.rundir.artefacts import is_own_file
 from kd.rundir.folders import StageFolder
 from kd.rundir.result_sections import StagingFacts

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from msgspec import structs
 
+from kd.columns import aligned
 from kd.durations import rough_duration
 from kd.jobfile.quantities import format_minutes
 from kd.rundir.stage_spec import Needs
@@ -32,10 +33,8 @@ def in_one_line(choice: Choice) -> str:
 
 def table(choice: Choice) -> str:
     """Return the ranking as aligned text, best first, with the reason of each."""
-    rows = [_HEADINGS, *(_row(choice, position, candidate) for position, candidate in enumerate(choice.candidates))]
-    used = [column for column in range(len(_HEADINGS)) if any(row[column] for row in rows[1:])]
-    widths = {column: max(len(row[column]) for row in rows) for column in used}
-    return "\n".join("  ".join(row[column].ljust(widths[column]) for column in used).rstrip() for row in rows)
+    rows = [_row(choice, position, candidate) for position, candidate in enumerate(choice.candidates)]
+    return "\n".join("  ".join(line).rstrip() for line in aligned(_HEADINGS, rows))
 
 
 def needs_in_words(needs: Needs, jobs: int) -> str:

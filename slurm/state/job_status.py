@@ -10,7 +10,7 @@ from msgspec import Struct
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import Sent, gather, moment_of
 from kd.rundir.job_state import NOT_ASKED, PHASES, Answer, Evidence, JobState, Phase, decide_all
-from slurm.state.planned_jobs import read_plan
+from slurm.state.planned_jobs import read_jobs
 
 
 class CanBeAsked(Protocol):
@@ -60,7 +60,7 @@ def snapshot(run: RunFolder, executors: Mapping[str, CanBeAsked], *, accounting:
                     answers[index] = answer
         return answers
 
-    jobs = read_plan(run)
+    jobs = read_jobs(run)
     known = gather(run, jobs, ask)
     states = decide_all(jobs, known, moment_of(run))
     return [_status(states[job.key], known[job.key]) for job in jobs]

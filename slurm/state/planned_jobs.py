@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 
 from kd.errors import RunError, did_you_mean
-from kd.rundir import plan_file
 from kd.rundir.folders import JobKey, RunFolder
 from kd.rundir.job_evidence import same_in_run
+from kd.rundir.plan_file import REPORT, read_plan
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -24,12 +24,12 @@ class Planned(Struct, frozen=True, kw_only=True):
     @property
     def waits_for_all_ended(self) -> bool:
         """Whether it runs after all others, whatever became of them."""
-        return self.kind == plan_file.REPORT
+        return self.kind == REPORT
 
 
-def read_plan(run: RunFolder) -> list[Planned]:
+def read_jobs(run: RunFolder) -> list[Planned]:
     """Return the jobs of plan.json, parents before children. Raises RunError when there is no such plan."""
-    plan = plan_file.read_plan(run)
+    plan = read_plan(run)
     return [
         Planned(
             key=job.key,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,8 @@ class SlurmExecutor:
 
     def send(self, order: Order, start: StartingPoint, report: Callable[[str], None]) -> int:
         """Submit the pending jobs, each where it is expected to finish first, and report why there."""
+        import shutil
+
         from slurm.submission.fault_points import fault_point
         from slurm.submission.placed_requests import place_pending
         from slurm.submission.transaction import submit

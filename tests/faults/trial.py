@@ -19,7 +19,7 @@ import yaml
 from kd.rundir.bounded_json import read_object
 from kd.rundir.folders import JobKey, RunFolder, StageFolder
 from kd.rundir.journal import Journal
-from slurm.state.planned_jobs import read_plan
+from slurm.state.planned_jobs import read_jobs
 from tests.conftest import REPOSITORY
 from tests.kd.conftest import damaged
 from tests.slurm.launching import Desk, training_process, wait_until
@@ -176,7 +176,7 @@ class Trial:
     def outcome(self) -> dict[str, Any]:
         """Return what was learnt and reported; raise AssertionError when a job lacks its one verified result."""
         assert self.queued() == [], "nothing of the run is left in the queue"
-        jobs = {str(job.key): self._job_outcome(job.key, job.fingerprint) for job in read_plan(self.run)}
+        jobs = {str(job.key): self._job_outcome(job.key, job.fingerprint) for job in read_jobs(self.run)}
         (family,) = (read_object(self.run.report_json) or {}).values()
         names = ("teacher_accuracy", "student_accuracy_without_kd", "student_accuracy_with_kd", "seeds", "missing")
         numbers = {stage: [facts["values"], facts["last_epoch"]] for stage, facts in family["stages"].items()}

@@ -12,7 +12,8 @@ from kd import catalog
 from kd.jobfile.declared_taps import DECLARATION, PREACTIVATIONS, declares_taps
 from kd.jobfile.faults import component_faults, declared_shape, repeated_stage_faults, teacher_faults
 from kd.jobfile.kinds.cache import behind_a_cache, cache_at
-from kd.jobfile.kinds.train import TrainStage, takes_from_teacher
+from kd.jobfile.kinds.train import TrainStage
+from kd.jobfile.loss_faults import takes_from_teacher
 from kd.jobfile.resolve import TRAINING_NEEDS, resolved_component
 from kd.jobfile.schema import Augment, Component, Data, Loss, Names, Temperature, Weighting
 from kd.jobfile.source import Address

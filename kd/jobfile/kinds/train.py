@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
 
-from kd import catalog
 from kd.errors import did_you_mean
 from kd.jobfile import tiny
+from kd.jobfile.augment_faults import augment_faults
 from kd.jobfile.capture_faults import capture_faults
 from kd.jobfile.faults import (
     component_faults,
     data_faults,
     declared_shape,
     model_faults,
-    named_faults,
     repeated_seed_faults,
     search_reference_faults,
 )
 from kd.jobfile.graph import data_of
+from kd.jobfile.loss_faults import label_faults, loss_faults, mixing_faults
 from kd.jobfile.resolve import (
     TRAINING_NEEDS,
     resolved_augment,
@@ -55,15 +54,10 @@ from kd.jobfile.schema import (
 )
 from kd.jobfile.source import Address
 from kd.jobfile.stage import Fault, Own, Pipeline, Stage, Traits
-from kd.losses.inputs import LABELS
-from kd.losses.label_kinds import loss_misfit, sampling_misfit
 from kd.rundir import stage_spec
 from kd.rundir.stage_spec import Sampling, TrainSettings
 
-TERM_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)  # it names a column of metrics.csv
 HINTON = ("ce", "kd")  # the two terms whose weights are expected to sum to 1
-# of mixed images, these losses are the mean of what each label alone would cost
-LINEAR_IN_LABELS = ("ce", "bce", "balanced_ce", "balanced_bce")
 
 
 class TrainStage(Stage):
@@ -224,16 +218,14 @@ class TrainStage(Stage):
         """Yield what is wrong with the parts, with the loss, with the sizes, and with ``start``."""
         address: Address = ("stages", name)
         yield from repeated_seed_faults(self.seeds or [], (*address, "seeds"))
-        yield from component_faults("model", self.model, address)
-        yield from component_faults("optimizer", self.optimizer, address)
-        yield from component_faults("schedule", self.schedule, address)
-        if (own := self.augment.own) is not None:
-            yield from named_faults("augmentation", own.name, own.arguments, (*address, "augment", "own"), ["name"])
+        for part, component in (("model", self.model), ("optimizer", self.optimizer), ("schedule", self.schedule)):
+            yield from component_faults(part, component, address)
+        yield from augment_faults(self.augment, declared_shape(self.data or pipeline.data), (*address, "augment"))
         yield from self._epoch_faults(address)
         if self.epochs:
             yield from drop_faults(self.schedule, self.epochs, (*address, "schedule"))
-        yield from self._loss_faults((*address, "loss"))
-        yield from self._mixing_faults((*address, "loss"))
+        yield from loss_faults(self.terms(), self.teachers(), (*address, "loss"), share_one=self.weights_share_one)
+        yield from mixing_faults(self.terms(), self.mixing, (*address, "loss"))
         if self.data is not None:
             yield from data_faults(self.data, (*address, "data"))
         yield from self._size_faults(pipeline, address)
@@ -252,43 +244,8 @@ class TrainStage(Stage):
         elif self.epochs == 0 and self.start is None and not self.model.arguments.get("pretrained"):
             yield (*address, "epochs"), "epochs: 0 measures a trained model as it is; name one: 'pretrained' or 'start'"
 
-    def _loss_faults(self, address: Address) -> Iterator[Fault]:
-        for name, loss, term in self.terms():
-            where = (*address, name)
-            yield from named_faults("loss", loss, term.arguments, where, ["weight", "loss", "teacher"])
-            yield from self._naming_faults(name, term, where)
-            if takes_from_teacher(loss) and not self.teachers():
-                yield where, f"loss '{loss}' needs a teacher: use 'kind: distill' and name one"
-        total = sum(term.weight for term in self.loss.values())
-        if total == 0:
-            yield address, "the weights of the loss sum to 0: nothing would be learned"
-        elif self.weights_share_one and abs(total - 1) > 1e-6:
-            yield address, f"the weights of ce and kd sum to {total:g}, not 1 (set 'free_weights: true' to mean it)"
-
-    def _naming_faults(self, name: str, term: TermOptions, address: Address) -> Iterator[Fault]:
-        """Yield why a term cannot be called so, or cannot ask the teacher that it names."""
-        if term.loss is not None and TERM_NAME.fullmatch(name) is None:
-            yield address, f"'{name}' is no name of a term: expected letters, digits and _"
-        elif term.loss not in (None, name) and (known := catalog.find("loss", name)) and known.name != term.loss:
-            yield address, f"a term called '{name}' is that loss, not '{term.loss}'; give it another name"
-        if term.teacher is None:
-            return
-        if term.teacher not in self.teachers():
-            near = did_you_mean(term.teacher, list(self.teachers()))
-            yield (*address, "teacher"), f"'{term.teacher}' is no teacher of this stage{near}"
-        elif not takes_from_teacher(term.loss or name):
-            yield (*address, "teacher"), f"loss '{term.loss or name}' asks no teacher"
-
-    def _mixing_faults(self, address: Address) -> Iterator[Fault]:
-        """Yield the losses that know an image by one label or by its number, where images are mixed."""
-        for name, loss, _ in self.terms() if self.mixing else ():
-            entry = catalog.find("loss", loss)
-            if entry and loss not in LINEAR_IN_LABELS and not {*LABELS, "indices_B"}.isdisjoint(entry.inputs):
-                message = f"loss '{loss}' needs one true class per image, which {self.mixing} takes away"
-                yield (*address, name), message
-
     def _size_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
-        """Yield what GPUs cannot share or capture, a batch beyond all images, an augmentation as wide as one."""
+        """Yield what GPUs cannot share or capture, and a batch beyond all images."""
         gpus = pipeline.resources.gpus if self.resources.gpus is None else self.resources.gpus
         if self.compile == "graph":
             where = (*address, "compile")
@@ -300,22 +257,7 @@ class TrainStage(Stage):
         data = self.data or pipeline.data
         left = data.train_subset - data.validation_images(data.train_subset) if data.train_subset else None
         if left is not None and 0 < left < self.batch_size:
-            message = f"the batch of {self.batch_size} exceeds the {left} images left to train on"
-            yield (*address, "batch_size"), message
-        if self.augment.crop and self.augment.resized_crop:
-            message = "'crop' and 'resized_crop' both say which part of an image is seen; leave one out"
-            yield (*address, "augment", "resized_crop"), message
-        shape = declared_shape(data)
-        if shape and self.augment.crop >= shape.size:
-            yield (
-                (*address, "augment", "crop"),
-                f"a crop of {self.augment.crop} pixels can leave nothing of an image of {shape.size} pixels a side",
-            )
-        if shape and self.augment.cutout >= shape.size:
-            yield (
-                (*address, "augment", "cutout"),
-                f"a square of {self.augment.cutout} pixels can blank an image of {shape.size} pixels a side",
-            )
+            yield (*address, "batch_size"), f"the batch of {self.batch_size} exceeds the {left} images left to train on"
 
     def _shape_faults(self, pipeline: Pipeline, address: Address) -> Iterator[Fault]:
         """Yield modalities that the images have not, and losses of one class where there are several labels."""
@@ -326,13 +268,7 @@ class TrainStage(Stage):
             if name not in shape.modalities:
                 has = did_you_mean(name, shape.modalities) or ": they have only one"
                 yield (*address, "modalities", index), f"the images have no modality '{name}'{has}"
-        for name, loss, _ in self.terms():
-            entry = catalog.find("loss", loss)
-            if entry and (fault := loss_misfit(loss, entry.inputs, multi_label=shape.multi_label)):
-                yield (*address, "loss", name), fault
-        losses = [loss for _, loss, _ in self.terms()]
-        if fault := sampling_misfit(self.sampling, losses, multi_label=shape.multi_label):
-            yield (*address, "sampling"), fault
+        yield from label_faults(self.terms(), self.sampling, address, multi_label=shape.multi_label)
 
     def _start_faults(self, pipeline: Pipeline, start: str, address: Address) -> Iterator[Fault]:
         """Yield where the stage says something else of its model than the stage that it starts from."""
@@ -350,12 +286,6 @@ class TrainStage(Stage):
             kind = "distilled" if self.teachers() else "trained"
             message = f"stage '{start}' learns {theirs.name}; it cannot be {kind} further on {ours.name}"
             yield (*address, "start"), message
-
-
-def takes_from_teacher(loss: str) -> bool:
-    """Whether a loss takes anything from a teacher; False for a loss that the catalogue does not know."""
-    entry = catalog.find("loss", loss)
-    return entry is not None and any(name.startswith("teacher") for name in entry.inputs)
 
 
 def training_at(pipeline: Pipeline, name: str) -> TrainStage | None:

@@ -1,6 +1,6 @@
 """The first process watches the others from a thread: it may itself be waiting for one of them, in a call into torch.
 
-A process that has ended, or that somebody has stopped, is never heard of again. The others are ended at once, and the
+A process that has ended, or that somebody has stopped, sends nothing more. The others are ended at once, and the
 first process has some seconds to notice; if it does not, failure.json is written and it is ended too.
 """
 
@@ -29,7 +29,7 @@ GRACE_SECONDS = 10.0  # for the first process to notice by itself
 
 
 class FollowerWatch:
-    """Watches the processes of a stage until ``stop``. ``lost`` says in one line what became of one of them."""
+    """Watches the processes of a stage until ``stop``. ``lost`` reports in one line what became of one."""
 
     def __init__(self, followers: Sequence[subprocess.Popen[str]], give_up: Callable[[str], None]) -> None:
         self.lost: str | None = None

@@ -72,7 +72,7 @@ def process_team(context: StageContext, gpus: int) -> Iterator[Processes]:
 
 
 def _lost_another(error: RuntimeError) -> bool:
-    """Whether an error of torch says that another process is gone: only NCCL's has a type of its own."""
+    """Whether an error of torch means that another process is gone: only NCCL's has a type of its own."""
     return isinstance(error, DistBackendError) or any(word in str(error) for word in ("Connection", "Timed out"))
 
 

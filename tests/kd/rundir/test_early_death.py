@@ -10,7 +10,7 @@ import pytest
 from kd.rundir.early_death import MARK, early_death, raw_log
 from kd.rundir.job_evidence import ask_processes, gather, moment_of
 from kd.rundir.job_state import decide_all
-from slurm.state.planned_jobs import read_plan
+from slurm.state.planned_jobs import read_jobs
 from tests.slurm.made_runs import MadeRun, make_run, teacher
 
 LMOD = """Lmod has detected the following error: The following module(s) are unknown:
@@ -55,7 +55,7 @@ def test_a_log_that_goes_on_is_of_no_dead_job(made: MadeRun, log: str) -> None:
 
 def test_the_report_needs_no_scheduler_to_know_of_it(made: MadeRun) -> None:
     last_words(made, f"module: command not found\n{MARK}, exit code 127\n")
-    jobs = read_plan(made.run)
+    jobs = read_jobs(made.run)
     state = decide_all(jobs, gather(made.run, jobs, ask_processes), moment_of(made.run))[teacher(1)]
     assert state.phase == "failed"
     assert "module: command not found" in state.why

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from kd.errors import CheckpointError
-from kd.files import copy_hashed, sha256_file
+from kd.files import sha256_file
+from kd.hashed_copy import copy_hashed
 from kd.run import run_stage
 from kd.rundir.folders import StageFolder
 from kd.rundir.stage_spec import TrainSettings

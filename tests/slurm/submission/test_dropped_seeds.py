@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import RunError
-from slurm.state.planned_jobs import read_plan
+from slurm.state.planned_jobs import read_jobs
 from slurm.submission.dropped_seeds import drop_seeds, preview_drop
 from slurm.submission.order import Order
 from tests.slurm.made_runs import REPORT, MadeRun, make_run, plan_of, student, teacher
@@ -31,7 +31,7 @@ def test_a_cancelled_seed_is_taken_out_and_its_folder_kept(made: MadeRun) -> Non
     made.finish(teacher(2))
     (line,) = drop_seeds(without_seed_2(made), [2])
     assert line.startswith("dropped seed 2: its folders are in trial/replaced")
-    assert [job.key for job in read_plan(made.run)] == [teacher(1), student(1), REPORT]
+    assert [job.key for job in read_jobs(made.run)] == [teacher(1), student(1), REPORT]
     assert not made.run.stage(teacher(2)).path.exists()
     assert list(made.run.path.glob("replaced/*/teacher/seed-2/result.json"))
 

@@ -13,7 +13,7 @@ from kd.errors import RunError
 from kd.jobfile.stage import Pipeline
 from kd.rundir.folders import RunFolder
 from slurm.cluster.profile import Profile
-from slurm.state.planned_jobs import read_plan
+from slurm.state.planned_jobs import read_jobs
 from slurm.submission import run_folder
 from slurm.submission.executors import EXECUTORS, Executor
 from slurm.submission.run_folder import Launch, freeze_code, open_run, provenance, write_run
@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_every_planned_job_has_its_spec_before_the_plan_is_there(run: RunFolder) -> None:
     write(run, 1, 2)
-    keys = [planned.key for planned in read_plan(run)]
+    keys = [planned.key for planned in read_jobs(run)]
     assert keys == [teacher(1), teacher(2), student(1), student(2), REPORT]
     for planned in plan_of([1, 2]).jobs:
         folder = run.stage(planned.key)
@@ -59,10 +59,10 @@ def test_jobs_learn_where_they_run(run: RunFolder, name: str, scratch: list[str]
 def test_a_run_that_grows_keeps_its_earlier_seeds(run: RunFolder) -> None:
     write(run, 1)
     write(run, 2)
-    assert {planned.key for planned in read_plan(run)} == {teacher(1), teacher(2), student(1), student(2), REPORT}
+    assert {planned.key for planned in read_jobs(run)} == {teacher(1), teacher(2), student(1), student(2), REPORT}
     assert json.loads(run.plan.read_text())["seeds"] == [1, 2]
     write(run, 1)
-    assert [planned.key for planned in read_plan(run)] == [teacher(1), teacher(2), student(1), student(2), REPORT]
+    assert [planned.key for planned in read_jobs(run)] == [teacher(1), teacher(2), student(1), student(2), REPORT]
 
 
 def test_the_code_of_a_run_is_frozen(run: RunFolder) -> None:
@@ -135,6 +135,6 @@ def test_a_run_that_was_cut_short_before_its_plan_says_so(run: RunFolder) -> Non
     write(run, 1)
     run.plan.unlink()
     with pytest.raises(RunError, match="interrupted before it had planned this run; run it again"):
-        read_plan(run)
+        read_jobs(run)
     write(run, 1)
-    assert len(read_plan(run)) == 3
+    assert len(read_jobs(run)) == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kd.files import copy_hashed
+from kd.hashed_copy import copy_hashed
 from kd.run import run_stage
 from kd.stages.context import Interrupted, in_place
 from tests.kd.conftest import damaged, result_of
