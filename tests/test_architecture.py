@@ -52,7 +52,7 @@ LONGEST = {
     "kd.compress": (150, 34),
     "kd.data": (249, 39),
     "kd.data.sources": (140, 46),
-    "kd.distill": (227, 43),
+    "kd.distill": (231, 36),
     "kd.drawing": (123, 23),
     "kd.evaluate": (103, 31),
     "kd.jobfile": (301, 36),

@@ -118,24 +118,28 @@ class WeightedTerms:
         self._counts = _counts(labels_N) if not wanted.isdisjoint(COUNTS) else None
         self._outputs = Outputs(student=student, teacher=teacher, wanted=wanted, autocast=autocast)
         self.adapters = nn.ModuleDict()
-        owners = [term for term in terms if term.needs(*ADAPTER)]
         own = {term.name.replace(".", "/"): term for term in terms if term.module is not None}
-        if owners or any(map(_is_unfinished, own.values())):
+        unfinished = [term for term in own.values() if _is_unfinished(term)]
+        if unfinished or any(term.needs(*ADAPTER) for term in terms):
             assert example is not None, "losses with adapters need an example to build them by"
             # of several processes each has a share of the example, and losses see the whole batch
             seen = {name: gather(value) for name, value in self._outputs.dry_run(student, example).items()}
-            seen["labels_N"] = labels_N
-            seen = _with_constants(seen, getattr(teacher, "constants", {}))
-            for term in owners:
-                self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)
-            if self._counts is not None:
-                seen |= _named_counts(self._counts, seen["student_logits_BC"])
-            with torch.no_grad():
-                for term in filter(_is_unfinished, own.values()):
-                    self._loss(term, seen)
+            constants = getattr(teacher, "constants", {})
+            self._build(unfinished, _with_constants({**seen, "labels_N": labels_N}, constants))
         self.adapters.update({name: term.module for name, term in own.items() if term.module is not None})
         if example is not None:
             self.adapters.to(example.images.device)
+
+    def _build(self, unfinished: Sequence[Term], seen: LossInputs) -> None:
+        """Build the losses' adapters, and let layers of unknown width see a batch."""
+        for term in self._terms:
+            if term.needs(*ADAPTER):
+                self.adapters[term.name] = build_adapter(term.of, _asked(term, seen), term.arguments)
+        if self._counts is not None:
+            seen |= _named_counts(self._counts, seen["student_logits_BC"])
+        with torch.no_grad():
+            for term in unfinished:
+                self._loss(term, seen)
 
     @property
     def names(self) -> tuple[str, ...]:
