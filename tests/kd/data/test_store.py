@@ -131,9 +131,9 @@ print((peak() - before) / images.nbytes)
 
 
 def test_a_set_is_filled_into_its_final_place_without_a_second_copy() -> None:
-    """Padded by 4 and mirrored, images of 32 pixels take 3.1 times their bytes; nothing may come on top."""
+    """Padded by 4 and mirrored, images of 32 pixels take 3.1 times their bytes; a second copy would make it 4.1."""
     ran = subprocess.run([sys.executable, "-c", FILLING], capture_output=True, text=True, check=True)
-    assert float(ran.stdout) < 3.3
+    assert float(ran.stdout) < 3.5
 
 
 @pytest.fixture
