@@ -126,7 +126,7 @@ Part = tuple[Tensor, Tensor]  # images uint8 [N, C, H, W], labels int64 [N] or u
 
 
 def arrays_of(
-    source: Path,
+    source: Path | str,
     train: Part,
     test: Part,
     *,
@@ -135,7 +135,7 @@ def arrays_of(
     std: tuple[float, ...],
     multi_label: bool = False,
 ) -> ImageArrays:
-    """Return the data set that was read from a file; its faults are told with the file's name before them."""
+    """Return the data set that was read from a file, or given by code; its faults name that place before them."""
     try:
         return ImageArrays(
             train_images=train[0],

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 PREPARED_BYTES = 2 << 30
 FLOAT32 = 4
 PROCESS_BYTES = 300 << 20  # Python with torch for a CPU, before it has loaded anything
-GPU_PROCESS_BYTES = 3 << 30  # with the libraries of CUDA, which lie in the host's memory too
 CONTEXT_BYTES = 500 << 20  # of a GPU's memory, for CUDA itself
 # how many numbers an optimizer remembers for each weight
 OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}
@@ -92,7 +91,8 @@ def forecast(
     state = network.kept_bytes + gradients + FLOAT32 * teacher_parameters
     on_device = stores + state
     return Forecast(
-        memory=read + (GPU_PROCESS_BYTES if gpu else PROCESS_BYTES + on_device),
+        # CUDA's libraries are files, which the machine may drop from its memory: no job ends for want of room for them
+        memory=read + PROCESS_BYTES + (0 if gpu else on_device),
         gpu_memory=CONTEXT_BYTES + on_device if gpu else 0,
         # two checkpoints, the one being written included, and the best and the last weights beside the last of them
         disk=2 * network.kept_bytes + 2 * network.bytes,

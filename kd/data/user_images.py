@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kd.data.arrays import ImageArrays, channel_statistics
+from kd.data.arrays import ImageArrays, arrays_of, channel_statistics
 from kd.errors import DataError
 from kd.user_code.definitions import read_entry
 from kd.user_code.importing import import_entry, users_errors
@@ -113,16 +113,4 @@ def _arrays(
     count = train[1].shape[1] if multi_label else int(max(train[1].max(), test[1].max())) + 1
     names = tuple(map(str, range(count))) if classes is None else tuple(map(str, classes))
     mean, std = channel_statistics(train[0])
-    try:
-        return ImageArrays(
-            train_images=train[0],
-            train_labels=train[1],
-            test_images=test[0],
-            test_labels=test[1],
-            classes=names,
-            mean=mean,
-            std=std,
-            multi_label=multi_label,
-        )
-    except DataError as error:
-        raise DataError(f"{place}: {error}") from error
+    return arrays_of(place, train, test, classes=names, mean=mean, std=std, multi_label=multi_label)

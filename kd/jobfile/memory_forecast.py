@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kd.data.forecast import GPU_PROCESS_BYTES, PROCESS_BYTES, Images, Network, forecast
+from kd.data.forecast import PROCESS_BYTES, Images, Network, forecast
 from kd.jobfile.image_counts import image_counts
 from kd.jobfile.shapes import image_shape
 from kd.rundir.stage_spec import AnySpec, TrainSettings
@@ -63,13 +63,11 @@ def images_forecast(spec: AnySpec) -> ImagesForecast | None:
         flip=bool(settings.augment.flip),
         gpu=spec.resources.gpus > 0,
     )
-    # CUDA's libraries are files, which the machine may drop from its memory: no job ends for want of room for them
-    beyond_least = GPU_PROCESS_BYTES - PROCESS_BYTES if spec.resources.gpus else 0
     read = part(counts.train + counts.test).bytes
     return ImagesForecast(
         images=f"the {counts.train + counts.test:,} images of {data.name}",
         read=read,
-        memory=max(needed.memory - beyond_least, PROCESS_BYTES + read),
+        memory=max(needed.memory, PROCESS_BYTES + read),
         gpu_memory=needed.gpu_memory,
     )
 
